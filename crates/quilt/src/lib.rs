@@ -1,0 +1,1 @@
+//! The `quilt` room.
