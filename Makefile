@@ -1,0 +1,78 @@
+# `make` lists the targets. Everything builds into one target directory.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# What `make run` runs: make run ARGS="plan examples/shop.js"
+ARGS ?= up examples/shop.js
+# How long `make fuzz` spends on each target, and which targets.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
+
+TOOLS := $(CARGO_TARGET_DIR)/tools
+DENY_VERSION := 0.20.2
+FUZZ_VERSION := 0.13.2
+DENY := $(TOOLS)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+FUZZ := $(TOOLS)/cargo-fuzz-$(FUZZ_VERSION)/bin/cargo-fuzz
+
+.PHONY: help run test bench fuzz fmt lint deny audit
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build for speed and run weft: make run ARGS="up examples/shop.js"
+	cargo run --release -p weft -- $(ARGS)
+
+test: ## everything that must hold: format, lints, tests, doc tests, licences
+	tests/install.sh test
+	$(MAKE) --no-print-directory lint
+	cargo test --workspace
+	$(MAKE) --no-print-directory deny
+
+lint: ## formatting and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+fmt: ## format everything
+	cargo fmt --all
+	@if [ -e fuzz/Cargo.toml ]; then cargo fmt --manifest-path fuzz/Cargo.toml; fi
+
+bench: ## measure: the crates' benchmarks, then weft against the kernel bridge and Open vSwitch
+	tests/install.sh bench
+	cargo bench --workspace
+	for script in interop/bench*.sh; do \
+		[ -e "$$script" ] || { echo "no interop/bench*.sh" >&2; exit 1; }; \
+		echo "== $$script"; "$$script"; \
+	done
+
+fuzz: $(FUZZ) ## coverage-guided fuzzing of every target: make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS="ipv4"
+	targets="$(FUZZ_TARGETS)"; \
+	[ -n "$$targets" ] || targets="$$($(FUZZ) list --fuzz-dir fuzz)"; \
+	[ -n "$$targets" ] || { echo "no fuzz targets in fuzz/" >&2; exit 1; }; \
+	for target in $$targets; do \
+		echo "== $$target, $(FUZZ_SECONDS) s"; \
+		$(FUZZ) run --fuzz-dir fuzz --target-dir $(CARGO_TARGET_DIR)/fuzz --sanitizer none "$$target" -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048; \
+	done
+
+deny: $(DENY) ## licences, banned crates and sources of every dependency
+	$(DENY) --all-features check --hide-inclusion-graph licenses bans sources
+
+audit: $(DENY) ## known vulnerabilities; fetches the RustSec database from GitHub
+	$(DENY) --all-features check advisories
+
+# Tools are built once, into the target directory, at a pinned version.
+$(DENY):
+	@echo "building cargo-deny $(DENY_VERSION), once (about two minutes on two cores)"
+	cargo install --quiet --locked --no-default-features --root $(TOOLS)/cargo-deny-$(DENY_VERSION) \
+		--version $(DENY_VERSION) cargo-deny
+
+$(FUZZ):
+	@echo "building cargo-fuzz $(FUZZ_VERSION), once"
+	cargo install --quiet --locked --root $(TOOLS)/cargo-fuzz-$(FUZZ_VERSION) --version $(FUZZ_VERSION) cargo-fuzz

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Puts in place what the tests and measurements need beyond Rust: `tests/install.sh [test|bench]`.
+#
+# Debian and Ubuntu packages, installed only where missing. As root it installs; otherwise it says what to
+# install and fails, because a test that quietly does not run is worse than one that fails. Services that come
+# with the packages are not started: the tests start their own, in their own namespaces.
+set -euo pipefail
+
+# The one list. Package, then the file it must put in place.
+test_packages=(
+  "iproute2 ip"                 # peers: links, routes and namespaces as the kernel sees them
+  "iputils-ping ping"           # peers: gateways answer ping
+  "tcpdump tcpdump"             # peers: our pcap files and checksums, judged by another
+  "curl curl"                   # peers: published ports and service addresses
+  "iperf3 iperf3"               # load between containers
+  "nginx-light nginx"           # examples that run real programs
+  "redis-server redis-server"   # examples that run real programs
+  "nftables nft"                # a second opinion on what passes
+  "ethtool ethtool"             # offloads of the interfaces we make
+  "util-linux setpriv"          # running a test as an ordinary user
+)
+bench_packages=(
+  "openvswitch-switch ovs-vswitchd"  # the userspace datapath the benchmarks compare with
+)
+
+packages=("${test_packages[@]}")
+[ "${1:-test}" = bench ] && packages+=("${bench_packages[@]}")
+
+PATH="$PATH:/usr/sbin:/sbin"
+missing=()
+for entry in "${packages[@]}"; do
+  read -r package program <<<"$entry"
+  command -v "$program" >/dev/null || missing+=("$package")
+done
+command -v cc >/dev/null || missing+=(build-essential)
+
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+  echo "missing: ${missing[*]}" >&2
+  echo "install them (Debian, Ubuntu): sudo apt-get install ${missing[*]}" >&2
+  exit 1
+fi
+
+# policy-rc.d is how Debian asks whether a package may start its services: 101 forbids it. One that is already
+# there (containers ship one) is left alone.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod +x "$policy"
+fi
+
+echo "installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}" >/dev/null 2>&1 || {
+  apt-get update --quiet=2
+  apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}" >/dev/null
+}
