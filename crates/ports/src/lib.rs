@@ -1,1 +1,7 @@
-//! The `ports` room.
+//! Where packets enter and leave.
+
+mod error;
+mod port;
+
+pub use error::PortError;
+pub use port::{Counters, LinkState, Offloads, Port, PortInfo, RxQueue, TxQueue};
