@@ -1,1 +1,3 @@
 //! The `softnic` room.
+
+pub mod fabric;

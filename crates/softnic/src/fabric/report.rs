@@ -1,0 +1,259 @@
+//! What the fabric tells people: why packets were dropped, how many of everything, and what the policy says.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::program::{Denied, Protocol};
+
+macro_rules! drop_reasons {
+    ($($(#[doc = $doc:literal])* $name:ident => $text:literal,)*) => {
+        /// Why a packet went no further.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum DropReason {
+            $($(#[doc = $doc])* $name,)*
+        }
+
+        impl DropReason {
+            /// All of them, in the order of their numbers.
+            pub const ALL: [Self; [$(Self::$name),*].len()] = [$(Self::$name),*];
+        }
+
+        impl fmt::Display for DropReason {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$name => $text,)* })
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// No rule allows the flow.
+    NotAllowed => "no link allows it",
+    /// The destination is none of this network's addresses.
+    UnknownDestination => "the destination is not in this network",
+    /// The flow was allowed by the last program and is not by this one.
+    NoLongerAllowed => "its link is gone",
+    /// The service has no member that is up.
+    NoMember => "no member of the service is up",
+    /// The only member is the client itself, which cannot be its own peer.
+    OnlyItself => "the service's only member is the client itself",
+    /// The destination has no port, or its link is down.
+    PortDown => "the destination is not attached",
+    /// The packet came from a port that no endpoint has.
+    UnknownPort => "it came from a port without an endpoint",
+    /// The source address is not the endpoint's.
+    SpoofedSource => "its source address is not the sender's",
+    /// The frame is not addressed to the gateway.
+    NotForGateway => "its Ethernet destination is not the gateway",
+    /// A header contradicts itself or the frame.
+    Malformed => "a header is malformed",
+    /// Neither IP nor ARP, or tagged.
+    NotIp => "it is neither IP nor ARP",
+    /// Multicast and broadcast are not routed.
+    Multicast => "multicast and broadcast are not routed",
+    /// Neighbour discovery that needs no answer.
+    Unanswered => "it asks for no answer",
+    /// The time to live ran out.
+    TtlExpired => "its time to live ran out",
+    /// Larger than the MTU.
+    TooBig => "it is larger than the MTU",
+    /// A TCP packet that opens no flow and belongs to none.
+    OutOfState => "it belongs to no open connection",
+    /// An ICMP error about no flow that is known, or an answer to no question.
+    Unrelated => "it is about no open connection",
+    /// A fragment whose first one was not seen.
+    FragmentUnknown => "its first fragment was not seen",
+    /// The connection table is full of flows that are in use.
+    FlowTableFull => "the connection table is full",
+    /// The protocol cannot go through a service's address.
+    NotTranslatable => "its protocol cannot go through a service address",
+    /// A packet for the gateway that it offers nothing for.
+    NoSuchPort => "the gateway serves nothing there",
+    /// A buffer for an answer was missing.
+    NoBuffer => "no free packet buffer",
+}
+
+/// What one endpoint did, seen from the endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointCounters {
+    /// Its name.
+    pub name: String,
+    /// Its port; `None` when it has none.
+    pub port: Option<u32>,
+    /// Whether its link is up.
+    pub up: bool,
+    /// Packets it sent, whatever became of them.
+    pub sent_packets: u64,
+    /// Bytes it sent, Ethernet headers included.
+    pub sent_bytes: u64,
+    /// Packets that went to it.
+    pub received_packets: u64,
+    /// Bytes that went to it, Ethernet headers included.
+    pub received_bytes: u64,
+    /// Packets it sent that were dropped.
+    pub dropped_packets: u64,
+}
+
+/// What passed because of one rule, both directions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleCounters {
+    /// The rule's number.
+    pub id: u64,
+    /// Where the rule comes from.
+    pub label: String,
+    /// Who opens flows, for people.
+    pub from: String,
+    /// Whom to, for people.
+    pub to: String,
+    /// Flows opened.
+    pub flows: u64,
+    /// Packets of them.
+    pub packets: u64,
+    /// Bytes of them, Ethernet headers included.
+    pub bytes: u64,
+}
+
+/// Packets from one endpoint to one address that were denied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeniedPair {
+    /// The sender's name.
+    pub source: String,
+    /// The destination's name, or its address when it has none.
+    pub destination: String,
+    /// Why the last of them was.
+    pub reason: DropReason,
+    /// How many.
+    pub packets: u64,
+    /// IP protocol number of the last.
+    pub protocol: u8,
+    /// Destination port of the last; 0 for protocols without ports.
+    pub port: u16,
+    /// Time of the last, on the clock of whoever drives the fabric.
+    pub last_ns: u64,
+}
+
+/// What happened in the connection table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowCounters {
+    /// Flows in the table.
+    pub active: u64,
+    /// The most there may be.
+    pub max: u64,
+    /// Flows opened since start.
+    pub opened: u64,
+    /// Flows picked up in the middle, after a restart.
+    pub adopted: u64,
+    /// Flows that ended or ran out of time.
+    pub expired: u64,
+    /// Flows without a reply that made room for a new one.
+    pub evicted: u64,
+    /// New flows refused because all were in use.
+    pub refused: u64,
+    /// Flows cut because a new program does not allow them.
+    pub cut: u64,
+}
+
+/// What the gateway answered itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerCounters {
+    /// ARP replies.
+    pub arp: u64,
+    /// Neighbour advertisements.
+    pub neighbour: u64,
+    /// Echo replies.
+    pub echo: u64,
+    /// DNS answers.
+    pub dns: u64,
+    /// ICMP errors.
+    pub icmp_errors: u64,
+    /// ICMP errors not sent because the sender had its share.
+    pub icmp_suppressed: u64,
+}
+
+/// Everything the fabric counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Per endpoint, in the program's order.
+    pub endpoints: Vec<EndpointCounters>,
+    /// Per rule, in the program's order.
+    pub rules: Vec<RuleCounters>,
+    /// Packets dropped, by reason; reasons that never occurred are left out.
+    pub drops: Vec<(DropReason, u64)>,
+    /// Who was denied what, most packets first.
+    pub denied: Vec<DeniedPair>,
+    /// Denied packets whose pair found no room in the table.
+    pub denied_unlisted: u64,
+    /// The connection table.
+    pub flows: FlowCounters,
+    /// The gateway's answers.
+    pub answers: AnswerCounters,
+}
+
+/// Why a packet of this kind would pass or not, from the tables that packets themselves are looked up in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The sender's name.
+    pub source: String,
+    /// The destination as asked for.
+    pub destination: String,
+    /// Its IPv4 address, or the address asked for.
+    pub address: Option<IpAddr>,
+    /// What was asked for; [`Protocol::Any`] asks about protocols other than TCP and UDP.
+    pub protocol: Protocol,
+    /// The port asked for.
+    pub port: u16,
+    /// The answer.
+    pub allowed: bool,
+    /// The rule that allows it.
+    pub rule: Option<u64>,
+    /// Where the rule comes from.
+    pub label: Option<String>,
+    /// The service, when the destination is one.
+    pub service: Option<String>,
+    /// The members of the service a new flow may go to: those that are up.
+    pub members: Vec<String>,
+    /// What passed because of the rule.
+    pub counter: Option<RuleCounters>,
+    /// Packets denied from this source to this destination so far.
+    pub denied_packets: u64,
+    /// What the sender learns of a denial.
+    pub denied: Denied,
+    /// Why not, when not allowed.
+    pub reason: Option<DropReason>,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {} {}/{}: ", self.source, self.destination, self.protocol, self.port)?;
+        if self.allowed {
+            f.write_str("allowed")?;
+            if let (Some(rule), Some(label)) = (self.rule, &self.label) {
+                write!(f, " by {label} (rule {rule})")?;
+            }
+            if let Some(service) = &self.service {
+                write!(f, " through {service}")?;
+            }
+            return Ok(());
+        }
+        let how = match self.denied {
+            Denied::Refuse => "refused",
+            Denied::Drop => "dropped",
+        };
+        f.write_str(how)?;
+        self.reason.map_or(Ok(()), |reason| write!(f, ": {reason}"))
+    }
+}
+
+/// A question that cannot be asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExplainError {
+    /// No endpoint of this name.
+    #[error("there is no endpoint {0:?}")]
+    UnknownSource(String),
+    /// Neither a name of the network nor an address.
+    #[error("{0:?} is neither an endpoint, a service nor an address")]
+    UnknownDestination(String),
+}
