@@ -1,0 +1,631 @@
+//! The graph: nodes and the links between their ports.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+
+use petgraph::Direction;
+use petgraph::stable_graph::{EdgeIndex, NodeIndex, StableDiGraph};
+use petgraph::visit::{EdgeIndexable, NodeIndexable};
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Capacity, Delay, Weight};
+
+/// The most nodes a topology holds.
+pub const NODES_MAX: usize = 1 << 17;
+/// The most links a topology holds.
+pub const LINKS_MAX: usize = 1 << 20;
+/// The longest name of a node, cluster, link label, attribute or attribute value, in bytes.
+pub const TEXT_BYTES_MAX: usize = 1024;
+/// The most attributes of a node.
+pub const ATTRIBUTES_MAX: usize = 64;
+
+/// Why a node or link was not added.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TopologyError {
+    /// The topology is full.
+    #[error("more than {NODES_MAX} nodes")]
+    TooManyNodes,
+    /// The topology is full.
+    #[error("more than {LINKS_MAX} links")]
+    TooManyLinks,
+    /// Nodes are found by name, so they need one.
+    #[error("a node needs a name")]
+    EmptyName,
+    /// A name, label or attribute is too long; carries how long.
+    #[error("a text of {0} bytes (at most {TEXT_BYTES_MAX})")]
+    TextTooLong(usize),
+    /// Names are unique.
+    #[error("two nodes are named `{0}`")]
+    DuplicateName(String),
+    /// The node has too many attributes; carries how many.
+    #[error("{0} attributes on one node (at most {ATTRIBUTES_MAX})")]
+    TooManyAttributes(usize),
+    /// No such node, or no longer.
+    #[error("there is no node {0}")]
+    UnknownNode(NodeId),
+    /// A port holds one end of one link.
+    #[error("port {port} of `{node}` is taken")]
+    PortTaken {
+        /// Name of the node.
+        node: String,
+        /// The port asked for.
+        port: PortNumber,
+    },
+}
+
+/// Which node. Stays the same until the node is removed; small, so that arrays can be indexed by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(u32);
+
+impl NodeId {
+    /// The id as an index into an array of [`Topology::node_bound`] entries.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(crate) fn at(index: usize) -> Self {
+        Self(u32::try_from(index).expect("NODES_MAX fits u32"))
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{}", self.0)
+    }
+}
+
+/// Which link. Stays the same until the link is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(u32);
+
+impl LinkId {
+    /// The id as an index into an array of [`Topology::link_bound`] entries.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "l{}", self.0)
+    }
+}
+
+/// A port of a node. Ports handed out by the topology count from 1, as `OpenFlow` ports do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PortNumber(pub u32);
+
+impl fmt::Display for PortNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeKind {
+    /// Sends and receives: a machine, a container.
+    Host,
+    /// Passes on: a switch, a router.
+    #[default]
+    Switch,
+    /// A name that stands for several hosts.
+    Service,
+    /// Outside: the Internet, another network.
+    External,
+    /// Anything else.
+    Custom,
+}
+
+/// One end of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// The node.
+    pub node: NodeId,
+    /// The port of that node.
+    pub port: PortNumber,
+}
+
+/// A node of a topology.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    id: NodeId,
+    name: String,
+    /// What it is.
+    pub kind: NodeKind,
+    /// The group it is drawn in: a service, a rack, a site.
+    pub cluster: Option<String>,
+    /// Anything more that is known of it.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Node {
+    /// Its id.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Its name, unique in the topology.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// What a node is made from: a name, and what is not usual about it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeSpec {
+    name: String,
+    kind: NodeKind,
+    cluster: Option<String>,
+    attributes: BTreeMap<String, String>,
+}
+
+impl NodeSpec {
+    /// A node of the given kind.
+    pub fn new(kind: NodeKind, name: impl Into<String>) -> Self {
+        Self { name: name.into(), kind, ..Self::default() }
+    }
+
+    /// A host.
+    pub fn host(name: impl Into<String>) -> Self {
+        Self::new(NodeKind::Host, name)
+    }
+
+    /// A switch.
+    pub fn switch(name: impl Into<String>) -> Self {
+        Self::new(NodeKind::Switch, name)
+    }
+
+    /// Puts it into a cluster.
+    #[must_use]
+    pub fn cluster(mut self, cluster: impl Into<String>) -> Self {
+        self.cluster = Some(cluster.into());
+        self
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.attributes.insert(name.into(), value.into());
+        self
+    }
+
+    fn check(&self) -> Result<(), TopologyError> {
+        if self.name.is_empty() {
+            return Err(TopologyError::EmptyName);
+        }
+        if self.attributes.len() > ATTRIBUTES_MAX {
+            return Err(TopologyError::TooManyAttributes(self.attributes.len()));
+        }
+        let attributes = self.attributes.iter().flat_map(|(name, value)| [name, value]);
+        let mut texts = attributes.chain([&self.name]).chain(&self.cluster).map(String::len);
+        match texts.find(|length| *length > TEXT_BYTES_MAX) {
+            Some(length) => Err(TopologyError::TextTooLong(length)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A link between two ports. It carries both ways unless it is directed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    id: LinkId,
+    from: Endpoint,
+    to: Endpoint,
+    directed: bool,
+    /// What it carries each way, where known.
+    pub capacity: Option<Capacity>,
+    /// How long a bit is on it.
+    pub delay: Delay,
+    /// What routing says it costs.
+    pub weight: Weight,
+    /// What is written on it in a drawing.
+    pub label: Option<String>,
+}
+
+impl Link {
+    /// Its id.
+    pub fn id(&self) -> LinkId {
+        self.id
+    }
+
+    /// The end it was added from.
+    pub fn from(&self) -> Endpoint {
+        self.from
+    }
+
+    /// The end it was added to.
+    pub fn to(&self) -> Endpoint {
+        self.to
+    }
+
+    /// Does it carry only from [`Link::from`] to [`Link::to`]?
+    pub fn is_directed(&self) -> bool {
+        self.directed
+    }
+
+    /// Does it join a node to itself?
+    pub fn is_loop(&self) -> bool {
+        self.from.node == self.to.node
+    }
+
+    /// The end opposite the given node; none if the node is at neither end.
+    pub fn opposite(&self, node: NodeId) -> Option<Endpoint> {
+        if self.from.node == node {
+            Some(self.to)
+        } else if self.to.node == node {
+            Some(self.from)
+        } else {
+            None
+        }
+    }
+}
+
+/// What a link is made from. The default carries both ways at weight 1, without delay, between free ports.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LinkSpec {
+    /// What it carries each way, where known.
+    pub capacity: Option<Capacity>,
+    /// How long a bit is on it.
+    pub delay: Delay,
+    /// What routing says it costs.
+    pub weight: Weight,
+    /// What is written on it in a drawing.
+    pub label: Option<String>,
+    /// Does it carry one way only?
+    pub directed: bool,
+    /// The port at the first end; the lowest free one where none is given.
+    pub from_port: Option<PortNumber>,
+    /// The port at the second end; the lowest free one where none is given.
+    pub to_port: Option<PortNumber>,
+}
+
+impl LinkSpec {
+    /// The same, with a capacity.
+    #[must_use]
+    pub fn capacity(mut self, capacity: Capacity) -> Self {
+        self.capacity = Some(capacity);
+        self
+    }
+
+    /// The same, with a delay.
+    #[must_use]
+    pub fn delay(mut self, delay: Delay) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// The same, with a weight.
+    #[must_use]
+    pub fn weight(mut self, weight: Weight) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// The same, with a label.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// The same, one way only.
+    #[must_use]
+    pub fn directed(mut self) -> Self {
+        self.directed = true;
+        self
+    }
+
+    /// The same, between these ports.
+    #[must_use]
+    pub fn ports(mut self, from: PortNumber, to: PortNumber) -> Self {
+        (self.from_port, self.to_port) = (Some(from), Some(to));
+        self
+    }
+}
+
+/// One step: over a link, to the node at its other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hop {
+    /// Where it leads.
+    pub node: NodeId,
+    /// What it crosses.
+    pub link: LinkId,
+}
+
+/// A graph of nodes and links. Nodes have unique names; two nodes may have several links, and a node a link
+/// to itself. Iteration is in the order of ids, so that everything made from a topology is deterministic.
+#[derive(Debug, Clone, Default)]
+pub struct Topology {
+    /// What the whole is called; empty where nobody said.
+    pub name: String,
+    graph: StableDiGraph<Node, Link, u32>,
+    names: BTreeMap<String, NodeId>,
+    ports_taken: HashSet<Endpoint>,
+    /// For every node index, a port number below which none is free.
+    ports_from: Vec<u32>,
+}
+
+impl Topology {
+    /// An empty topology.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a node.
+    ///
+    /// # Errors
+    /// When the topology is full, the name is empty or taken, or a text or the attributes are too long.
+    pub fn add_node(&mut self, spec: NodeSpec) -> Result<NodeId, TopologyError> {
+        spec.check()?;
+        if self.graph.node_count() >= NODES_MAX {
+            return Err(TopologyError::TooManyNodes);
+        }
+        if self.names.contains_key(&spec.name) {
+            return Err(TopologyError::DuplicateName(spec.name));
+        }
+        let NodeSpec { name, kind, cluster, attributes } = spec;
+        let index =
+            self.graph.add_node(Node { id: NodeId(0), name: name.clone(), kind, cluster, attributes });
+        let id = NodeId::at(index.index());
+        self.graph[index].id = id;
+        self.names.insert(name, id);
+        let bound = self.node_bound();
+        self.ports_from.resize(bound, 1);
+        self.ports_from[id.index()] = 1;
+        Ok(id)
+    }
+
+    /// Joins two nodes (or one to itself).
+    ///
+    /// # Errors
+    /// When the topology is full, a node does not exist, a port asked for is taken, or the label is too long.
+    pub fn add_link(&mut self, from: NodeId, to: NodeId, spec: LinkSpec) -> Result<LinkId, TopologyError> {
+        if self.graph.edge_count() >= LINKS_MAX {
+            return Err(TopologyError::TooManyLinks);
+        }
+        if let Some(label) = spec.label.as_ref().filter(|label| label.len() > TEXT_BYTES_MAX) {
+            return Err(TopologyError::TextTooLong(label.len()));
+        }
+        for id in [from, to] {
+            self.node(id).ok_or(TopologyError::UnknownNode(id))?;
+        }
+        let from_end = self.take_port(from, spec.from_port)?;
+        let to_end = self.take_port(to, spec.to_port).inspect_err(|_| self.free_port(from_end))?;
+        let LinkSpec { capacity, delay, weight, label, directed, .. } = spec;
+        let link =
+            Link { id: LinkId(0), from: from_end, to: to_end, directed, capacity, delay, weight, label };
+        let index = self.graph.add_edge(NodeIndex::new(from.index()), NodeIndex::new(to.index()), link);
+        let id = LinkId(u32::try_from(index.index()).expect("LINKS_MAX fits u32"));
+        self.graph[index].id = id;
+        Ok(id)
+    }
+
+    fn take_port(&mut self, node: NodeId, wanted: Option<PortNumber>) -> Result<Endpoint, TopologyError> {
+        if let Some(port) = wanted {
+            let end = Endpoint { node, port };
+            if !self.ports_taken.insert(end) {
+                let node = self.graph[NodeIndex::new(node.index())].name.clone();
+                return Err(TopologyError::PortTaken { node, port });
+            }
+            return Ok(end);
+        }
+        // Ends: a node has at most 2 × LINKS_MAX ports taken.
+        let mut port = self.ports_from[node.index()];
+        while !self.ports_taken.insert(Endpoint { node, port: PortNumber(port) }) {
+            port += 1;
+        }
+        self.ports_from[node.index()] = port + 1;
+        Ok(Endpoint { node, port: PortNumber(port) })
+    }
+
+    fn free_port(&mut self, end: Endpoint) {
+        self.ports_taken.remove(&end);
+        let from = &mut self.ports_from[end.node.index()];
+        *from = (*from).min(end.port.0.max(1));
+    }
+
+    /// Removes a node and every link at it.
+    pub fn remove_node(&mut self, id: NodeId) -> Option<Node> {
+        self.node(id)?;
+        let mut links: Vec<LinkId> = self.links_at(id).map(Link::id).collect();
+        links.dedup(); // a loop is seen from both its ends
+        for link in links {
+            self.remove_link(link);
+        }
+        let node = self.graph.remove_node(NodeIndex::new(id.index()))?;
+        self.names.remove(&node.name);
+        Some(node)
+    }
+
+    /// Removes a link.
+    pub fn remove_link(&mut self, id: LinkId) -> Option<Link> {
+        let link = self.graph.remove_edge(EdgeIndex::new(id.index()))?;
+        self.free_port(link.from);
+        self.free_port(link.to);
+        Some(link)
+    }
+
+    /// The node of an id.
+    pub fn node(&self, id: NodeId) -> Option<&Node> {
+        self.graph.node_weight(NodeIndex::new(id.index()))
+    }
+
+    /// The node of an id, to change its kind, cluster or attributes.
+    pub fn node_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+        self.graph.node_weight_mut(NodeIndex::new(id.index()))
+    }
+
+    /// The link of an id.
+    pub fn link(&self, id: LinkId) -> Option<&Link> {
+        self.graph.edge_weight(EdgeIndex::new(id.index()))
+    }
+
+    /// The link of an id, to change its quantities or label.
+    pub fn link_mut(&mut self, id: LinkId) -> Option<&mut Link> {
+        self.graph.edge_weight_mut(EdgeIndex::new(id.index()))
+    }
+
+    /// The node of a name.
+    pub fn find(&self, name: &str) -> Option<NodeId> {
+        self.names.get(name).copied()
+    }
+
+    /// The link that holds a port, and so what is at the other end of a port.
+    pub fn link_at_port(&self, end: Endpoint) -> Option<&Link> {
+        self.links_at(end.node).find(|link| link.from == end || link.to == end)
+    }
+
+    /// Every node, by id.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.graph.node_weights()
+    }
+
+    /// Every link, by id.
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.graph.edge_weights()
+    }
+
+    /// How many nodes there are.
+    pub fn node_count(&self) -> usize {
+        self.graph.node_count()
+    }
+
+    /// How many links there are.
+    pub fn link_count(&self) -> usize {
+        self.graph.edge_count()
+    }
+
+    /// One more than the highest node index: the length of an array indexed by node.
+    pub fn node_bound(&self) -> usize {
+        NodeIndexable::node_bound(&self.graph)
+    }
+
+    /// One more than the highest link index.
+    pub fn link_bound(&self) -> usize {
+        EdgeIndexable::edge_bound(&self.graph)
+    }
+
+    /// Does any link carry one way only?
+    pub fn has_directed_links(&self) -> bool {
+        self.links().any(Link::is_directed)
+    }
+
+    /// The links with an end at a node, whichever way they carry. A loop comes twice.
+    pub fn links_at(&self, node: NodeId) -> impl Iterator<Item = &Link> {
+        self.edges(node, Direction::Outgoing).chain(self.edges(node, Direction::Incoming))
+    }
+
+    /// The steps that can be taken from a node, loops left out.
+    pub fn hops_from(&self, node: NodeId) -> impl Iterator<Item = Hop> {
+        let out = self.edges(node, Direction::Outgoing);
+        let back = self.edges(node, Direction::Incoming).filter(|link| !link.directed);
+        steps(node, out.chain(back))
+    }
+
+    /// The steps that lead to a node, each named by the node it comes from, loops left out.
+    pub fn hops_to(&self, node: NodeId) -> impl Iterator<Item = Hop> {
+        let into = self.edges(node, Direction::Incoming);
+        let back = self.edges(node, Direction::Outgoing).filter(|link| !link.directed);
+        steps(node, into.chain(back))
+    }
+
+    fn edges(&self, node: NodeId, direction: Direction) -> impl Iterator<Item = &Link> {
+        self.graph.edges_directed(NodeIndex::new(node.index()), direction).map(|edge| edge.weight())
+    }
+}
+
+fn steps<'a>(node: NodeId, links: impl Iterator<Item = &'a Link>) -> impl Iterator<Item = Hop> {
+    links
+        .filter(|link| !link.is_loop())
+        .filter_map(move |link| Some(Hop { node: link.opposite(node)?.node, link: link.id }))
+}
+
+/// Equal when they have the same nodes and links in the same order, whatever their ids.
+impl PartialEq for Topology {
+    fn eq(&self, other: &Self) -> bool {
+        let ends = |topology: &Self, end: Endpoint| Some((topology.node(end.node)?.name.clone(), end.port));
+        self.name == other.name
+            && self.node_count() == other.node_count()
+            && self.link_count() == other.link_count()
+            && self.nodes().zip(other.nodes()).all(|(a, b)| {
+                a.name == b.name && a.kind == b.kind && a.cluster == b.cluster && a.attributes == b.attributes
+            })
+            && self.links().zip(other.links()).all(|(a, b)| {
+                ends(self, a.from) == ends(other, b.from)
+                    && ends(self, a.to) == ends(other, b.to)
+                    && (a.directed, a.capacity, a.delay, a.weight, &a.label)
+                        == (b.directed, b.capacity, b.delay, b.weight, &b.label)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Topology, NodeId, NodeId) {
+        let mut topology = Topology::new();
+        let a = topology.add_node(NodeSpec::switch("a")).unwrap();
+        let b = topology.add_node(NodeSpec::host("b")).unwrap();
+        (topology, a, b)
+    }
+
+    #[test]
+    fn ports_are_unique_and_reused() {
+        let (mut topology, a, b) = pair();
+        let first = topology.add_link(a, b, LinkSpec::default()).unwrap();
+        let wanted = LinkSpec::default().ports(PortNumber(2), PortNumber(7));
+        topology.add_link(a, b, wanted).unwrap();
+        let taken = LinkSpec::default().ports(PortNumber(9), PortNumber(2));
+        let refused = TopologyError::PortTaken { node: "a".into(), port: PortNumber(2) };
+        assert_eq!(topology.add_link(b, a, taken), Err(refused));
+        assert!(topology.link_at_port(Endpoint { node: b, port: PortNumber(9) }).is_none());
+        assert!(!topology.ports_taken.contains(&Endpoint { node: b, port: PortNumber(9) }), "given back");
+        let third = topology.add_link(a, b, LinkSpec::default()).unwrap();
+        assert_eq!(topology.link(third).unwrap().from().port, PortNumber(3));
+        topology.remove_link(first).unwrap();
+        let again = topology.add_link(a, b, LinkSpec::default()).unwrap();
+        assert_eq!(topology.link(again).unwrap().from().port, PortNumber(1));
+        let end = topology.link(again).unwrap().to();
+        assert_eq!(topology.link_at_port(end).map(Link::id), Some(again));
+    }
+
+    #[test]
+    fn removing_a_node_takes_its_links_and_name() {
+        let (mut topology, a, b) = pair();
+        topology.add_link(a, a, LinkSpec::default()).unwrap();
+        topology.add_link(a, b, LinkSpec::default()).unwrap();
+        assert_eq!(topology.remove_node(a).unwrap().name(), "a");
+        assert_eq!((topology.node_count(), topology.link_count()), (1, 0));
+        assert_eq!(topology.find("a"), None);
+        assert!(topology.remove_node(a).is_none());
+        assert_eq!(topology.add_link(a, b, LinkSpec::default()), Err(TopologyError::UnknownNode(a)));
+        assert!(topology.ports_taken.is_empty());
+    }
+
+    #[test]
+    fn a_directed_link_is_crossed_one_way() {
+        let (mut topology, a, b) = pair();
+        let link = topology.add_link(a, b, LinkSpec::default().directed()).unwrap();
+        assert_eq!(topology.hops_from(a).collect::<Vec<_>>(), [Hop { node: b, link }]);
+        assert_eq!(topology.hops_from(b).count(), 0);
+        assert_eq!(topology.hops_to(b).collect::<Vec<_>>(), [Hop { node: a, link }]);
+        assert_eq!(topology.hops_to(a).count(), 0);
+    }
+
+    #[test]
+    fn bad_nodes_are_refused() {
+        let (mut topology, ..) = pair();
+        assert_eq!(topology.add_node(NodeSpec::host("")), Err(TopologyError::EmptyName));
+        assert_eq!(topology.add_node(NodeSpec::host("a")), Err(TopologyError::DuplicateName("a".into())));
+        let long = "x".repeat(TEXT_BYTES_MAX + 1);
+        assert_eq!(topology.add_node(NodeSpec::host(&long)), Err(TopologyError::TextTooLong(1025)));
+        assert_eq!(
+            topology.add_node(NodeSpec::host("c").attribute("k", &long)),
+            Err(TopologyError::TextTooLong(1025))
+        );
+    }
+}
