@@ -1,0 +1,266 @@
+//! The Internet checksum (RFC 1071): full, incremental (RFC 1624) and partial (the kernel's `CHECKSUM_PARTIAL`).
+//!
+//! Two kinds of 16-bit values travel through here, both in host order:
+//!
+//! * a **sum** is a folded one's-complement sum that is *not* complemented. [`sum`], [`pseudo_v4`] and [`combine`] return sums;
+//!   so does a `CHECKSUM_PARTIAL` field, which holds the pseudo header's sum until the last hop finishes the job;
+//! * a **checksum** is what a finished header field holds: the complement of a sum.
+//!
+//! ```
+//! use packet::checksum;
+//! let header = [0x45, 0, 0, 0x73, 0, 0, 0x40, 0, 0x40, 0x11, 0, 0, 0xc0, 0xa8, 0, 1, 0xc0, 0xa8, 0, 0xc7];
+//! let check = checksum::checksum(&header);
+//! assert_eq!(check, 0xb861);
+//! // TTL 0x40 becomes 0x3f: the word 0x4011 becomes 0x3f11.
+//! assert_eq!(checksum::update16(check, 0x4011, 0x3f11), 0xb961);
+//! ```
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::wire::IpProtocol;
+
+/// Folds a wide accumulator of 16-bit words to a 16-bit one's-complement sum.
+#[inline]
+#[must_use]
+pub const fn fold(accumulator: u64) -> u16 {
+    let mut a = (accumulator >> 32) + (accumulator & 0xffff_ffff);
+    a = (a >> 16) + (a & 0xffff);
+    a = (a >> 16) + (a & 0xffff);
+    a = (a >> 16) + (a & 0xffff);
+    a as u16
+}
+
+/// The one's-complement sum of `data` read as big-endian 16-bit words, an odd last byte padded with zero.
+///
+/// Adds 32-bit words in native order into 64-bit accumulators and swaps once at the end (RFC 1071 §2(B) and §2(C)).
+#[inline]
+#[must_use]
+pub fn sum(data: &[u8]) -> u16 {
+    let word = |bytes: &[u8]| u64::from(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+    // Eight lanes let the compiler use vector adds; 2^32 words of 32 bits cannot overflow a lane.
+    let mut lanes = [0u64; 8];
+    let (chunks, rest) = data.as_chunks::<32>();
+    for chunk in chunks {
+        for (lane, bytes) in lanes.iter_mut().zip(chunk.as_chunks::<4>().0) {
+            *lane += u64::from(u32::from_ne_bytes(*bytes));
+        }
+    }
+    let mut total = lanes.iter().map(|lane| (lane >> 32) + (lane & 0xffff_ffff)).sum::<u64>();
+    let (words, tail) = rest.as_chunks::<4>();
+    for bytes in words {
+        total += word(bytes);
+    }
+    let mut last = [0u8; 4];
+    last[..tail.len()].copy_from_slice(tail);
+    total += word(&last);
+    u16::from_be(fold(total))
+}
+
+/// The checksum of `data` (the complement of [`sum`]); the checksum field must be zero in it.
+#[inline]
+#[must_use]
+pub fn checksum(data: &[u8]) -> u16 {
+    !sum(data)
+}
+
+/// The one's-complement sum of two sums. Every part but the last must have even length.
+#[inline]
+#[must_use]
+pub const fn combine(a: u16, b: u16) -> u16 {
+    let (total, carry) = a.overflowing_add(b);
+    total + carry as u16
+}
+
+/// Whether `data`, checksum field included, sums to all ones. `pseudo` is the pseudo header's sum, or 0.
+#[inline]
+#[must_use]
+pub fn verify(pseudo: u16, data: &[u8]) -> bool {
+    combine(pseudo, sum(data)) == 0xffff
+}
+
+/// The sum of the IPv4 pseudo header (RFC 9293 §3.1): `length` is that of the L4 header and payload.
+#[inline]
+#[must_use]
+pub fn pseudo_v4(source: Ipv4Addr, destination: Ipv4Addr, protocol: IpProtocol, length: u32) -> u16 {
+    let (s, d) = (source.to_bits(), destination.to_bits());
+    let total = u64::from(s) + u64::from(d) + u64::from(protocol.0) + u64::from(length);
+    fold(total)
+}
+
+/// The sum of the IPv6 pseudo header (RFC 8200 §8.1): `length` is that of the L4 header and payload.
+#[inline]
+#[must_use]
+pub fn pseudo_v6(source: Ipv6Addr, destination: Ipv6Addr, protocol: IpProtocol, length: u32) -> u16 {
+    let addresses = combine(sum(&source.octets()), sum(&destination.octets()));
+    combine(addresses, fold(u64::from(protocol.0) + u64::from(length)))
+}
+
+/// The sum of the pseudo header of either family; `None` where the families differ.
+#[inline]
+#[must_use]
+pub fn pseudo(source: IpAddr, destination: IpAddr, protocol: IpProtocol, length: u32) -> Option<u16> {
+    match (source, destination) {
+        (IpAddr::V4(s), IpAddr::V4(d)) => Some(pseudo_v4(s, d, protocol, length)),
+        (IpAddr::V6(s), IpAddr::V6(d)) => Some(pseudo_v6(s, d, protocol, length)),
+        _ => None,
+    }
+}
+
+/// `check` after a 16-bit word of what it covers changed: HC' = ~(~HC + ~m + m'), RFC 1624 eqn. 3.
+#[inline]
+#[must_use]
+pub const fn update16(check: u16, old: u16, new: u16) -> u16 {
+    !partial_update16(!check, old, new)
+}
+
+/// `check` after an aligned 32-bit word changed (an IPv4 address, a sequence number).
+#[inline]
+#[must_use]
+pub const fn update32(check: u16, old: u32, new: u32) -> u16 {
+    !partial_update32(!check, old, new)
+}
+
+/// `check` after bytes at an even offset changed from `old` to `new` (an IPv6 address). The lengths may differ.
+#[inline]
+#[must_use]
+pub fn update(check: u16, old: &[u8], new: &[u8]) -> u16 {
+    !partial_update(!check, old, new)
+}
+
+/// [`update16`] for a sum, such as a `CHECKSUM_PARTIAL` field: which covers the pseudo header and no port.
+#[inline]
+#[must_use]
+pub const fn partial_update16(sum: u16, old: u16, new: u16) -> u16 {
+    combine(combine(sum, !old), new)
+}
+
+/// [`update32`] for a sum.
+#[inline]
+#[must_use]
+pub const fn partial_update32(sum: u16, old: u32, new: u32) -> u16 {
+    let old = !old;
+    fold(sum as u64 + (old >> 16) as u64 + (old & 0xffff) as u64 + (new >> 16) as u64 + (new & 0xffff) as u64)
+}
+
+/// [`update`] for a sum.
+#[inline]
+#[must_use]
+pub fn partial_update(total: u16, old: &[u8], new: &[u8]) -> u16 {
+    combine(combine(total, !sum(old)), sum(new))
+}
+
+/// A computed UDP checksum as it goes on the wire: 0 would mean "none", so it is sent as all ones (RFC 768).
+#[inline]
+#[must_use]
+pub const fn udp_on_wire(check: u16) -> u16 {
+    if check == 0 { 0xffff } else { check }
+}
+
+/// [`update`] for a UDP checksum field: "none" stays none, and a result of 0 becomes all ones.
+#[inline]
+#[must_use]
+pub fn update_udp(check: u16, old: &[u8], new: &[u8]) -> u16 {
+    if check == 0 { 0 } else { udp_on_wire(update(check, old, new)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The slow obvious twin: RFC 1071 §4.1, byte by byte.
+    fn sum_bytewise(data: &[u8]) -> u16 {
+        let mut total: u32 = 0;
+        for pair in data.chunks(2) {
+            total += u32::from(pair[0]) << 8;
+            total += pair.get(1).map_or(0, |low| u32::from(*low));
+            total = (total & 0xffff) + (total >> 16);
+        }
+        total as u16
+    }
+
+    #[test]
+    fn rfc_1071_example() {
+        assert_eq!(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), 0xddf2);
+    }
+
+    #[test]
+    fn rfc_1624_example_gives_zero_not_ones() {
+        // §4: the old method of RFC 1141 gave 0xffff here.
+        assert_eq!(update16(0xdd2f, 0x5555, 0x3285), 0x0000);
+    }
+
+    #[test]
+    fn longest_frame_of_ones_does_not_overflow() {
+        let data = vec![0xff; 65_535];
+        assert_eq!(sum(&data), sum_bytewise(&data));
+        assert_eq!(fold(u64::MAX), 0xffff);
+    }
+
+    #[test]
+    fn udp_never_sends_zero_for_a_computed_checksum() {
+        assert_eq!(udp_on_wire(0), 0xffff);
+        // RFC 1624's example again: the update yields 0, which UDP must not send.
+        assert_eq!(update_udp(0xdd2f, &[0x55, 0x55], &[0x32, 0x85]), 0xffff);
+        assert_eq!(update_udp(0, &[0x55, 0x55], &[0x32, 0x85]), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn fast_equals_bytewise(data in proptest::collection::vec(any::<u8>(), 0..300), skip in 0usize..9) {
+            let data = &data[skip.min(data.len())..];
+            prop_assert_eq!(sum(data), sum_bytewise(data));
+        }
+
+        #[test]
+        fn incremental_equals_recompute(
+            mut data in proptest::collection::vec(any::<u8>(), 40..200),
+            at in 1usize..10, old_new in any::<[u8; 16]>(), width in prop::sample::select(vec![2usize, 4, 16]),
+        ) {
+            data[0] = 0x45; // a header is never all zero
+            let before = checksum(&data);
+            let at = at * 2;
+            let old = data[at..at + width].to_vec();
+            data[at..at + width].copy_from_slice(&old_new[..width]);
+            let after = checksum(&data);
+            prop_assert_eq!(update(before, &old, &old_new[..width]), after);
+            let be16 = |b: &[u8]| u16::from_be_bytes([b[0], b[1]]);
+            let be32 = |b: &[u8]| u32::from_be_bytes([b[0], b[1], b[2], b[3]]);
+            match width {
+                2 => prop_assert_eq!(update16(before, be16(&old), be16(&old_new)), after),
+                4 => prop_assert_eq!(update32(before, be32(&old), be32(&old_new)), after),
+                _ => {}
+            }
+        }
+
+        #[test]
+        fn partial_then_finish_equals_full(
+            data in proptest::collection::vec(any::<u8>(), 8..100),
+            source in any::<u32>(), destination in 1u32.., new in any::<u32>(),
+        ) {
+            let length = data.len() as u32;
+            let pseudo_of = |s: u32| pseudo_v4(s.into(), destination.into(), IpProtocol::TCP, length);
+            let translated = partial_update32(pseudo_of(source), source, new);
+            prop_assert_eq!(translated, pseudo_of(new));
+            prop_assert_eq!(!combine(translated, sum(&data)), !combine(pseudo_of(new), sum(&data)));
+        }
+
+        #[test]
+        fn pseudo_headers_equal_their_bytes(s in any::<[u8; 16]>(), d in any::<[u8; 16]>(), protocol in 1u8.., length in any::<u32>()) {
+            let mut six = Vec::new();
+            six.extend(s);
+            six.extend(d);
+            six.extend(length.to_be_bytes());
+            six.extend([0, 0, 0, protocol]);
+            prop_assert_eq!(pseudo_v6(s.into(), d.into(), IpProtocol(protocol), length), sum_bytewise(&six));
+            let mut four = Vec::new();
+            four.extend(&s[..4]);
+            four.extend(&d[..4]);
+            four.extend([0, protocol]);
+            four.extend((length as u16).to_be_bytes());
+            let v4 = |b: &[u8]| Ipv4Addr::new(b[0], b[1], b[2], b[3]);
+            prop_assert_eq!(pseudo_v4(v4(&s), v4(&d), IpProtocol(protocol), length & 0xffff), sum_bytewise(&four));
+        }
+    }
+}
