@@ -1,4 +1,11 @@
 //! Blueprints: JavaScript that says which programs run and who may talk to whom.
 #![forbid(unsafe_code)]
 
+pub mod check;
+pub mod eval;
+pub mod fault;
+pub mod images;
+mod load;
 pub mod model;
+
+pub use load::{Loaded, checked, load, secret};

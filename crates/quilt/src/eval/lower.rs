@@ -1,0 +1,649 @@
+//! From copied script values to the typed model; every misfit is a fault with its place.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::Note;
+use super::raw::{Raw, number};
+use crate::check::CONTAINERS_MAX;
+use crate::fault::{Fault, Kind, similar};
+use crate::images;
+use crate::model::{
+    Blueprint, Container, Denied, Image, Limits, Link, Mount, MountSource, Party, Ports, Protocol, Publish,
+    Restart, Service, Span, Text,
+};
+
+/// Text a blueprint may hold once its replicas are counted, in bytes.
+const TEXT_BYTES_MAX: usize = 64 << 20;
+
+/// Options of a container in weft's dialect.
+const CONTAINER_OPTIONS: [&str; 12] = [
+    "command", "cpu", "env", "files", "image", "memory", "mounts", "pids", "replicas", "restart", "user",
+    "workdir",
+];
+
+/// What lowering gave.
+pub(crate) struct Lowered {
+    pub(crate) blueprint: Blueprint,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// Lowers what `collect()` of `core.js` returns; `file` gives the deployment its default name.
+pub(crate) fn lower(raw: Raw, spans: &[Span], file: &str) -> Lowered {
+    let mut lower = Lower { spans, ..Lower::new(file) };
+    let mut raw = raw;
+    lower.notes(raw.take("notes"));
+    lower.deployment(&raw.take("deployment"));
+    each(raw.take("containers"), |entry| lower.container(entry));
+    each(raw.take("services"), |entry| lower.service(&entry));
+    lower.index();
+    each(raw.take("links"), |entry| lower.link(&entry));
+    each(raw.take("publishes"), |entry| lower.publish(&entry));
+    Lowered { blueprint: lower.blueprint, faults: lower.faults, notes: lower.notes }
+}
+
+fn each(list: Raw, mut lower: impl FnMut(Raw)) {
+    if let Raw::List(entries) = list {
+        entries.into_iter().for_each(&mut lower);
+    }
+}
+
+struct Lower<'a> {
+    spans: &'a [Span],
+    blueprint: Blueprint,
+    faults: Vec<Fault>,
+    notes: Vec<Note>,
+    /// What each name is, once containers and services are known.
+    parties: HashMap<String, Party>,
+    /// Containers whose own faults would make faults of everything that names them.
+    broken: HashSet<String>,
+    text_bytes: usize,
+    too_large: bool,
+}
+
+/// The place a fault is about, and what it is called.
+struct At<'a> {
+    span: &'a Span,
+    what: &'a str,
+}
+
+impl<'a> Lower<'a> {
+    fn new(file: &str) -> Lower<'a> {
+        Lower {
+            spans: &[],
+            blueprint: Blueprint { name: default_name(file), ..Blueprint::default() },
+            faults: Vec::new(),
+            notes: Vec::new(),
+            parties: HashMap::new(),
+            broken: HashSet::new(),
+            text_bytes: 0,
+            too_large: false,
+        }
+    }
+
+    fn fault(&mut self, kind: Kind, span: &Span) {
+        self.faults.push(Fault::new(kind, span.clone()));
+    }
+
+    fn shape(&mut self, at: &At<'_>, expected: &'static str, found: &Raw) {
+        let kind = Kind::Shape { what: at.what.to_owned(), expected, found: found.describe() };
+        self.fault(kind, at.span);
+    }
+
+    fn span(&self, entry: &Raw) -> Span {
+        match entry.get("at") {
+            Raw::Number(at) => self.spans.get(*at as usize).cloned().unwrap_or_default(),
+            _ => Span::default(),
+        }
+    }
+
+    fn notes(&mut self, notes: Raw) {
+        each(notes, |entry| {
+            if let Raw::Text(text) = entry.get("text") {
+                let note = Note { text: text.clone(), span: self.span(&entry) };
+                if !self.notes.iter().any(|known| known.text == note.text) {
+                    self.notes.push(note);
+                }
+            }
+        });
+    }
+
+    fn deployment(&mut self, entry: &Raw) {
+        let span = self.span(entry);
+        let options = entry.get("options");
+        if options.is_absent() {
+            return;
+        }
+        if !matches!(options, Raw::Map(_)) {
+            return self.shape(&At { span: &span, what: "argument of deployment()" }, "an object", options);
+        }
+        self.unknown_options("deployment()", options, &["name", "denied"], &span);
+        if let Some(name) =
+            self.text(&At { span: &span, what: "name of the deployment" }, options.get("name"))
+        {
+            self.blueprint.name = name;
+        }
+        match options.get("denied") {
+            Raw::Text(word) if word == "refuse" => self.blueprint.denied = Denied::Refuse,
+            Raw::Text(word) if word == "drop" => self.blueprint.denied = Denied::Drop,
+            Raw::Undefined => {}
+            other => self.shape(&At { span: &span, what: "denied" }, "'refuse' or 'drop'", other),
+        }
+    }
+
+    fn unknown_options(&mut self, of: &str, options: &Raw, known: &[&str], span: &Span) {
+        let Raw::Map(members) = options else { return };
+        for (name, _) in members.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+            let similar = similar(name, known.iter().copied());
+            self.fault(Kind::UnknownOption { of: of.to_owned(), name: name.clone(), similar }, span);
+        }
+    }
+
+    /// A text that may be left out.
+    fn text(&mut self, at: &At<'_>, raw: &Raw) -> Option<String> {
+        match raw {
+            Raw::Text(text) => Some(text.clone()),
+            Raw::Undefined | Raw::Null => None,
+            other => {
+                self.shape(at, "a string", other);
+                None
+            }
+        }
+    }
+
+    fn container(&mut self, mut entry: Raw) {
+        let span = self.span(&entry);
+        let mut raw = entry.take("container");
+        let is_kelda = matches!(entry.get("dialect"), Raw::Text(dialect) if dialect == "kelda");
+        let name = match raw.take(if is_kelda { "hostname" } else { "name" }) {
+            Raw::Text(name) => name,
+            other => return self.shape(&At { span: &span, what: "name of a container" }, "a string", &other),
+        };
+        let faults_before = self.faults.len();
+        let options = if is_kelda { kelda_options(raw) } else { raw.take("options") };
+        if !matches!(options, Raw::Map(_)) {
+            let what = format!("options of container '{name}'");
+            self.shape(&At { span: &span, what: &what }, "an object", &options);
+            self.broken.insert(name);
+            return;
+        }
+        let of = format!("container '{name}'");
+        self.unknown_options(&of, &options, &CONTAINER_OPTIONS, &span);
+        let container = self.options(&name, &options, &span);
+        let replicas = self.replicas(&name, options.get("replicas"), &span);
+        if self.faults.len() > faults_before {
+            self.broken.insert(name.clone());
+        }
+        match replicas {
+            None => self.push(container),
+            Some(count) => self.replicate(&container, count),
+        }
+    }
+
+    fn options(&mut self, name: &str, options: &Raw, span: &Span) -> Container {
+        let named = |what: &str| format!("{what} of container '{name}'");
+        let at = |what: &'static str| (what, named(what));
+        let (_, what) = at("image");
+        let image =
+            self.text(&At { span, what: &what }, options.get("image")).unwrap_or_else(|| "host".into());
+        let mut command = self.command(name, options.get("command"), span);
+        let image = if image == "host" {
+            Image::Host
+        } else {
+            command = images::command(&image, command);
+            self.notes.push(Note {
+                text: format!("container '{name}' runs on this host's own files in place of image '{image}'"),
+                span: span.clone(),
+            });
+            Image::Alias(image)
+        };
+        Container {
+            name: name.to_owned(),
+            image,
+            command,
+            env: self.texts(&At { span, what: &named("env") }, options.get("env")),
+            files: self.texts(&At { span, what: &named("files") }, options.get("files")),
+            mounts: self.mounts(&At { span, what: &named("mounts") }, options.get("mounts")),
+            workdir: self.text(&At { span, what: &named("workdir") }, options.get("workdir")),
+            user: self.user(&At { span, what: &named("user") }, options.get("user")),
+            limits: Limits {
+                memory_bytes: self.memory(&At { span, what: &named("memory") }, options.get("memory")),
+                cpu_milli: self.cpu(name, options.get("cpu"), span),
+                pids: self.count(&At { span, what: &named("pids") }, options.get("pids")),
+            },
+            restart: self.restart(&At { span, what: &named("restart") }, options.get("restart")),
+            span: span.clone(),
+        }
+    }
+
+    fn command(&mut self, name: &str, raw: &Raw, span: &Span) -> Vec<String> {
+        let what = format!("command of container '{name}'");
+        let at = At { span, what: &what };
+        match raw {
+            Raw::Undefined | Raw::Null => Vec::new(),
+            Raw::Text(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
+            Raw::List(words) => words
+                .iter()
+                .filter_map(|word| match word {
+                    Raw::Text(word) => Some(word.clone()),
+                    Raw::Number(value) => Some(number(*value)),
+                    other => {
+                        self.shape(
+                            &at,
+                            "a list of strings",
+                            &Raw::Text(format!("{} in it", other.describe())),
+                        );
+                        None
+                    }
+                })
+                .collect(),
+            other => {
+                self.shape(&at, "a list of strings, or one string for the shell", other);
+                Vec::new()
+            }
+        }
+    }
+
+    fn texts(&mut self, at: &At<'_>, raw: &Raw) -> BTreeMap<String, Text> {
+        let members = match raw {
+            Raw::Undefined | Raw::Null => return BTreeMap::new(),
+            Raw::Map(members) => members,
+            other => {
+                self.shape(at, "an object", other);
+                return BTreeMap::new();
+            }
+        };
+        let mut texts = BTreeMap::new();
+        for (key, value) in members {
+            let text = match value {
+                Raw::Text(text) => Text::Plain(text.clone()),
+                Raw::Number(value) => Text::Plain(number(*value)),
+                Raw::Bool(value) => Text::Plain(value.to_string()),
+                Raw::Map(_) if matches!(value.get("secret"), Raw::Text(_)) => {
+                    let Raw::Text(secret) = value.get("secret") else { continue };
+                    Text::Secret { secret: secret.clone() }
+                }
+                other => {
+                    let what = format!("'{key}' in {}", at.what);
+                    self.shape(&At { span: at.span, what: &what }, "a string or a Secret", other);
+                    continue;
+                }
+            };
+            texts.insert(key.clone(), text);
+        }
+        texts
+    }
+
+    fn mounts(&mut self, at: &At<'_>, raw: &Raw) -> Vec<Mount> {
+        let members = match raw {
+            Raw::Undefined | Raw::Null => return Vec::new(),
+            Raw::Map(members) => members,
+            other => {
+                self.shape(at, "an object of paths to volumes", other);
+                return Vec::new();
+            }
+        };
+        let mut mounts = Vec::new();
+        for (target, value) in members {
+            let source = match (value.get("host"), value.get("named")) {
+                (Raw::Text(path), _) => MountSource::Host(path.clone()),
+                (_, Raw::Text(name)) => MountSource::Named(name.clone()),
+                _ => {
+                    self.shape(at, "an object of paths to `new Volume(name)` or `hostPath(path)`", value);
+                    continue;
+                }
+            };
+            let read_only = matches!(value.get("readOnly"), Raw::Bool(true));
+            mounts.push(Mount { source, target: target.clone(), read_only });
+        }
+        mounts
+    }
+
+    fn user(&mut self, at: &At<'_>, raw: &Raw) -> Option<String> {
+        match raw {
+            Raw::Number(_) => self.count(at, raw).map(|uid| uid.to_string()),
+            other => self.text(at, other),
+        }
+    }
+
+    /// Bytes, as a number or with a unit.
+    fn memory(&mut self, at: &At<'_>, raw: &Raw) -> Option<u64> {
+        let bytes = match raw {
+            Raw::Undefined | Raw::Null => return None,
+            Raw::Number(value) if value.fract() == 0.0 && *value >= 0.0 => Some(*value as u64),
+            Raw::Text(text) => parse_bytes(text),
+            _ => None,
+        };
+        if bytes.is_none() {
+            self.shape(at, "a number of bytes or a string such as '256M'", raw);
+        }
+        bytes
+    }
+
+    fn cpu(&mut self, name: &str, raw: &Raw, span: &Span) -> Option<u32> {
+        match raw {
+            Raw::Undefined | Raw::Null => None,
+            Raw::Number(cores) if *cores > 0.0 && *cores <= 4096.0 => Some((cores * 1000.0).ceil() as u32),
+            Raw::Number(cores) => {
+                let (found, allowed) = (number(*cores), "a number of cores above 0, such as 0.5");
+                self.fault(Kind::Limit { name: name.to_owned(), what: "cpu", found, allowed }, span);
+                None
+            }
+            other => {
+                let what = format!("cpu of container '{name}'");
+                self.shape(&At { span, what: &what }, "a number of cores, such as 0.5", other);
+                None
+            }
+        }
+    }
+
+    fn count(&mut self, at: &At<'_>, raw: &Raw) -> Option<u32> {
+        match raw {
+            Raw::Undefined | Raw::Null => None,
+            Raw::Number(value) if value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(value) => {
+                Some(*value as u32)
+            }
+            other => {
+                self.shape(at, "a whole number", other);
+                None
+            }
+        }
+    }
+
+    fn restart(&mut self, at: &At<'_>, raw: &Raw) -> Restart {
+        match raw {
+            Raw::Undefined | Raw::Null => Restart::default(),
+            Raw::Text(word) if word == "always" => Restart::Always,
+            Raw::Text(word) if word == "on-failure" => Restart::OnFailure,
+            Raw::Text(word) if word == "never" => Restart::Never,
+            other => {
+                self.shape(at, "'always', 'on-failure' or 'never'", other);
+                Restart::default()
+            }
+        }
+    }
+
+    fn replicas(&mut self, name: &str, raw: &Raw, span: &Span) -> Option<usize> {
+        match raw {
+            Raw::Undefined | Raw::Null => None,
+            Raw::Number(count) if count.fract() == 0.0 && (1.0..=CONTAINERS_MAX as f64).contains(count) => {
+                Some(*count as usize)
+            }
+            other => {
+                let what = format!("replicas of container '{name}'");
+                self.shape(&At { span, what: &what }, "a whole number from 1 to 10000", other);
+                None
+            }
+        }
+    }
+
+    /// `web` with three replicas is `web-1`, `web-2`, `web-3` behind a service `web`.
+    fn replicate(&mut self, container: &Container, count: usize) {
+        let mut members = Vec::new();
+        for index in 1..=count {
+            let name = format!("{}-{index}", container.name);
+            members.push(name.clone());
+            self.push(Container { name, ..container.clone() });
+        }
+        self.blueprint.services.push(Service {
+            name: container.name.clone(),
+            members,
+            span: container.span.clone(),
+        });
+    }
+
+    fn push(&mut self, container: Container) {
+        let texts = |map: &BTreeMap<String, Text>| {
+            map.iter().map(|(key, text)| key.len() + text.to_string().len()).sum::<usize>()
+        };
+        let bytes = texts(&container.env) + texts(&container.files);
+        self.text_bytes += bytes + container.command.iter().map(String::len).sum::<usize>();
+        let what = if self.blueprint.containers.len() >= CONTAINERS_MAX {
+            "too many containers"
+        } else if self.text_bytes > TEXT_BYTES_MAX {
+            "too much text in its containers"
+        } else {
+            return self.blueprint.containers.push(container);
+        };
+        if !std::mem::replace(&mut self.too_large, true) {
+            self.fault(Kind::TooLarge { what: what.into() }, &container.span);
+        }
+    }
+
+    fn service(&mut self, entry: &Raw) {
+        let span = self.span(entry);
+        let Raw::Text(name) = entry.get("name") else {
+            return self.shape(&At { span: &span, what: "name of a service" }, "a string", entry.get("name"));
+        };
+        self.index();
+        let mut members = Vec::new();
+        let what = format!("service '{name}'");
+        if let Raw::List(entries) = entry.get("members") {
+            for entry in entries {
+                match self.party(entry, &what, &span) {
+                    Some(Party::Container(member)) => members.push(member),
+                    Some(party @ Party::Service(_)) => {
+                        members.extend(self.blueprint.members(&party).into_iter().map(str::to_owned));
+                    }
+                    Some(Party::PublicInternet) => {
+                        self.shape(&At { span: &span, what: &what }, "a list of containers", entry);
+                    }
+                    None => {
+                        self.broken.insert(name.clone());
+                    }
+                }
+            }
+        }
+        self.blueprint.services.push(Service { name: name.clone(), members, span });
+    }
+
+    /// Learns what each name is.
+    fn index(&mut self) {
+        let known = self.parties.len();
+        if known > 0 && known == self.blueprint.containers.len() + self.blueprint.services.len() {
+            return;
+        }
+        for container in &self.blueprint.containers {
+            self.parties.insert(container.name.clone(), Party::Container(container.name.clone()));
+        }
+        for service in &self.blueprint.services {
+            self.parties.insert(service.name.clone(), Party::Service(service.name.clone()));
+        }
+    }
+
+    fn party(&mut self, raw: &Raw, what: &str, span: &Span) -> Option<Party> {
+        if matches!(raw.get("internet"), Raw::Bool(true)) {
+            return Some(Party::PublicInternet);
+        }
+        let Raw::Text(name) = raw.get("name") else {
+            self.shape(&At { span, what }, "between things with names", raw.get("name"));
+            return None;
+        };
+        if let Some(party) = self.parties.get(name) {
+            return Some(party.clone());
+        }
+        if !self.broken.contains(name) && !self.too_large {
+            let (what, name) = (what.to_owned(), name.clone());
+            let kind = if matches!(raw.get("object"), Raw::Bool(true)) {
+                Kind::Undeployed { what, name }
+            } else {
+                let similar = similar(&name, self.parties.keys().map(String::as_str));
+                Kind::Unknown { what, name, similar }
+            };
+            self.fault(kind, span);
+        }
+        None
+    }
+
+    fn link(&mut self, entry: &Raw) {
+        let span = self.span(entry);
+        let from = self.party(entry.get("from"), "the link", &span);
+        let to = self.party(entry.get("to"), "the link", &span);
+        let what = format!("the link {} -> {}", shown(entry.get("from")), shown(entry.get("to")));
+        let ports = self.ports(&what, entry.get("ports"), &span);
+        let protocol = self.protocol(&what, entry, &span, Protocol::Any);
+        if let (Some(from), Some(to), Some(ports), Some(protocol)) = (from, to, ports, protocol) {
+            self.blueprint.links.push(Link { from, to, ports, protocol, span });
+        }
+    }
+
+    fn publish(&mut self, entry: &Raw) {
+        let span = self.span(entry);
+        let to = self.party(entry.get("to"), "the published port", &span);
+        let what = format!("the published port of {}", shown(entry.get("to")));
+        let host = self.ports(&what, entry.get("host"), &span);
+        let same = entry.get("host") == entry.get("inside");
+        let inside = if same { host } else { self.ports(&what, entry.get("inside"), &span) };
+        let default = match entry.get("host").get("protocol") {
+            Raw::Text(word) if word == "udp" => Protocol::Udp,
+            _ => Protocol::Tcp,
+        };
+        let protocol = self.protocol(&what, entry, &span, default);
+        let (Some(to), Some(host), Some(inside), Some(protocol)) = (to, host, inside, protocol) else {
+            return;
+        };
+        if host.min != host.max || inside.min != inside.max {
+            let help = "publish each port on its own";
+            return self.fault(Kind::Link { what: "a published port must be a single port", help }, &span);
+        }
+        let (host_port, container_port) = (host.min, inside.min);
+        self.blueprint.publishes.push(Publish { to, host_port, container_port, protocol, span });
+    }
+
+    fn ports(&mut self, what: &str, raw: &Raw, span: &Span) -> Option<Ports> {
+        let mut port = |value: &Raw| match value {
+            Raw::Number(port) if port.fract() == 0.0 && (1.0..=65_535.0).contains(port) => Some(*port as u16),
+            Raw::Number(port) => {
+                self.fault(Kind::Port { what: what.to_owned(), found: number(*port) }, span);
+                None
+            }
+            other => {
+                let what = format!("port of {what}");
+                self.shape(&At { span, what: &what }, "a number, Port or PortRange", other);
+                None
+            }
+        };
+        let (min, max) = match raw {
+            Raw::Map(_) if raw.get("min") == raw.get("max") => {
+                let only = port(raw.get("min"))?;
+                (only, only)
+            }
+            Raw::Map(_) => {
+                let ends = (port(raw.get("min")), port(raw.get("max")));
+                (ends.0?, ends.1?)
+            }
+            single => {
+                let only = port(single)?;
+                (only, only)
+            }
+        };
+        if min > max {
+            self.fault(Kind::PortOrder { what: what.to_owned(), min, max }, span);
+            return None;
+        }
+        Some(Ports { min, max })
+    }
+
+    fn protocol(&mut self, what: &str, entry: &Raw, span: &Span, default: Protocol) -> Option<Protocol> {
+        let given = match entry.get("protocol") {
+            Raw::Undefined => entry.get("ports").get("protocol"),
+            given => given,
+        };
+        match given {
+            Raw::Undefined => Some(default),
+            Raw::Text(word) if word == "tcp" => Some(Protocol::Tcp),
+            Raw::Text(word) if word == "udp" => Some(Protocol::Udp),
+            Raw::Text(word) if word == "any" => Some(Protocol::Any),
+            other => {
+                let what = format!("protocol of {what}");
+                self.shape(&At { span, what: &what }, "'tcp', 'udp' or 'any'", other);
+                None
+            }
+        }
+    }
+}
+
+/// How an end of a link is called in a fault.
+fn shown(raw: &Raw) -> String {
+    match raw.get("name") {
+        Raw::Text(name) => name.clone(),
+        _ => "the public internet".into(),
+    }
+}
+
+/// A container of the kelda dialect with the names of weft's options.
+fn kelda_options(mut raw: Raw) -> Raw {
+    let mut image = raw.take("image");
+    let mounts = match raw.take("volumeMounts") {
+        Raw::List(mounts) => mounts.into_iter().filter_map(kelda_mount).collect(),
+        _ => Vec::new(),
+    };
+    Raw::Map(vec![
+        ("image".into(), image.take("name")),
+        ("command".into(), raw.take("command")),
+        ("env".into(), raw.take("env")),
+        ("files".into(), raw.take("filepathToContent")),
+        ("mounts".into(), Raw::Map(mounts)),
+    ])
+}
+
+fn kelda_mount(mut mount: Raw) -> Option<(String, Raw)> {
+    let mut volume = mount.take("volume");
+    let Raw::Text(target) = mount.take("mountPath") else { return None };
+    let source = match volume.take("path") {
+        path @ Raw::Text(_) => ("host".to_owned(), path),
+        _ => ("named".to_owned(), volume.take("name")),
+    };
+    Some((target, Raw::Map(vec![source])))
+}
+
+/// The deployment's name where the script gives none: the file's, made a DNS label.
+fn default_name(file: &str) -> String {
+    let stem = std::path::Path::new(file).file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+    let label: String = stem
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .skip_while(|c| *c == '-')
+        .take(40)
+        .collect();
+    let label = label.trim_end_matches('-');
+    if label.is_empty() { "blueprint".into() } else { label.into() }
+}
+
+/// `256M`, `1.5G`, `64KiB`: powers of 1,024.
+fn parse_bytes(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let value: f64 = text[..digits].parse().ok()?;
+    let shift = match text[digits..].trim() {
+        "" | "B" => 0,
+        "K" | "KB" | "KiB" | "k" => 10,
+        "M" | "MB" | "MiB" | "m" => 20,
+        "G" | "GB" | "GiB" | "g" => 30,
+        "T" | "TB" | "TiB" | "t" => 40,
+        _ => return None,
+    };
+    let bytes = value * (1_u64 << shift) as f64;
+    (bytes.is_finite() && bytes < 9e18).then_some(bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_take_units() {
+        assert_eq!(parse_bytes("256M"), Some(256 << 20));
+        assert_eq!(parse_bytes("1.5G"), Some(3 << 29));
+        assert_eq!(parse_bytes("17"), Some(17));
+        assert_eq!(parse_bytes("M"), None);
+        assert_eq!(parse_bytes("1X"), None);
+        assert_eq!(parse_bytes("99999999999999999999T"), None);
+    }
+
+    #[test]
+    fn a_file_name_becomes_a_label() {
+        assert_eq!(default_name("examples/shop.js"), "shop");
+        assert_eq!(default_name("/x/My Shop_2.blueprint.js"), "my-shop-2-blueprint");
+        assert_eq!(default_name("--.js"), "blueprint");
+    }
+}

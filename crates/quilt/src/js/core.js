@@ -1,0 +1,177 @@
+// What every dialect records into. Only the modules beside this one can import it.
+//
+// User code runs in the same realm and may redefine anything (Array.prototype, JSON, Error): this file captures
+// what it needs before that, and hands Rust the user's own objects, which are copied with bounds.
+
+const host = globalThis.__weft;
+delete globalThis.__weft;
+
+const { apply, ownKeys } = Reflect;
+const { freeze, create, defineProperty } = Object;
+const { isArray } = Array;
+const RealError = Error;
+const push = (list, value) => {
+  defineProperty(list, list.length, { value, writable: true, enumerable: true, configurable: true });
+};
+
+/** The place in user code that led here, as a number the host understands. */
+export function here() {
+  return host.place(new RealError().stack);
+}
+
+/** Whether `value` is an array. */
+export { isArray };
+
+// Everything recorded, read once the script is done.
+const deployment = { name: undefined, denied: undefined, at: 0 };
+const containers = [];
+const services = [];
+const links = [];
+const publishes = [];
+const notes = [];
+
+/** Tells the user something that is no error. */
+export function note(text, at = here()) {
+  push(notes, { text, at });
+}
+
+/** Names the deployment and says what happens to denied packets. */
+export function setDeployment(options, at) {
+  deployment.options = options;
+  deployment.at = at;
+}
+
+/** Sets the name only where the script has not. */
+export function setNamespace(name, at) {
+  deployment.options = { name };
+  deployment.at = at;
+}
+
+export function addContainer(entry) {
+  push(containers, entry);
+}
+
+/** Records a service; `name()` is asked at the end. */
+export function addService(name, members, at) {
+  push(services, { get name() { return name(); }, members, at });
+}
+
+/** Containers as members of a service. */
+export function members(value) {
+  return boxed(value, 'a member of a service');
+}
+
+/** The entries, for the host. */
+export function collect() {
+  return { deployment, containers, services, links, publishes, notes };
+}
+
+/** The end of a link that stands for everything outside. */
+export const publicInternet = {
+  toString() {
+    return 'publicInternet';
+  },
+  allowFrom(source, ports, protocol) {
+    connect(source, publicInternet, ports, protocol, here());
+  },
+};
+
+// Objects that stand for a name in the network.
+const names = new WeakMap();
+const { get: mapGet, set: mapSet } = WeakMap.prototype;
+
+/** Makes `object` usable as an end of a link, called what `name()` says at the end. */
+export function registerParty(object, name) {
+  apply(mapSet, names, [object, name]);
+}
+
+function party(value, role) {
+  if (value === publicInternet) return { internet: true };
+  if (typeof value === 'string') return { name: value };
+  const name = typeof value === 'object' && value !== null ? apply(mapGet, names, [value]) : undefined;
+  if (name === undefined) {
+    throw new TypeError(`${role} must be a container, a service, publicInternet, a name or a list of these`);
+  }
+  return { object: true, get name() { return name(); } };
+}
+
+function boxed(value, role) {
+  if (!isArray(value)) return [party(value, role)];
+  const list = [];
+  for (let i = 0; i < value.length; i += 1) push(list, party(value[i], role));
+  return list;
+}
+
+/** Allows connections from every source to every destination. */
+export function connect(sources, destinations, ports, protocol, at) {
+  const from = boxed(sources, 'the source of a link');
+  const to = boxed(destinations, 'the destination of a link');
+  for (let i = 0; i < from.length; i += 1) {
+    for (let k = 0; k < to.length; k += 1) {
+      if (from[i].internet && !to[k].internet) {
+        push(publishes, { to: to[k], host: ports, inside: ports, protocol, at });
+      } else {
+        push(links, { from: from[i], to: to[k], ports, protocol, at });
+      }
+    }
+  }
+}
+
+/** Publishes a port of the host. */
+export function open(destinations, host_, inside, protocol, at) {
+  const to = boxed(destinations, 'the destination of a link');
+  for (let i = 0; i < to.length; i += 1) {
+    push(publishes, { to: to[i], host: host_, inside: inside === undefined ? host_ : inside, protocol, at });
+  }
+}
+
+/** One port. */
+export function Port(port) {
+  return new PortRange(port, port);
+}
+
+/** Ports `min` to `max`, both included. */
+export class PortRange {
+  constructor(min, max, protocol) {
+    this.min = min;
+    this.max = max;
+    if (protocol !== undefined) this.protocol = protocol;
+  }
+
+  toString() {
+    return this.min === this.max ? `${this.min}` : `${this.min}-${this.max}`;
+  }
+}
+
+/** A value that is kept out of the blueprint and looked up when a container starts. */
+export class Secret {
+  constructor(name) {
+    this.secret = name;
+  }
+
+  /** The name, as the original calls it; not part of the value. */
+  get nameOfSecret() {
+    return this.secret;
+  }
+}
+
+/** A copy of a list or map, so that later changes of the original do not show. */
+export function copy(value) {
+  if (isArray(value)) {
+    const list = [];
+    for (let i = 0; i < value.length; i += 1) push(list, value[i]);
+    return list;
+  }
+  if (typeof value !== 'object' || value === null) return value;
+  const map = {};
+  const keys = ownKeys(value);
+  for (let i = 0; i < keys.length; i += 1) {
+    defineProperty(map, keys[i], { value: value[keys[i]], writable: true, enumerable: true, configurable: true });
+  }
+  return map;
+}
+
+/** `--arg name=value` of the command line. */
+export const args = freeze(host.args(create(null)));
+
+export { host, push };

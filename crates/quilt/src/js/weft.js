@@ -1,0 +1,115 @@
+// The module 'weft': weft's own blueprint language. Its types are in weft.d.ts.
+
+import {
+  addContainer, addService, args, connect, copy, here, isArray, members, open, Port, PortRange, publicInternet,
+  registerParty, Secret, setDeployment,
+} from 'weft:core';
+
+/** What containers and services share: a name others connect to. */
+class Party {
+  constructor(name) {
+    this.name = name;
+    registerParty(this, () => this.name);
+  }
+
+  /** The name other containers reach it by. */
+  get hostname() {
+    return this.name;
+  }
+
+  getHostname() {
+    return this.name;
+  }
+
+  /** Lets `sources` connect to it. */
+  allowFrom(sources, ports, protocol) {
+    connect(sources, this, ports, protocol, here());
+    return this;
+  }
+
+  /** Opens a port of the host onto it. */
+  publish(hostPort, port, protocol) {
+    open(this, hostPort, port, protocol, here());
+    return this;
+  }
+
+  toString() {
+    return `${this.name}`;
+  }
+}
+
+/** One program, or `replicas` of it behind one name. */
+export class Container extends Party {
+  constructor(name, options = {}) {
+    super(name);
+    this.options = copy(options);
+    addContainer({ container: this, dialect: 'weft', at: here() });
+  }
+
+  /** Its environment, to add to. */
+  get env() {
+    if (this.options.env === undefined) this.options.env = {};
+    return this.options.env;
+  }
+
+  /** Its files, to add to. */
+  get files() {
+    if (this.options.files === undefined) this.options.files = {};
+    return this.options.files;
+  }
+}
+
+/** One name for several containers. */
+export class Service extends Party {
+  constructor(name, containers) {
+    super(name);
+    this.containers = isArray(containers) ? copy(containers) : [containers];
+    addService(() => this.name, members(this.containers), here());
+  }
+}
+
+/** The original's word for a service. */
+export const LoadBalancer = Service;
+
+/** A directory that outlives containers. */
+export class Volume {
+  constructor(name, options = {}) {
+    this.named = name;
+    this.readOnly = options.readOnly;
+  }
+}
+
+/** A directory or file of the host. */
+export function hostPath(path, options = {}) {
+  return { host: path, readOnly: options.readOnly };
+}
+
+/** Lets every source connect to every destination. */
+export function allow(sources, destinations, ports, protocol) {
+  connect(sources, destinations, ports, protocol, here());
+}
+
+/** The original's word for `allow`. */
+export const allowTraffic = allow;
+
+/** Opens a port of the host onto a container or service. */
+export function publish(destination, hostPort, port, protocol) {
+  open(destination, hostPort, port, protocol, here());
+}
+
+/** Ports for TCP only. */
+export function tcp(min, max = min) {
+  return new PortRange(min, max, 'tcp');
+}
+
+/** Ports for UDP only. */
+export function udp(min, max = min) {
+  return new PortRange(min, max, 'udp');
+}
+
+/** Names the deployment and says how denied packets are turned away. */
+export function deployment(options) {
+  setDeployment(options, here());
+}
+
+export { args, Port, PortRange, publicInternet, Secret };

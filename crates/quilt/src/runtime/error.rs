@@ -1,0 +1,188 @@
+//! Why a deployment could not be run.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::model::{Protocol, Span};
+
+/// Why a deployment could not be run, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuntimeError {
+    /// The environment names no place for state.
+    #[error("no place for state: set WEFT_STATE to a directory, or HOME")]
+    NoStateDirectory,
+    /// No deployment runs.
+    #[error("nothing runs: `weft up FILE` starts a blueprint")]
+    NothingRuns,
+    /// There is no such deployment.
+    #[error("no deployment is called '{name}'; {}", list(.known, "there is"))]
+    NoDeployment {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// Several deployments run and none was named.
+    #[error("several deployments run: say which with -d ({})", .0.join(", "))]
+    Which(Vec<String>),
+    /// The deployment has no such container.
+    #[error("no container is called '{name}'; {}", list(.known, "there is"))]
+    NoContainer {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// A container is there but does not run.
+    #[error("container '{name}' does not run (it is {state}): `weft logs {name}` shows its last words")]
+    NotRunning {
+        /// Its name.
+        name: String,
+        /// What it is instead.
+        state: String,
+    },
+    /// Another command is changing the deployment.
+    #[error("another command is changing '{0}'; try again when it is done")]
+    Busy(String),
+    /// The state directory's name is too long for a socket.
+    #[error("{} is longer than the {bytes_max} bytes a socket's path may have: set WEFT_STATE to a shorter directory", path.display())]
+    SocketPath {
+        /// The path.
+        path: PathBuf,
+        /// What fits.
+        bytes_max: usize,
+    },
+    /// A file of the state directory is not what weft wrote.
+    #[error("{} is damaged ({source}): `weft stop` clears the deployment away", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A port of the host is in use.
+    #[error("port {port}/{protocol} of the host is taken: {source}")]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// TCP or UDP.
+        protocol: Protocol,
+        /// Where the blueprint publishes it.
+        span: Span,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A secret that the blueprint uses was not given.
+    #[error("container '{container}' needs the secret '{secret}': set the environment variable {variable}")]
+    Secret {
+        /// Who needs it.
+        container: String,
+        /// Its name.
+        secret: String,
+        /// Where it is looked for.
+        variable: String,
+        /// Where the blueprint makes the container.
+        span: Span,
+    },
+    /// Containers did not start.
+    #[error("{}", failures(.0))]
+    Containers(Vec<ContainerFailure>),
+    /// One of our own processes did not start.
+    #[error("the {role} process did not start: {reason}")]
+    Process {
+        /// Which.
+        role: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// The dataplane is gone.
+    #[error("the dataplane of '{0}' does not run: `weft up` with the same blueprint brings it back")]
+    NoDataplane(String),
+    /// The process that holds the namespaces is gone.
+    #[error("the deployment's namespaces are gone: `weft stop` clears it away, `weft up` starts it anew")]
+    NoSandbox,
+    /// A hidden subcommand was called by hand.
+    #[error("this subcommand is not for users: `weft up` calls it")]
+    NotAUser,
+    /// A process ignored SIGKILL.
+    #[error("process {pid} does not end, even killed; it may hang in the kernel")]
+    WouldNotEnd {
+        /// Its number.
+        pid: u32,
+    },
+    /// A system call failed.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The plumbing failed.
+    #[error(transparent)]
+    Host(#[from] host::Error),
+    /// The dataplane failed.
+    #[error(transparent)]
+    Dataplane(#[from] softnic::daemon::DaemonError),
+    /// The edge failed.
+    #[error(transparent)]
+    Edge(#[from] super::edge::EdgeError),
+    /// The network is larger than its addresses.
+    #[error(transparent)]
+    Addresses(#[from] crate::address::AddressError),
+}
+
+/// A container that did not start.
+#[derive(Clone, Debug)]
+pub struct ContainerFailure {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+    /// Where the blueprint makes it.
+    pub span: Span,
+}
+
+impl RuntimeError {
+    /// The places in the blueprint that the error is about, each with what is wrong there.
+    pub fn places(&self) -> Vec<(&Span, String)> {
+        match self {
+            Self::PortTaken { span, .. } => vec![(span, "published here".into())],
+            Self::Secret { span, .. } => vec![(span, "used here".into())],
+            Self::Containers(all) => all.iter().map(|one| (&one.span, one.reason.clone())).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn failures(all: &[ContainerFailure]) -> String {
+    match all {
+        [one] => format!("container '{}' did not start: {}", one.name, one.reason),
+        _ => {
+            let lines: Vec<_> = all.iter().map(|one| format!("  {}: {}", one.name, one.reason)).collect();
+            format!("{} containers did not start:\n{}", all.len(), lines.join("\n"))
+        }
+    }
+}
+
+/// Names of a list in an error message; long lists are cut.
+fn list(names: &[String], there_is: &str) -> String {
+    const SHOWN_MAX: usize = 12;
+    match names.len() {
+        0 => "there is none".into(),
+        count if count <= SHOWN_MAX => format!("{there_is} {}", names.join(", ")),
+        count => format!("{there_is} {} and {} more", names[..SHOWN_MAX].join(", "), count - SHOWN_MAX),
+    }
+}
+
+/// Says what was being done when the kernel refused.
+pub(crate) trait During<T> {
+    fn during(self, action: &'static str) -> Result<T, RuntimeError>;
+}
+
+impl<T, E: Into<io::Error>> During<T> for Result<T, E> {
+    fn during(self, action: &'static str) -> Result<T, RuntimeError> {
+        self.map_err(|source| RuntimeError::System { action, source: source.into() })
+    }
+}

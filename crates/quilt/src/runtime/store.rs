@@ -1,0 +1,284 @@
+//! Where deployments keep their state, and the lock that lets one command at a time change one.
+//!
+//! ```text
+//! $WEFT_STATE (else $XDG_STATE_HOME/weft, else ~/.local/state/weft)
+//! └ deployments/NAME/
+//!     lock               held by the command that changes the deployment
+//!     record.json        what was asked for last, and the addresses and ports given out
+//!     sandbox.json       the processes that carry it, by pid and start time
+//!     dataplane.json
+//!     edge.json
+//!     dataplane.log …    what they had to say
+//!     containers/…       see the `host` room
+//!     volumes/NAME/      kept when the deployment stops
+//! ```
+//! The sockets lie in `$XDG_RUNTIME_DIR/weft` where there is one and `WEFT_STATE` does not say otherwise: a
+//! socket's path may have only 107 bytes (`unix(7)`).
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use host::ProcessId;
+use rustix::fs::{FlockOperation, flock};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{During, RuntimeError};
+use crate::plan::Deployed;
+
+/// Longest path of a socket: `sun_path` less its terminating zero (`linux/un.h`).
+const SOCKET_PATH_MAX: usize = 107;
+
+/// Where the state of all deployments lies.
+#[derive(Clone, Debug)]
+pub struct Store {
+    state: PathBuf,
+    sockets: PathBuf,
+}
+
+impl Store {
+    /// The store that the environment names.
+    ///
+    /// # Errors
+    /// When neither `WEFT_STATE`, `XDG_STATE_HOME` nor `HOME` is set.
+    pub fn from_env() -> Result<Self, RuntimeError> {
+        let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        if let Some(state) = env::var_os("WEFT_STATE").filter(|value| !value.is_empty()) {
+            let state = std::path::absolute(PathBuf::from(state)).during("read the current directory")?;
+            return Ok(Self { sockets: state.clone(), state });
+        }
+        let state = absolute("XDG_STATE_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+            .map(|base| base.join("weft"))
+            .ok_or(RuntimeError::NoStateDirectory)?;
+        let sockets = absolute("XDG_RUNTIME_DIR").filter(|path| path.is_dir()).map(|path| path.join("weft"));
+        Ok(Self { sockets: sockets.unwrap_or_else(|| state.clone()), state })
+    }
+
+    /// The deployment of this name, whether it exists or not.
+    pub fn deployment(&self, name: &str) -> Deployment {
+        let below = |base: &Path| base.join("deployments").join(name);
+        Deployment { name: name.to_owned(), directory: below(&self.state), sockets: below(&self.sockets) }
+    }
+
+    /// Every deployment that has left a trace, by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn deployments(&self) -> Result<Vec<Deployment>, RuntimeError> {
+        let entries = match fs::read_dir(self.state.join("deployments")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.during("read the state directory")?,
+        };
+        let mut names: Vec<_> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort_unstable();
+        Ok(names.iter().map(|name| self.deployment(name)).filter(|found| found.exists()).collect())
+    }
+
+    /// The deployment that a command without a name means: the only one there is.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn only(&self) -> Result<Deployment, RuntimeError> {
+        let mut all = self.deployments()?;
+        match all.len() {
+            0 => Err(RuntimeError::NothingRuns),
+            1 => Ok(all.remove(0)),
+            _ => Err(RuntimeError::Which(all.into_iter().map(|one| one.name).collect())),
+        }
+    }
+}
+
+/// One deployment's place in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    name: String,
+    directory: PathBuf,
+    sockets: PathBuf,
+}
+
+/// A process that carries a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Holds the namespaces that the others enter.
+    Sandbox,
+    /// Carries the packets.
+    Dataplane,
+    /// Serves the published ports.
+    Edge,
+}
+
+impl Role {
+    pub(crate) const ALL: [Role; 3] = [Role::Sandbox, Role::Dataplane, Role::Edge];
+
+    /// Its name in file names and messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sandbox => "sandbox",
+            Self::Dataplane => "dataplane",
+            Self::Edge => "edge",
+        }
+    }
+}
+
+/// What a command wrote down about the deployment it left behind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// What was asked for, and the addresses given out.
+    pub deployed: Deployed,
+    /// Dataplane port numbers of containers; a number stays with its container.
+    #[serde(default)]
+    pub ports: BTreeMap<String, u32>,
+    /// The blueprint's file, as an absolute path.
+    pub source: PathBuf,
+}
+
+impl Deployment {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where its state lies.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The containers' part of its state.
+    pub fn containers(&self) -> host::layout::Deployment {
+        host::layout::Deployment::new(&self.directory)
+    }
+
+    /// Whether it has left a trace.
+    pub fn exists(&self) -> bool {
+        self.directory.join("lock").exists()
+    }
+
+    /// Makes its directories and takes its lock, waiting for no one.
+    ///
+    /// # Errors
+    /// When another command holds the lock, or the directories cannot be made.
+    pub(crate) fn lock(&self) -> Result<Lock, RuntimeError> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(&self.directory).during("make the state directory")?;
+        builder.create(&self.sockets).during("make the directory for sockets")?;
+        let longest = self.socket(Role::Dataplane);
+        if longest.as_os_str().len() > SOCKET_PATH_MAX {
+            return Err(RuntimeError::SocketPath { path: longest, bytes_max: SOCKET_PATH_MAX });
+        }
+        let options = |options: &mut fs::OpenOptions| options.write(true).create(true).mode(0o600).open(self.directory.join("lock"));
+        let file = options(File::options().truncate(false)).during("open the deployment's lock")?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(RuntimeError::Busy(self.name.clone())),
+            Err(error) => Err(io::Error::from(error)).during("lock the deployment"),
+        }
+    }
+
+    /// The control socket of a process.
+    pub(crate) fn socket(&self, role: Role) -> PathBuf {
+        self.sockets.join(role.name()).with_extension("sock")
+    }
+
+    /// Where a process says what it has to say.
+    pub(crate) fn log(&self, role: Role) -> PathBuf {
+        self.directory.join(role.name()).with_extension("log")
+    }
+
+    /// Where a named volume lies.
+    pub(crate) fn volume(&self, name: &str) -> PathBuf {
+        self.directory.join("volumes").join(name)
+    }
+
+    /// The process in this role, if one was noted.
+    ///
+    /// # Errors
+    /// When the note cannot be read.
+    pub(crate) fn process(&self, role: Role) -> Result<Option<ProcessId>, RuntimeError> {
+        self.read(&format!("{}.json", role.name()))
+    }
+
+    /// The process in this role, if it is alive.
+    ///
+    /// # Errors
+    /// When the note cannot be read.
+    pub(crate) fn alive(&self, role: Role) -> Result<Option<ProcessId>, RuntimeError> {
+        Ok(self.process(role)?.filter(|process| process.is_alive()))
+    }
+
+    /// Notes the calling process as the one in this role.
+    pub(crate) fn note(&self, role: Role, process: ProcessId) -> Result<(), RuntimeError> {
+        self.write(&format!("{}.json", role.name()), &process)
+    }
+
+    /// What the last command wrote down; nothing before the first `up`.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn record(&self) -> Result<Option<Record>, RuntimeError> {
+        self.read("record.json")
+    }
+
+    pub(crate) fn write_record(&self, record: &Record) -> Result<(), RuntimeError> {
+        self.write("record.json", record)
+    }
+
+    /// Removes all of its state but the volumes; the directory too when it has none.
+    pub(crate) fn remove(&self, lock: Lock) -> Result<(), RuntimeError> {
+        for entry in fs::read_dir(&self.directory).during("read the deployment's state")?.flatten() {
+            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            match entry.file_name().to_str() {
+                // The lock goes last: while it is there, the deployment exists.
+                Some("lock" | "volumes") => Ok(()),
+                _ if is_directory => fs::remove_dir_all(entry.path()),
+                _ => fs::remove_file(entry.path()),
+            }
+            .during("remove the deployment's state")?;
+        }
+        for role in Role::ALL {
+            let _ = fs::remove_file(self.socket(role));
+        }
+        fs::remove_file(self.directory.join("lock")).during("remove the deployment's lock")?;
+        drop(lock);
+        // Not empty where volumes are kept, or where it is the state directory too.
+        let _ = (fs::remove_dir(&self.sockets), fs::remove_dir(&self.directory));
+        Ok(())
+    }
+
+    fn read<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, RuntimeError> {
+        let path = self.directory.join(file);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).during("read the deployment's state"),
+        };
+        serde_json::from_slice(&text).map(Some).map_err(|source| RuntimeError::State { path, source })
+    }
+
+    /// Writes a file so that a reader, or a crash, sees the old or the new one and nothing between.
+    fn write(&self, file: &str, value: &impl Serialize) -> Result<(), RuntimeError> {
+        let path = self.directory.join(file);
+        let draft = self.directory.join(format!("{file}.{}", std::process::id()));
+        let text = serde_json::to_vec(value).map_err(|source| RuntimeError::State { path: path.clone(), source })?;
+        let written = File::options().write(true).create(true).truncate(true).mode(0o600).open(&draft).and_then(|mut file| {
+            io::Write::write_all(&mut file, &text)?;
+            file.sync_data()?;
+            fs::rename(&draft, &path)
+        });
+        if written.is_err() {
+            let _ = fs::remove_file(&draft);
+        }
+        written.during("write the deployment's state")
+    }
+}
+
+/// The right to change a deployment, for as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
