@@ -1,0 +1,362 @@
+//! Process 1 of a container: starts its command, waits, writes its log and its status.
+//!
+//! It is forked from the launcher without an exec, sleeps in poll(2), and holds nothing but two
+//! pipes, a signal descriptor, its log and status directories (which the container's root no longer
+//! shows) and a lock that says it lives.
+
+use std::fs::File;
+use std::io::{PipeReader, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::command::Prepared;
+use crate::error::{During, Error, Result};
+use crate::log::{self, Stream};
+use crate::spec::{ContainerSpec, Restart, RestartPolicy};
+use crate::status::{Exit, State, Status, StatusFile, now_ms};
+use crate::sys::{self, Fork};
+
+/// What a container tells its launcher, once.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// The command runs.
+    Ready {
+        /// What had to be done differently than asked for.
+        warnings: Vec<String>,
+    },
+    /// It could not be started.
+    Failed(Error),
+}
+
+/// Bytes read from a command's output at once.
+const READ_BYTES: usize = 16 << 10;
+/// Most reads in a row from one pipe, so that a flood on one does not starve the rest.
+const READS_MAX: usize = 8;
+
+/// What the launcher's child hands over when the container is built.
+pub(crate) struct Handover {
+    pub(crate) status: Status,
+    pub(crate) status_file: StatusFile,
+    pub(crate) log_directory: OwnedFd,
+    pub(crate) lock: OwnedFd,
+    pub(crate) report: File,
+    pub(crate) warnings: Vec<String>,
+}
+
+struct Init {
+    command: Prepared,
+    policy: RestartPolicy,
+    status: Status,
+    status_file: StatusFile,
+    log: log::Writer,
+    signals: OwnedFd,
+    /// Reading and writing ends of the command's output and error output.
+    pipes: [(PipeReader, OwnedFd); 2],
+    stdin: OwnedFd,
+    main: Option<Pid>,
+    started: Instant,
+    backoff: Duration,
+    retry: Option<Instant>,
+    stopping: bool,
+    _lock: OwnedFd,
+}
+
+/// Runs the container's command to its end. Never returns.
+pub(crate) fn run(spec: &ContainerSpec, handover: Handover) -> ! {
+    let Handover { status, status_file, log_directory, lock, mut report, warnings } = handover;
+    let log = log::Writer::new(log_directory, spec.log);
+    let mut init = match Init::new(spec, status, status_file, log, lock) {
+        Ok(init) => init,
+        Err(error) => fail(&mut report, error),
+    };
+    match init.start() {
+        Ok(()) => {
+            // From here on the container outlives its launcher.
+            let _ = rustix::process::set_parent_process_death_signal(None);
+            init.status_file.write(&init.status);
+            tell(&mut report, &Report::Ready { warnings });
+            drop(report);
+        }
+        Err(error) => {
+            init.status.state = State::Failed;
+            init.status.message = Some(error.to_string());
+            init.status_file.write(&init.status);
+            fail(&mut report, error)
+        }
+    }
+    loop {
+        init.turn();
+    }
+}
+
+pub(crate) fn fail(report: &mut File, error: Error) -> ! {
+    tell(report, &Report::Failed(error));
+    sys::exit_now(1)
+}
+
+fn tell(report: &mut File, message: &Report) {
+    if let Ok(text) = serde_json::to_vec(message) {
+        let _ = report.write_all(&text);
+    }
+}
+
+impl Init {
+    fn new(
+        spec: &ContainerSpec,
+        status: Status,
+        status_file: StatusFile,
+        log: log::Writer,
+        lock: OwnedFd,
+    ) -> Result<Self> {
+        let command = Prepared::new(spec)?;
+        let signals = sys::signals_to_descriptor().during("receive", "signals")?;
+        let pipe = || -> Result<(PipeReader, OwnedFd)> {
+            let (reader, writer) = std::io::pipe().during("make", "a pipe")?;
+            rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK).during("configure", "a pipe")?;
+            // Commands reopen their output by /dev/stdout, which asks for permission anew.
+            let user = command.user();
+            let (uid, gid) =
+                (rustix::process::Uid::from_raw(user.uid), rustix::process::Gid::from_raw(user.gid));
+            let _ = rustix::fs::fchown(&writer, Some(uid), Some(gid));
+            Ok((reader, writer.into()))
+        };
+        let pipes = [pipe()?, pipe()?];
+        let stdin = File::open("/dev/null").during("open", "/dev/null")?.into();
+        Ok(Self {
+            command,
+            policy: spec.restart,
+            status,
+            status_file,
+            log,
+            signals,
+            pipes,
+            stdin,
+            main: None,
+            started: Instant::now(),
+            backoff: backoff_min(&spec.restart),
+            retry: None,
+            stopping: false,
+            _lock: lock,
+        })
+    }
+
+    /// Forks the command and waits until it has become its program.
+    fn start(&mut self) -> Result<()> {
+        let (mut failure, failure_writer) = std::io::pipe().during("make", "a pipe")?;
+        match sys::fork()?.during("fork", "the command")? {
+            Fork::Child => {
+                let mut failure_writer = failure_writer;
+                let error = self.become_command();
+                let _ = failure_writer.write_all(&serde_json::to_vec(&error).unwrap_or_default());
+                sys::exit_now(127)
+            }
+            Fork::Parent(pid) => {
+                drop(failure_writer);
+                let mut text = Vec::new();
+                // The writing end closes when the program starts.
+                failure.read_to_end(&mut text).during("hear from", "the command")?;
+                if !text.is_empty() {
+                    let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+                    let error = serde_json::from_slice(&text);
+                    return Err(error.unwrap_or_else(|error| Error::Message(error.to_string())));
+                }
+                self.main = Some(pid);
+                self.started = Instant::now();
+                self.retry = None;
+                self.status.state = State::Running;
+                self.status.pid = Some(pid.as_raw_pid() as u32);
+                self.status.started_ms = Some(now_ms());
+                self.status.retry_ms = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn become_command(&self) -> Error {
+        let _ = rustix::process::setsid();
+        let [(_, stdout), (_, stderr)] = &self.pipes;
+        let joined = rustix::stdio::dup2_stdin(&self.stdin)
+            .and_then(|()| rustix::stdio::dup2_stdout(stdout))
+            .and_then(|()| rustix::stdio::dup2_stderr(stderr));
+        if let Err(error) = joined.during("connect the output of", "the command") {
+            return error;
+        }
+        sys::default_signals();
+        self.command.run()
+    }
+
+    /// Sleeps until something happens, and sees to it.
+    fn turn(&mut self) {
+        let timeout = self.retry.map(|retry| {
+            let left = retry.saturating_duration_since(Instant::now());
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
+        });
+        let mut polled = [
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::new(&self.pipes[0].0, PollFlags::IN),
+            PollFd::new(&self.pipes[1].0, PollFlags::IN),
+        ];
+        let _ = rustix::event::poll(&mut polled, timeout.as_ref());
+        let ready = polled.map(|polled| !polled.revents().is_empty());
+        for (number, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
+            if ready[number + 1] {
+                self.read_output(number, stream);
+            }
+        }
+        if ready[0] {
+            while let Some(signal) = sys::next_signal(&self.signals) {
+                self.receive(signal);
+            }
+        }
+        if self.retry.is_some_and(|retry| retry <= Instant::now()) {
+            self.restart();
+        }
+    }
+
+    fn read_output(&mut self, number: usize, stream: Stream) {
+        let mut buffer = [0; READ_BYTES];
+        for _ in 0..READS_MAX {
+            match self.pipes[number].0.read(&mut buffer) {
+                Ok(read @ 1..) => self.log.take(stream, &buffer[..read]),
+                _ => break,
+            }
+        }
+    }
+
+    fn receive(&mut self, signal: i32) {
+        match signal {
+            libc::SIGCHLD => self.reap(),
+            libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => {
+                self.stopping = true;
+                match self.main {
+                    Some(main) => self.pass_on(main, signal),
+                    None => self.end(State::Exited),
+                }
+            }
+            libc::SIGHUP | libc::SIGUSR1 | libc::SIGUSR2 | libc::SIGWINCH | libc::SIGCONT => {
+                if let Some(main) = self.main {
+                    self.pass_on(main, signal);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn pass_on(&self, main: Pid, signal: i32) {
+        let _ = sys::kill_raw(main.as_raw_pid(), signal);
+    }
+
+    /// Buries every dead child: the command, and orphans that fell to process 1.
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            if Some(pid) == self.main
+                && let Some(exit) = exit_of(status)
+            {
+                self.main = None;
+                self.ended(exit);
+            }
+        }
+    }
+
+    fn ended(&mut self, exit: Exit) {
+        self.status.exit = Some(exit);
+        self.status.pid = None;
+        self.status.ended_ms = Some(now_ms());
+        // What the command left running ends with it; the next start finds an empty container.
+        let _ = sys::kill_raw(-1, libc::SIGKILL);
+        let again = match self.policy.when {
+            Restart::Never => false,
+            Restart::OnFailure => !exit.success(),
+            Restart::Always => true,
+        };
+        if self.stopping || !again {
+            self.end(State::Exited);
+        }
+        if self.policy.restarts_max.is_some_and(|most| self.status.restarts >= most) {
+            self.status.message = Some(format!("gave up after {} restarts", self.status.restarts));
+            self.end(State::Failed);
+        }
+        self.drain();
+        self.back_off();
+    }
+
+    fn back_off(&mut self) {
+        let longest = Duration::from_millis(self.policy.backoff_ms_max.max(1).into());
+        if self.started.elapsed() > longest {
+            self.backoff = backoff_min(&self.policy);
+        }
+        let pause = self.backoff.min(longest);
+        self.backoff = (self.backoff * 2).min(longest);
+        self.retry = Some(Instant::now() + pause);
+        self.status.state = State::Backoff;
+        self.status.retry_ms = Some(now_ms() + pause.as_millis() as u64);
+        self.status_file.write(&self.status);
+    }
+
+    fn restart(&mut self) {
+        self.status.restarts += 1;
+        match self.start() {
+            Ok(()) => self.status_file.write(&self.status),
+            Err(error) => {
+                self.started = Instant::now();
+                self.status.message = Some(error.to_string());
+                self.ended(Exit::Code(127));
+            }
+        }
+    }
+
+    /// The container's end: the kernel takes its processes, mounts and interfaces with process 1.
+    fn end(&mut self, state: State) -> ! {
+        self.drain();
+        self.status.state = state;
+        self.status_file.write(&self.status);
+        sys::exit_now(self.status.exit.map_or(0, Exit::code) & 0xff)
+    }
+
+    /// Writes out what the pipes still hold: at most their capacity, since nobody is left to write.
+    fn drain(&mut self) {
+        for (number, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
+            self.read_output(number, stream);
+        }
+        self.log.finish();
+    }
+}
+
+fn backoff_min(policy: &RestartPolicy) -> Duration {
+    Duration::from_millis(policy.backoff_ms_min.max(1).into())
+}
+
+pub(crate) fn exit_of(status: WaitStatus) -> Option<Exit> {
+    let code = status.exit_status().map(Exit::Code);
+    code.or_else(|| status.terminating_signal().map(Exit::Signal))
+}
+
+/// Descriptors a container's first process keeps of what it inherited.
+pub(crate) fn keep_only(kept: &[&dyn AsRawFd]) -> Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null").during("open", "/dev/null")?;
+    rustix::stdio::dup2_stdin(null.as_fd())
+        .and_then(|()| rustix::stdio::dup2_stdout(null.as_fd()))
+        .and_then(|()| rustix::stdio::dup2_stderr(null.as_fd()))
+        .during("connect", "/dev/null")?;
+    let mut kept: Vec<RawFd> = kept.iter().map(|file| file.as_raw_fd()).collect();
+    kept.extend([0, 1, 2]);
+    drop(null);
+    sys::close_all_but(&mut kept);
+    Ok(())
+}
+
+/// Ends a process that must not outlive its parent as soon as the parent is gone.
+pub(crate) fn die_with_parent(report: &File) {
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    // It may have gone before: then nobody reads the report.
+    let mut polled = [PollFd::new(report, PollFlags::OUT)];
+    let _ = rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    if polled[0].revents().contains(PollFlags::ERR) {
+        sys::exit_now(1);
+    }
+}

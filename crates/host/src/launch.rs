@@ -1,0 +1,340 @@
+//! Starting containers: many at once, from one process with one thread.
+//!
+//! ```text
+//!  launcher ──clone3──▶ first process of the container
+//!     │  journal, cgroups       network, root, files, limits
+//!     │                         becomes the init ──fork──▶ command
+//!     ◀──────── report ─────────┘ (ready, or the step that failed)
+//! ```
+//!
+//! The kernel's work for one container waits on that for another as little as possible: a dozen are
+//! being built while the launcher writes the next one's journal. A container that is not ready dies
+//! with its launcher, and what it leaves on disk is in its journal.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{PipeReader, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::process::{Pid, WaitOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::{self, Cgroups, Group};
+use crate::error::{During, Error, Result};
+use crate::init::{self, Handover, Report};
+use crate::layout::{Container, Deployment, Journal};
+use crate::network::{self, PeerNamespaces};
+use crate::process::{ProcessId, require_one_thread};
+use crate::root::Builder;
+use crate::spec::ContainerSpec;
+use crate::status::{Status, StatusFile};
+use crate::sys::{self, Fork};
+use crate::{sandbox, skeleton};
+
+/// Containers being built at the same time.
+const CONCURRENCY_MAX: usize = 12;
+/// Longest report of a container.
+const REPORT_BYTES_MAX: u64 = 1 << 20;
+
+/// A container that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launched {
+    /// Its name.
+    pub name: String,
+    /// Its init.
+    pub init: ProcessId,
+    /// What had to be done differently than asked for.
+    pub warnings: Vec<String>,
+}
+
+/// Launches containers from the calling process, which must have one thread and, for a rootless
+/// deployment, be inside its user namespace ([`crate::Sandbox::enter`]). `done` hears about each as
+/// soon as it is ready or has failed, with its place in `specs`. A container that failed has left nothing.
+///
+/// # Errors
+/// The process has several threads; failures of single containers go to `done`.
+pub fn launch(
+    specs: impl IntoIterator<Item = ContainerSpec>,
+    mut done: impl FnMut(usize, Result<Launched>),
+) -> Result<()> {
+    require_one_thread()?;
+    sys::ignore_signal(libc::SIGPIPE);
+    let mut launcher = Launcher {
+        cgroups: Cgroups::detect(),
+        peers: PeerNamespaces::default(),
+        rootless: !sandbox::in_first_user_namespace(),
+        pending: VecDeque::new(),
+    };
+    for (index, spec) in specs.into_iter().enumerate() {
+        while launcher.pending.len() >= CONCURRENCY_MAX {
+            launcher.wait_for_some(&mut done);
+        }
+        if let Err(error) = launcher.begin(index, &spec) {
+            done(index, Err(error));
+        }
+    }
+    while !launcher.pending.is_empty() {
+        launcher.wait_for_some(&mut done);
+    }
+    Ok(())
+}
+
+struct Launcher {
+    cgroups: Cgroups,
+    peers: PeerNamespaces,
+    rootless: bool,
+    pending: VecDeque<Pending>,
+}
+
+/// A container being built.
+struct Pending {
+    index: usize,
+    container: Container,
+    pid: Pid,
+    init: Option<ProcessId>,
+    report: PipeReader,
+    group: Group,
+    kind: Traces,
+}
+
+/// What to take away when a launch fails.
+struct Traces {
+    container: Container,
+    cgroups: Vec<std::path::PathBuf>,
+}
+
+impl Traces {
+    fn remove(&self) {
+        let _ = cgroup::remove(&self.cgroups);
+        let _ = crate::stop::remove_tree(self.container.directory());
+        crate::stop::remove_empty_parents(&self.container);
+    }
+}
+
+impl Launcher {
+    fn begin(&mut self, index: usize, spec: &ContainerSpec) -> Result<()> {
+        spec.check()?;
+        self.peers.prepare(spec.network.as_ref())?;
+        let container = Deployment::new(&spec.state).container(&spec.name);
+        let lock = prepare_directory(&container)?;
+        let mut traces = Traces { container: container.clone(), cgroups: Vec::new() };
+        let begun = self.begin_in(index, spec, &container, lock, &mut traces);
+        if begun.is_err() {
+            traces.remove();
+        }
+        begun
+    }
+
+    fn begin_in(
+        &mut self,
+        index: usize,
+        spec: &ContainerSpec,
+        container: &Container,
+        lock: OwnedFd,
+        traces: &mut Traces,
+    ) -> Result<()> {
+        if self.rootless {
+            skeleton::ensure(&Deployment::new(&spec.state).skeleton())?;
+        }
+        traces.cgroups = self.cgroups.plan(&spec.deployment, &spec.name, &spec.limits);
+        let mut noted = spec.clone();
+        for file in noted.files.values_mut() {
+            file.content = Vec::new().into();
+        }
+        container.write_journal(&Journal { spec: noted, cgroups: traces.cgroups.clone() })?;
+        let group = self.cgroups.create(&spec.deployment, &spec.name, &spec.limits);
+        let directory = open_directory(container.directory())?;
+        let log_directory = open_directory(&container.log_directory())?;
+        let (report, report_writer) = std::io::pipe().during("make", "a pipe")?;
+        let (forked, in_unified) = fork_container(&group)?;
+        match forked {
+            Fork::Child => {
+                let first = First {
+                    spec,
+                    container,
+                    group: &group,
+                    in_unified,
+                    peer: self.peers.of(spec.network.as_ref()),
+                    rootless: self.rootless,
+                };
+                first.run(lock, directory, log_directory, File::from(OwnedFd::from(report_writer)))
+            }
+            Fork::Parent(pid) => {
+                let init = ProcessId::of(pid.as_raw_pid() as u32).ok();
+                let kind =
+                    Traces { container: container.clone(), cgroups: std::mem::take(&mut traces.cgroups) };
+                self.pending.push_back(Pending {
+                    index,
+                    container: container.clone(),
+                    pid,
+                    init,
+                    report,
+                    group,
+                    kind,
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until at least one container has reported, and passes on all that have.
+    fn wait_for_some(&mut self, done: &mut impl FnMut(usize, Result<Launched>)) {
+        let mut polled: Vec<_> =
+            self.pending.iter().map(|pending| PollFd::new(&pending.report, PollFlags::IN)).collect();
+        let _ = rustix::event::poll(&mut polled, None);
+        let ready: Vec<bool> = polled.iter().map(|polled| !polled.revents().is_empty()).collect();
+        for at in (0..ready.len()).rev() {
+            if ready[at]
+                && let Some(pending) = self.pending.remove(at)
+            {
+                let index = pending.index;
+                done(index, pending.finish());
+            }
+        }
+    }
+}
+
+impl Pending {
+    fn finish(mut self) -> Result<Launched> {
+        let mut text = Vec::new();
+        let _ = (&mut self.report).take(REPORT_BYTES_MAX).read_to_end(&mut text);
+        let name = self.container.name().to_owned();
+        let outcome = match serde_json::from_slice(&text) {
+            Ok(Report::Ready { warnings }) => Ok(warnings),
+            Ok(Report::Failed(error)) => Err(error),
+            Err(_) => Err(Error::Died(name.clone(), "its start".into())),
+        };
+        match (outcome, self.init) {
+            (Ok(warnings), Some(init)) => {
+                let warnings = self.group.warnings.into_iter().chain(warnings).collect();
+                Ok(Launched { name, init, warnings })
+            }
+            (outcome, _) => {
+                let _ = sys::kill_raw(self.pid.as_raw_pid(), libc::SIGKILL);
+                let _ = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
+                self.kind.remove();
+                Err(outcome.err().unwrap_or_else(|| Error::Died(name, "its start".into())))
+            }
+        }
+    }
+}
+
+/// Into the version 2 group by birth where the kernel can: moving a process later waits for every CPU.
+fn fork_container(group: &Group) -> Result<(Fork, bool)> {
+    let flags =
+        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
+    if let Some(cgroup) = group.open_unified() {
+        let cgroup = std::os::fd::AsFd::as_fd(&cgroup);
+        if let Ok(forked) = sys::fork_into(flags, Some(cgroup))? {
+            return Ok((forked, true));
+        }
+    }
+    Ok((sys::fork_into(flags, None)?.during("make", "namespaces")?, false))
+}
+
+/// The first process of a container, before it is its init.
+struct First<'a> {
+    spec: &'a ContainerSpec,
+    container: &'a Container,
+    group: &'a Group,
+    in_unified: bool,
+    peer: Option<&'a OwnedFd>,
+    rootless: bool,
+}
+
+impl First<'_> {
+    fn run(&self, lock: OwnedFd, directory: OwnedFd, log_directory: OwnedFd, mut report: File) -> ! {
+        let built = self.build(&lock, directory, &log_directory, &report);
+        match built {
+            Ok((status, status_file, warnings)) => {
+                init::run(self.spec, Handover { status, status_file, log_directory, lock, report, warnings })
+            }
+            Err(error) => init::fail(&mut report, error),
+        }
+    }
+
+    fn build(
+        &self,
+        lock: &OwnedFd,
+        directory: OwnedFd,
+        log_directory: &OwnedFd,
+        report: &File,
+    ) -> Result<(Status, StatusFile, Vec<String>)> {
+        let mut kept: Vec<&dyn AsRawFd> = vec![lock, &directory, log_directory, report];
+        if let Some(peer) = self.peer {
+            kept.push(peer);
+        }
+        init::keep_only(&kept)?;
+        init::die_with_parent(report);
+        let _ = rustix::process::setsid();
+        rustix::process::umask(Mode::from_raw_mode(0o022));
+        self.name_process();
+        let status_file = StatusFile::new(directory);
+        let status = Status::starting(ProcessId::current()?);
+        status_file.write(&status);
+        self.group.join(!self.in_unified);
+        // Kernels without cgroup namespaces show the host's paths instead.
+        let _ = sys::unshare(libc::CLONE_NEWCGROUP);
+        let mut warnings = network::set_up(self.spec.network.as_ref(), self.peer)?;
+        rustix::system::sethostname(self.spec.hostname.as_bytes())
+            .during("set the hostname", &self.spec.hostname)?;
+        warnings.extend(Builder::new(self.spec, self.container, self.rootless).build()?);
+        Ok((status, status_file, warnings))
+    }
+
+    /// What `ps` and `top` show: `weft:NAME`, cut to 15 bytes by the kernel.
+    fn name_process(&self) {
+        if let Ok(name) = std::ffi::CString::new(format!("weft:{}", self.spec.name)) {
+            let _ = rustix::thread::set_name(&name);
+        }
+    }
+}
+
+/// Makes a container's directory, empty but for its lock, and takes the lock: the proof that no init of this name lives.
+fn prepare_directory(container: &Container) -> Result<OwnedFd> {
+    let directory = container.directory();
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(directory).during("make", directory.display())?;
+    let lock = take_lock(container)?;
+    if let Ok(Some(journal)) = container.journal() {
+        let _ = cgroup::remove(&journal.cgroups);
+    }
+    for entry in fs::read_dir(directory).during("list", directory.display())?.flatten() {
+        if entry.file_name() != "lock" {
+            crate::stop::remove_tree(&entry.path())?;
+        }
+    }
+    for path in [container.log_directory(), container.layers()] {
+        fs::create_dir(&path).during("make", path.display())?;
+    }
+    // The container's root can look into neither; others on the host shall not, either.
+    let private = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(directory, private).during("set the mode of", directory.display())?;
+    Ok(lock)
+}
+
+fn take_lock(container: &Container) -> Result<OwnedFd> {
+    let path = container.lock();
+    for _ in 0..16 {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        let lock =
+            rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).during("make", path.display())?;
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(Error::AlreadyRunning(container.name().into()));
+        }
+        // A stop may have removed the file between the two steps; then the lock is on a file nobody else finds.
+        let same = rustix::fs::fstat(&lock).ok().zip(fs::metadata(&path).ok());
+        if same.is_some_and(|(held, named)| held.st_ino == named.ino()) {
+            return Ok(lock);
+        }
+    }
+    Err(Error::AlreadyRunning(container.name().into()))
+}
+
+fn open_directory(path: &std::path::Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).during("open", path.display())
+}
