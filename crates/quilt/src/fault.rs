@@ -177,6 +177,14 @@ pub enum Kind {
         /// The service.
         name: String,
     },
+    /// A container that is in one service twice.
+    #[error("service '{service}' has container '{member}' twice")]
+    MemberTwice {
+        /// The service.
+        service: String,
+        /// The container.
+        member: String,
+    },
     /// A blueprint without containers.
     #[error("the blueprint has no containers")]
     Nothing,
@@ -283,6 +291,7 @@ impl Kind {
             Kind::Unknown { similar: Some(similar), .. } => format!("did you mean '{similar}'?"),
             Kind::Unknown { .. } => "create a container or a service of that name".into(),
             Kind::Undeployed { name, .. } => format!("deploy '{name}' with `.deploy(infrastructure)`"),
+            Kind::MemberTwice { .. } => "name each container once".into(),
             Kind::EmptyService { .. } => "give it at least one container".into(),
             Kind::Nothing => {
                 "create one: `new Container('web', {command: ['…']})`; in the kelda dialect, also call \
@@ -336,7 +345,7 @@ impl Kind {
             Kind::Name { .. } | Kind::Duplicate { .. } | Kind::Unknown { .. } | Kind::Undeployed { .. } => {
                 "quilt::name"
             }
-            Kind::EmptyService { .. } | Kind::Nothing => "quilt::empty",
+            Kind::EmptyService { .. } | Kind::MemberTwice { .. } | Kind::Nothing => "quilt::empty",
             Kind::NoCommand { .. }
             | Kind::Text { .. }
             | Kind::Path { .. }

@@ -56,6 +56,11 @@ fn members(blueprint: &Blueprint, faults: &mut Vec<Fault>) {
             let kind = Kind::EmptyService { name: service.name.clone() };
             faults.push(Fault::new(kind, service.span.clone()));
         }
+        let mut seen = HashSet::new();
+        if let Some(member) = service.members.iter().find(|member| !seen.insert(member.as_str())) {
+            let kind = Kind::MemberTwice { service: service.name.clone(), member: member.clone() };
+            faults.push(Fault::new(kind, service.span.clone()));
+        }
         for member in service.members.iter().filter(|member| !known.contains(member.as_str())) {
             let kind = Kind::Unknown {
                 what: format!("service '{}'", service.name),

@@ -85,6 +85,14 @@ pub enum RuntimeError {
         /// Where the blueprint makes the container.
         span: Span,
     },
+    /// A link leads outside, which this runtime does not carry.
+    #[error("'{from}' may reach the public internet, but connections out of a deployment are not carried yet")]
+    Outbound {
+        /// Who would connect.
+        from: String,
+        /// Where the blueprint allows it.
+        span: Span,
+    },
     /// Containers did not start.
     #[error("{}", failures(.0))]
     Containers(Vec<ContainerFailure>),
@@ -130,7 +138,7 @@ pub enum RuntimeError {
     Edge(#[from] super::edge::EdgeError),
     /// The network is larger than its addresses.
     #[error(transparent)]
-    Addresses(#[from] crate::address::AddressError),
+    Addresses(#[from] crate::address::Exhausted),
 }
 
 /// A container that did not start.
@@ -149,6 +157,7 @@ impl RuntimeError {
     pub fn places(&self) -> Vec<(&Span, String)> {
         match self {
             Self::PortTaken { span, .. } => vec![(span, "published here".into())],
+            Self::Outbound { span, .. } => vec![(span, "allowed here: remove it to run this blueprint".into())],
             Self::Secret { span, .. } => vec![(span, "used here".into())],
             Self::Containers(all) => all.iter().map(|one| (&one.span, one.reason.clone())).collect(),
             _ => Vec::new(),

@@ -6,13 +6,13 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
+use host::network::INTERFACE;
 use host::sandbox::Enter;
 use host::{ContainerSpec, NetworkKind, ProcessId};
 use serde::{Deserialize, Serialize};
 use softnic::daemon::{Client, Device, PacketDevice, TapDevice};
 
 use super::process::{self, RoleContext};
-use super::roles::INTERFACE;
 use super::store::{Deployment, Role};
 use super::{During, RuntimeError};
 

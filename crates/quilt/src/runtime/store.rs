@@ -28,6 +28,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{During, RuntimeError};
+use crate::address::AddressPlan;
 use crate::plan::Deployed;
 
 /// Longest path of a socket: `sun_path` less its terminating zero (`linux/un.h`).
@@ -57,6 +58,11 @@ impl Store {
             .ok_or(RuntimeError::NoStateDirectory)?;
         let sockets = absolute("XDG_RUNTIME_DIR").filter(|path| path.is_dir()).map(|path| path.join("weft"));
         Ok(Self { sockets: sockets.unwrap_or_else(|| state.clone()), state })
+    }
+
+    /// Every directory that weft keeps something in.
+    pub(crate) fn directories(&self) -> Vec<PathBuf> {
+        if self.state == self.sockets { vec![self.state.clone()] } else { vec![self.state.clone(), self.sockets.clone()] }
     }
 
     /// The deployment of this name, whether it exists or not.
@@ -128,8 +134,11 @@ impl Role {
 /// What a command wrote down about the deployment it left behind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// What was asked for, and the addresses given out.
+    /// What was asked for, and what each container was started from.
     pub deployed: Deployed,
+    /// Who has which address.
+    #[serde(default)]
+    pub addresses: AddressPlan,
     /// Dataplane port numbers of containers; a number stays with its container.
     #[serde(default)]
     pub ports: BTreeMap<String, u32>,

@@ -106,7 +106,7 @@ fn containers(deployment: &Deployment, record: &Record) -> Result<Vec<ContainerR
     let layout = deployment.containers();
     let row = |container: &crate::model::Container| {
         let status = host::status::Status::observe(&layout.container(&container.name))?;
-        let address = record.deployed.addresses.container(&container.name);
+        let address = record.addresses.get(&container.name);
         let alive = status.as_ref().is_some_and(|status| status.init.is_alive());
         Ok(ContainerRow {
             name: container.name.clone(),
@@ -126,7 +126,7 @@ fn containers(deployment: &Deployment, record: &Record) -> Result<Vec<ContainerR
 
 fn services(record: &Record) -> Vec<ServiceRow> {
     let row = |service: &crate::model::Service| {
-        let address = record.deployed.addresses.service(&service.name);
+        let address = record.addresses.get(&service.name);
         ServiceRow {
             name: service.name.clone(),
             ipv4: address.map(|address| address.ipv4),

@@ -1,0 +1,278 @@
+//! What would change: the difference between what runs and what a blueprint wants.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    Blueprint, Container, Denied, Limits, Link, Party, Ports, Protocol, Publish, Service, Text,
+};
+
+/// What runs: the blueprint last applied, and what each container was started from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// The blueprint last applied.
+    pub blueprint: Blueprint,
+    /// [`Container::fingerprint`] of each container that was started, by name. A container missing here does
+    /// not run, whatever the blueprint says.
+    pub fingerprints: BTreeMap<String, String>,
+}
+
+impl Deployed {
+    /// The state after `blueprint` has been applied completely.
+    pub fn of(blueprint: &Blueprint) -> Deployed {
+        let fingerprints = blueprint.containers.iter().map(|c| (c.name.clone(), c.fingerprint())).collect();
+        Deployed { blueprint: blueprint.clone(), fingerprints }
+    }
+}
+
+/// A container that is stopped and started anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replace {
+    /// Its name.
+    pub name: String,
+    /// What changed: `command`, `env PORT`, `file /etc/app.conf`, …; never a value, which could be secret.
+    pub changed: Vec<String>,
+}
+
+/// A service whose members changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceChange {
+    /// Its name.
+    pub name: String,
+    /// New members.
+    pub added: Vec<String>,
+    /// Members that leave.
+    pub removed: Vec<String>,
+}
+
+/// Changes of the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkChange {
+    /// New services.
+    pub services_added: Vec<Service>,
+    /// Services that go.
+    pub services_removed: Vec<String>,
+    /// Services with other members.
+    pub services_changed: Vec<ServiceChange>,
+    /// New links.
+    pub links_added: Vec<Link>,
+    /// Links that go.
+    pub links_removed: Vec<Link>,
+    /// New published ports.
+    pub publishes_added: Vec<Publish>,
+    /// Published ports that go.
+    pub publishes_removed: Vec<Publish>,
+    /// How denied packets are turned away, before and after, if that changes.
+    pub denied: Option<(Denied, Denied)>,
+}
+
+impl NetworkChange {
+    /// Whether the network stays as it is.
+    pub fn is_empty(&self) -> bool {
+        *self == NetworkChange::default()
+    }
+}
+
+/// What has to be done to get from one state to the next.
+///
+/// ```
+/// use quilt::eval::{evaluate_text, Options};
+/// use quilt::plan::{Deployed, Plan};
+///
+/// let blueprint = |text: &str| evaluate_text("a.js", text, &Options::default()).unwrap().blueprint;
+/// let old = blueprint("import {Container} from 'weft'; new Container('db', {command: ['db']});");
+/// let new = blueprint("import {Container} from 'weft';
+///     const db = new Container('db', {command: ['db', '-v']});
+///     const web = new Container('web', {command: ['web']});
+///     db.allowFrom(web, 5432);");
+/// let plan = Plan::between(Some(&Deployed::of(&old)), &new);
+/// assert_eq!(plan.to_string(), "+ container web\n~ container db (command changed)\n+ link web -> db:5432\n");
+/// assert_eq!(Plan::between(Some(&Deployed::of(&new)), &new).to_string(), "nothing to change\n");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Containers to start.
+    pub create: Vec<String>,
+    /// Containers to stop.
+    pub remove: Vec<String>,
+    /// Containers to stop and start anew.
+    pub replace: Vec<Replace>,
+    /// Containers left alone.
+    pub keep: Vec<String>,
+    /// What changes between them.
+    pub network: NetworkChange,
+}
+
+impl Plan {
+    /// The way from what runs (nothing, if `None`) to `wanted`.
+    pub fn between(deployed: Option<&Deployed>, wanted: &Blueprint) -> Plan {
+        let nothing = Deployed {
+            blueprint: Blueprint { denied: wanted.denied, ..Blueprint::default() },
+            ..Deployed::default()
+        };
+        let deployed = deployed.unwrap_or(&nothing);
+        let mut plan = Plan { network: network(&deployed.blueprint, wanted), ..Plan::default() };
+        let old: BTreeMap<&str, &Container> = deployed
+            .blueprint
+            .containers
+            .iter()
+            .map(|container| (container.name.as_str(), container))
+            .collect();
+        for container in &wanted.containers {
+            let name = container.name.clone();
+            match deployed.fingerprints.get(&name) {
+                None => plan.create.push(name),
+                Some(running) if *running == container.fingerprint() => plan.keep.push(name),
+                Some(_) => {
+                    let changed =
+                        old.get(name.as_str()).map(|old| changed(old, container)).unwrap_or_default();
+                    plan.replace.push(Replace { name, changed });
+                }
+            }
+        }
+        let wanted: HashSet<&str> =
+            wanted.containers.iter().map(|container| container.name.as_str()).collect();
+        let gone = deployed.fingerprints.keys().filter(|name| !wanted.contains(name.as_str()));
+        plan.remove = gone.cloned().collect();
+        plan
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.create.is_empty() && self.remove.is_empty() && self.replace.is_empty() && self.network.is_empty()
+    }
+}
+
+/// Which fields differ.
+fn changed(old: &Container, new: &Container) -> Vec<String> {
+    let mut changed = Vec::new();
+    let mut field = |name: &str, differs: bool| {
+        if differs {
+            changed.push(name.to_owned());
+        }
+    };
+    field("image", old.image != new.image);
+    field("command", old.command != new.command);
+    field("mounts", old.mounts != new.mounts);
+    field("workdir", old.workdir != new.workdir);
+    field("user", old.user != new.user);
+    let Limits { memory_bytes, cpu_milli, pids } = old.limits;
+    field("memory", memory_bytes != new.limits.memory_bytes);
+    field("cpu", cpu_milli != new.limits.cpu_milli);
+    field("pids", pids != new.limits.pids);
+    field("restart", old.restart != new.restart);
+    changed.extend(differing(&old.env, &new.env).map(|name| format!("env {name}")));
+    changed.extend(differing(&old.files, &new.files).map(|path| format!("file {path}")));
+    changed
+}
+
+fn differing<'a>(
+    old: &'a BTreeMap<String, Text>,
+    new: &'a BTreeMap<String, Text>,
+) -> impl Iterator<Item = &'a String> {
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    keys.into_iter().filter(|key| old.get(*key) != new.get(*key))
+}
+
+fn network(old: &Blueprint, new: &Blueprint) -> NetworkChange {
+    let mut change = NetworkChange {
+        denied: (old.denied != new.denied).then_some((old.denied, new.denied)),
+        ..NetworkChange::default()
+    };
+    let by_name = |blueprint: &Blueprint| -> BTreeMap<String, Service> {
+        blueprint.services.iter().map(|service| (service.name.clone(), service.clone())).collect()
+    };
+    let (old_services, new_services) = (by_name(old), by_name(new));
+    change.services_removed =
+        old_services.keys().filter(|name| !new_services.contains_key(*name)).cloned().collect();
+    for service in new_services.into_values() {
+        match old_services.get(&service.name) {
+            None => change.services_added.push(service),
+            Some(before) if before.members != service.members => {
+                let lacks = |members: &[String], other: &[String]| -> Vec<String> {
+                    members.iter().filter(|member| !other.contains(member)).cloned().collect()
+                };
+                change.services_changed.push(ServiceChange {
+                    added: lacks(&service.members, &before.members),
+                    removed: lacks(&before.members, &service.members),
+                    name: service.name,
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    change.links_added = without(&new.links, &old.links, link_key);
+    change.links_removed = without(&old.links, &new.links, link_key);
+    change.publishes_added = without(&new.publishes, &old.publishes, publish_key);
+    change.publishes_removed = without(&old.publishes, &new.publishes, publish_key);
+    change
+}
+
+/// What makes two links the same: everything but their place in the source.
+fn link_key(link: &Link) -> (&Party, &Party, Ports, Protocol) {
+    (&link.from, &link.to, link.ports, link.protocol)
+}
+
+fn publish_key(publish: &Publish) -> (&Party, u16, u16, Protocol) {
+    (&publish.to, publish.host_port, publish.container_port, publish.protocol)
+}
+
+/// The items that `other` lacks, each once.
+fn without<'a, T: Clone, K: std::hash::Hash + Eq>(
+    items: &'a [T],
+    other: &'a [T],
+    key: impl Fn(&'a T) -> K,
+) -> Vec<T> {
+    let mut known: HashSet<K> = other.iter().map(&key).collect();
+    items.iter().filter(|item| known.insert(key(item))).cloned().collect()
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return writeln!(f, "nothing to change");
+        }
+        for name in &self.create {
+            writeln!(f, "+ container {name}")?;
+        }
+        for Replace { name, changed } in &self.replace {
+            let what = if changed.is_empty() { "it".to_owned() } else { changed.join(", ") };
+            writeln!(f, "~ container {name} ({what} changed)")?;
+        }
+        for name in &self.remove {
+            writeln!(f, "- container {name}")?;
+        }
+        self.network.fmt(f)
+    }
+}
+
+impl fmt::Display for NetworkChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Service { name, members, .. } in &self.services_added {
+            writeln!(f, "+ service {name} ({})", members.join(", "))?;
+        }
+        for ServiceChange { name, added, removed } in &self.services_changed {
+            let added = added.iter().map(|member| format!("+{member}"));
+            let moves: Vec<String> = added.chain(removed.iter().map(|member| format!("-{member}"))).collect();
+            let moves = if moves.is_empty() { "order changed".into() } else { moves.join(", ") };
+            writeln!(f, "~ service {name} ({moves})")?;
+        }
+        for name in &self.services_removed {
+            writeln!(f, "- service {name}")?;
+        }
+        let links = self.links_added.iter().map(|link| ('+', link));
+        for (sign, link) in links.chain(self.links_removed.iter().map(|link| ('-', link))) {
+            writeln!(f, "{sign} link {link}")?;
+        }
+        let publishes = self.publishes_added.iter().map(|publish| ('+', publish));
+        for (sign, publish) in publishes.chain(self.publishes_removed.iter().map(|publish| ('-', publish))) {
+            writeln!(f, "{sign} publish {publish}")?;
+        }
+        if let Some((before, after)) = self.denied {
+            writeln!(f, "~ denied packets ({before} -> {after})")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,35 @@
+//! Running a blueprint on this machine: processes, their network, and the state that outlives a command.
+//!
+//! ```text
+//!  weft up ──launches──▶ launcher ──▶ container  container  …      (each its own namespaces, eth0)
+//!     │                                  │ TAP       │ TAP
+//!     ├──gRPC──▶ dataplane ══════════════╧═══════════╧═══ eth0 ┐
+//!     └──socket─▶ edge ◀── curl http://localhost:8080          ┘
+//! ```
+//!
+//! Nothing runs in the background but what carries the deployment: the dataplane, the edge (only when ports are
+//! published), the sandbox that holds their namespaces, and one init per container. A command reads the state
+//! directory, looks which of these live, does its work and ends; killing one takes nothing down.
+
+pub mod edge;
+mod error;
+mod launcher;
+mod process;
+mod publish;
+mod roles;
+mod spec;
+mod stop;
+mod store;
+mod up;
+mod view;
+
+pub use error::{ContainerFailure, RuntimeError};
+pub use launcher::launch;
+pub use process::RoleContext;
+pub use roles::{dataplane as run_dataplane, edge as run_edge, sandbox as run_sandbox};
+pub use stop::{GRACE, Stopped, stop};
+pub use store::{Deployment, Record, Store};
+pub use up::{Progress, plan, up};
+pub use view::{ContainerRow, Listing, PublishedRow, ServiceRow, dataplane, list, snapshot, state_name};
+
+pub(crate) use error::During;
