@@ -1,0 +1,475 @@
+//! AF_PACKET: a port on an interface that exists already, such as one end of a veth pair (packet(7)).
+//!
+//! What another namespace sends into the veth comes out here as the kernel had it, with a virtio-net header: TCP
+//! segments up to 64 KiB, checksums undone. A VLAN tag that the kernel took off is put back.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use packet::{BATCH, Batch, Checksum, Offload, Packet, Pool, ROOM_GSO, VIRTIO_HEADER};
+
+use crate::counters::{self, QueueCounters};
+use crate::{Counters, LinkState, Offloads, Port, PortError, PortInfo, RxQueue, TxQueue, interface};
+
+/// The most queues: sockets that share the interface by flow (`PACKET_FANOUT_MAX` allows more).
+pub const QUEUES_MAX: usize = 256;
+
+/// Buffers that a queue begins to receive with; the number follows the load between this and [`BATCH`].
+const BURST_MIN: usize = 4;
+/// Length of an 802.1Q tag.
+const VLAN_TAG: usize = 4;
+/// Where the tag goes: behind the two addresses.
+const VLAN_AT: usize = 12;
+/// `tpacket_auxdata` with its `cmsghdr`, in words: `CMSG_SPACE(20)`.
+const CONTROL_WORDS: usize = 5;
+
+/// How a packet socket is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketConfig {
+    /// How many queues, 1 to [`QUEUES_MAX`]; the kernel spreads flows over them.
+    pub queues: usize,
+    /// Whether large segments are expected; needs buffers of [`ROOM_GSO`]. By default they are when the pool's
+    /// buffers are that large. Where not, segments longer than a buffer are dropped and counted.
+    pub segmentation: Option<bool>,
+    /// Whether sent frames skip the interface's queueing discipline (`PACKET_QDISC_BYPASS`).
+    pub qdisc_bypass: bool,
+    /// Whether frames for other stations are received too.
+    pub promiscuous: bool,
+    /// Bytes that the kernel may queue in each direction. Without `CAP_NET_ADMIN` the kernel caps it at
+    /// `net.core.rmem_max` and `wmem_max`.
+    pub buffer: usize,
+}
+
+impl Default for PacketConfig {
+    fn default() -> Self {
+        Self { queues: 1, segmentation: None, qdisc_bypass: false, promiscuous: true, buffer: 4 << 20 }
+    }
+}
+
+/// A port on an existing interface.
+pub struct PacketPort {
+    info: PortInfo,
+    queues: Vec<Option<(PacketRx, PacketTx)>>,
+    sockets: Vec<Arc<Socket>>,
+}
+
+/// A queue's socket, bound to the interface.
+struct Socket {
+    fd: OwnedFd,
+    interface: i32,
+    name: String,
+    counters: QueueCounters,
+    /// What the kernel dropped before we saw it.
+    overruns: AtomicU64,
+}
+
+impl PacketPort {
+    /// Opens a port on the interface `name` of the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// [`PortError`] without `CAP_NET_RAW`, without the interface, or when the pool's buffers are too small.
+    pub fn open(name: &str, config: &PacketConfig, pool: &Pool) -> Result<Self, PortError> {
+        let option =
+            |option: String, problem| PortError::Option { port: format!("packet:{name}"), option, problem };
+        if !(1..=QUEUES_MAX).contains(&config.queues) {
+            return Err(option(format!("queues={}", config.queues), "a packet port has 1 to 256 queues"));
+        }
+        if config.segmentation == Some(true) && pool.room() < ROOM_GSO {
+            let problem = "segmentation needs a pool with buffers of packet::ROOM_GSO bytes";
+            return Err(option("gso=on".into(), problem));
+        }
+        let mut sockets = Vec::new();
+        let mut group = None;
+        for _ in 0..config.queues {
+            let socket = Socket::open(name, config)?;
+            if config.queues > 1 {
+                let joined = socket.join(group);
+                group = Some(joined.map_err(|source| socket.system("sharing the interface", source))?);
+            }
+            sockets.push(Arc::new(socket));
+        }
+        let ask = &sockets[0].fd;
+        let mtu = interface::mtu(ask, name).map_err(|e| interface::missing(&sockets[0].port(), name, e))?;
+        let mac = interface::mac(ask, name).ok();
+        if pool.room() < mtu + 14 + VLAN_TAG + VIRTIO_HEADER {
+            return Err(option(format!("mtu {mtu}"), "the pool's buffers are smaller than a frame"));
+        }
+        let offloads =
+            Offloads { checksum: true, tcp_segmentation: true, udp_segmentation: kernel_is_at_least(6, 2) };
+        let info = PortInfo { name: name.into(), kind: "packet", mac, mtu, queues: config.queues, offloads };
+        let queue = |socket: &Arc<Socket>| {
+            let rx = PacketRx { socket: socket.clone(), pool: pool.clone(), burst: BURST_MIN, gone: false };
+            Some((rx, PacketTx { socket: socket.clone() }))
+        };
+        Ok(Self { info, queues: sockets.iter().map(queue).collect(), sockets })
+    }
+}
+
+/// Whether the running kernel is of this version or later.
+fn kernel_is_at_least(major: u32, minor: u32) -> bool {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
+}
+
+impl Socket {
+    fn open(name: &str, config: &PacketConfig) -> Result<Self, PortError> {
+        let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: a plain system call. Protocol 0 receives nothing until the socket is bound.
+        let fd = unsafe { libc::socket(libc::AF_PACKET, kind, 0) };
+        if fd < 0 {
+            let source = io::Error::last_os_error();
+            let port = format!("packet:{name}");
+            return Err(match source.raw_os_error() {
+                Some(libc::EPERM | libc::EACCES) => PortError::Privilege {
+                    port,
+                    action: "opening a packet socket",
+                    remedy: "run as root, with CAP_NET_RAW, or inside a user namespace that owns the interface",
+                    source,
+                },
+                _ => PortError::System { port, action: "opening a packet socket", source },
+            });
+        }
+        // SAFETY: a descriptor that the kernel just gave out and nobody else has.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let interface = interface::index(&fd, name)
+            .map_err(|source| interface::missing(&format!("packet:{name}"), name, source))?;
+        let (counters, overruns) = (QueueCounters::default(), AtomicU64::new(0));
+        let socket = Self { fd, interface, name: name.into(), counters, overruns };
+        socket.configure(config).map_err(|source| socket.system("setting socket options", source))?;
+        socket.bind().map_err(|source| socket.system("binding to the interface", source))?;
+        Ok(socket)
+    }
+
+    fn configure(&self, config: &PacketConfig) -> io::Result<()> {
+        let set = |option, value: i32| interface::set_option(&self.fd, libc::SOL_PACKET, option, &value);
+        set(libc::PACKET_VNET_HDR, 1)?;
+        set(libc::PACKET_AUXDATA, 1)?;
+        set(libc::PACKET_IGNORE_OUTGOING, 1)?;
+        set(libc::PACKET_QDISC_BYPASS, i32::from(config.qdisc_bypass))?;
+        if config.promiscuous {
+            // SAFETY: all-zero bytes are a valid `packet_mreq`: it holds integers only.
+            let mut request: libc::packet_mreq = unsafe { std::mem::zeroed() };
+            request.mr_ifindex = self.interface;
+            request.mr_type = libc::PACKET_MR_PROMISC as u16;
+            interface::set_option(&self.fd, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request)?;
+        }
+        let bytes = i32::try_from(config.buffer).unwrap_or(i32::MAX);
+        let socket = |option| interface::set_option(&self.fd, libc::SOL_SOCKET, option, &bytes);
+        socket(libc::SO_RCVBUFFORCE).or_else(|_| socket(libc::SO_RCVBUF))?;
+        socket(libc::SO_SNDBUFFORCE).or_else(|_| socket(libc::SO_SNDBUF))
+    }
+
+    fn bind(&self) -> io::Result<()> {
+        // SAFETY: all-zero bytes are a valid `sockaddr_ll`.
+        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+        address.sll_ifindex = self.interface;
+        let (pointer, len) = (std::ptr::from_ref(&address).cast(), size_of_val(&address) as u32);
+        // SAFETY: pointer and length of a `sockaddr_ll` that outlives the call.
+        if unsafe { libc::bind(self.fd.as_raw_fd(), pointer, len) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    /// Joins the group of sockets that share the interface, or founds one; returns its number.
+    fn join(&self, group: Option<u16>) -> io::Result<u16> {
+        const FLAG_UNIQUE: u32 = 0x2000;
+        let mode = libc::PACKET_FANOUT_HASH as u32 | if group.is_none() { FLAG_UNIQUE } else { 0 };
+        let value = u32::from(group.unwrap_or(0)) | mode << 16;
+        interface::set_option(&self.fd, libc::SOL_PACKET, libc::PACKET_FANOUT, &value)?;
+        Ok(interface::option::<u32>(&self.fd, libc::SOL_PACKET, libc::PACKET_FANOUT)? as u16)
+    }
+
+    fn port(&self) -> String {
+        format!("packet:{}", self.name)
+    }
+
+    fn system(&self, action: &'static str, source: io::Error) -> PortError {
+        PortError::System { port: self.port(), action, source }
+    }
+
+    fn exists(&self) -> bool {
+        interface::name(&self.fd, self.interface).is_ok()
+    }
+
+    /// Adds what the kernel dropped since it was last asked.
+    fn note_overruns(&self) -> u64 {
+        // `struct tpacket_stats { tp_packets, tp_drops }`; asking sets both back to zero.
+        let more = interface::option::<[u32; 2]>(&self.fd, libc::SOL_PACKET, libc::PACKET_STATISTICS);
+        let more = more.map_or(0, |[_, drops]| u64::from(drops));
+        self.overruns.fetch_add(more, Ordering::Relaxed) + more
+    }
+}
+
+impl Port for PacketPort {
+    fn info(&self) -> &PortInfo {
+        &self.info
+    }
+
+    fn link(&self) -> LinkState {
+        let socket = &self.sockets[0];
+        match interface::name(&socket.fd, socket.interface) {
+            Ok(name) => interface::link(&socket.fd, &name),
+            Err(_) => LinkState::Down,
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        let mut sum = counters::total(self.sockets.iter().map(|socket| &socket.counters));
+        sum.rx_dropped += self.sockets.iter().map(|socket| socket.note_overruns()).sum::<u64>();
+        sum
+    }
+
+    fn queue(&mut self, index: usize) -> Option<(Box<dyn RxQueue>, Box<dyn TxQueue>)> {
+        let (rx, tx) = self.queues.get_mut(index)?.take()?;
+        Some((Box::new(rx), Box::new(tx)))
+    }
+}
+
+struct PacketRx {
+    socket: Arc<Socket>,
+    pool: Pool,
+    /// How many buffers the next system call gets.
+    burst: usize,
+    gone: bool,
+}
+
+/// What the kernel says beside a frame: `tpacket_auxdata` behind its `cmsghdr`.
+type Control = [u64; CONTROL_WORDS];
+
+impl PacketRx {
+    /// Fills `fresh`, which holds empty packets, with frames; returns how many, good and bad, came.
+    fn receive_into(&self, fresh: &mut Batch, batch: &mut Batch) -> io::Result<usize> {
+        // SAFETY: all-zero bytes are valid message headers, with null pointers and no lengths.
+        let mut headers: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
+        let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH];
+        let mut controls: [Control; BATCH] = [[0; CONTROL_WORDS]; BATCH];
+        let parts = headers.iter_mut().zip(&mut vectors).zip(&mut controls);
+        for (((header, vector), control), packet) in parts.zip(fresh.iter_mut()) {
+            // The header goes in front of where the frame is to start, if the pool left headroom there.
+            let _ = packet.prepend(VIRTIO_HEADER);
+            let room = packet.room_mut();
+            (vector.iov_base, vector.iov_len) = (room.as_mut_ptr().cast(), room.len());
+            (header.msg_hdr.msg_iov, header.msg_hdr.msg_iovlen) = (vector, 1);
+            header.msg_hdr.msg_control = std::ptr::from_mut(control).cast();
+            header.msg_hdr.msg_controllen = size_of::<Control>();
+        }
+        // SAFETY: the first `fresh.len()` headers point to a vector and a control buffer each, which outlive the
+        // call; each vector spans the buffer of a packet that `fresh` owns and nobody else refers to.
+        let came = unsafe {
+            let (fd, count) = (self.socket.fd.as_raw_fd(), fresh.len() as u32);
+            libc::recvmmsg(fd, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _, std::ptr::null_mut())
+        };
+        let came = usize::try_from(came).map_err(|_| io::Error::last_os_error())?;
+        let (mut packets, mut bytes) = (0, 0);
+        for ((packet, header), control) in fresh.drain(..came).zip(&headers).zip(&controls) {
+            let cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+            let control = &control[..header.msg_hdr.msg_controllen.min(size_of::<Control>()) / 8];
+            if let Some(packet) = finish_receive(packet, header.msg_len as usize, control).filter(|_| !cut) {
+                packets += 1;
+                bytes += packet.len() as u64;
+                // `fresh` holds no more than `batch` has room for.
+                let _ = batch.push(packet);
+            }
+        }
+        self.socket.counters.received(packets, bytes, came as u64 - packets);
+        Ok(came)
+    }
+
+    /// Takes frames out of the kernel when there are no buffers for them.
+    fn discard(&self, count: usize) -> io::Result<usize> {
+        let mut scratch = [0u8; VIRTIO_HEADER + 1];
+        for dropped in 0..count {
+            let (fd, to) = (self.socket.fd.as_raw_fd(), scratch.as_mut_ptr().cast());
+            // SAFETY: pointer and length of a buffer that outlives the call.
+            if unsafe { libc::recv(fd, to, scratch.len(), libc::MSG_DONTWAIT) } < 0 {
+                self.socket.counters.received(0, 0, dropped as u64);
+                return Err(io::Error::last_os_error());
+            }
+        }
+        self.socket.counters.received(0, 0, count as u64);
+        Ok(0)
+    }
+
+    /// Follows the load: more buffers when all were filled, fewer when less than half were.
+    fn adapt(&mut self, came: usize) {
+        if came >= self.burst {
+            self.burst = (self.burst * 2).min(BATCH);
+        } else if came * 2 < self.burst {
+            self.burst = (self.burst / 2).max(BURST_MIN);
+        }
+    }
+}
+
+/// Makes a frame of what the kernel wrote into the packet; `None` if it makes no sense.
+fn finish_receive(mut packet: Packet, len: usize, control: &[u64]) -> Option<Packet> {
+    packet.set_len(len).ok()?;
+    let mut offload = Offload::from_virtio(packet.data().first_chunk()?).ok()?;
+    packet.trim_front(VIRTIO_HEADER);
+    if let Some(tag) = vlan_tag(control) {
+        restore_vlan(&mut packet, tag)?;
+        if let Checksum::Partial { start, .. } = &mut offload.checksum {
+            *start = start.checked_add(VLAN_TAG as u16)?;
+        }
+        if let Some(segmentation) = &mut offload.segmentation {
+            segmentation.header_len = segmentation.header_len.saturating_add(VLAN_TAG as u16);
+        }
+    }
+    packet.set_offload(offload);
+    Some(packet)
+}
+
+/// The tag that the kernel took off, as it was on the wire. `control` is a `cmsghdr` (length, level, type) and a
+/// `tpacket_auxdata`: status, len, snaplen (u32), mac, net, tci, tpid (u16).
+fn vlan_tag(control: &[u64]) -> Option<[u8; VLAN_TAG]> {
+    let &[_, kind, status, _, rest] = control else { return None };
+    let (level, kind) = halves(kind);
+    if (level, kind) != (libc::SOL_PACKET as u32, libc::PACKET_AUXDATA as u32) {
+        return None;
+    }
+    let (status, _) = halves(status);
+    if status & libc::TP_STATUS_VLAN_VALID == 0 {
+        return None;
+    }
+    // tp_mac and tp_net lie in the upper half of the word before; `rest` starts with tci and tpid.
+    let rest = rest.to_ne_bytes();
+    let tci = u16::from_ne_bytes([rest[0], rest[1]]);
+    let tpid = if status & libc::TP_STATUS_VLAN_TPID_VALID != 0 {
+        u16::from_ne_bytes([rest[2], rest[3]])
+    } else {
+        libc::ETH_P_8021Q as u16
+    };
+    let ([a, b], [c, d]) = (tpid.to_be_bytes(), tci.to_be_bytes());
+    Some([a, b, c, d])
+}
+
+/// The two 32-bit fields that lie in a word, in the order they lie in memory.
+fn halves(word: u64) -> (u32, u32) {
+    let bytes = word.to_ne_bytes();
+    let half = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    (half(0), half(4))
+}
+
+fn restore_vlan(packet: &mut Packet, tag: [u8; VLAN_TAG]) -> Option<()> {
+    if packet.len() < VLAN_AT + 2 {
+        return None;
+    }
+    // The virtio-net header has left the room that the tag needs.
+    packet.prepend(VLAN_TAG).ok()?;
+    let frame = packet.data_mut();
+    frame.copy_within(VLAN_TAG..VLAN_TAG + VLAN_AT, 0);
+    frame[VLAN_AT..VLAN_AT + VLAN_TAG].copy_from_slice(&tag);
+    Some(())
+}
+
+impl RxQueue for PacketRx {
+    fn receive(&mut self, batch: &mut Batch) -> Result<usize, PortError> {
+        if self.gone {
+            return Err(interface::deleted(&self.socket.port()));
+        }
+        let before = batch.len();
+        while batch.room() > 0 {
+            let mut fresh = Batch::new();
+            let wanted = self.pool.alloc_batch(self.burst.min(batch.room()), &mut fresh);
+            let came = match wanted {
+                0 => self.discard(batch.room()),
+                _ => self.receive_into(&mut fresh, batch),
+            };
+            match came {
+                Ok(came) => {
+                    self.adapt(came);
+                    if came < wanted || wanted == 0 {
+                        break;
+                    }
+                }
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EAGAIN) => {
+                        self.adapt(0);
+                        break;
+                    }
+                    Some(libc::EINTR) => break,
+                    // A kind of segment that a virtio-net header has no word for.
+                    Some(libc::EINVAL) => self.socket.counters.received(0, 0, 1),
+                    Some(libc::ENETDOWN) => {
+                        self.gone = !self.socket.exists();
+                        break;
+                    }
+                    _ => return Err(self.socket.system("receiving", error)),
+                },
+            }
+        }
+        if self.gone && batch.len() == before {
+            return Err(interface::deleted(&self.socket.port()));
+        }
+        Ok(batch.len() - before)
+    }
+
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.fd.as_fd())
+    }
+}
+
+struct PacketTx {
+    socket: Arc<Socket>,
+}
+
+impl PacketTx {
+    /// Offers the packets from `skip` on to the kernel; returns how many it took.
+    fn send_from(&self, batch: &Batch, skip: usize) -> io::Result<usize> {
+        // SAFETY: all-zero bytes are valid message headers, with null pointers and no lengths.
+        let mut headers: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
+        let mut virtio = [[0u8; VIRTIO_HEADER]; BATCH];
+        let mut vectors = [[libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 2]; BATCH];
+        let parts = headers.iter_mut().zip(&mut virtio).zip(&mut vectors);
+        for (((header, virtio), vectors), packet) in parts.zip(batch.iter().skip(skip)) {
+            *virtio = packet.offload().to_virtio();
+            let frame = packet.data();
+            vectors[0] = libc::iovec { iov_base: virtio.as_mut_ptr().cast(), iov_len: VIRTIO_HEADER };
+            vectors[1] = libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() };
+            (header.msg_hdr.msg_iov, header.msg_hdr.msg_iovlen) = (vectors.as_mut_ptr(), 2);
+        }
+        let (fd, count) = (self.socket.fd.as_raw_fd(), (batch.len() - skip) as u32);
+        // SAFETY: the first `count` headers point to vectors that outlive the call, and these to bytes that the
+        // kernel only reads and the batch keeps.
+        let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _) };
+        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    }
+}
+
+impl TxQueue for PacketTx {
+    fn send(&mut self, batch: &mut Batch) -> Result<usize, PortError> {
+        let (mut taken, mut packets, mut bytes) = (0, 0, 0);
+        let mut result = Ok(());
+        while taken < batch.len() {
+            match self.send_from(batch, taken) {
+                Ok(sent) => {
+                    bytes +=
+                        batch.iter().skip(taken).take(sent).map(|packet| packet.len() as u64).sum::<u64>();
+                    packets += sent as u64;
+                    taken += sent;
+                }
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EAGAIN | libc::ENOBUFS | libc::EINTR) => break,
+                    Some(libc::ENXIO | libc::ENODEV) => {
+                        result = Err(interface::deleted(&self.socket.port()));
+                        break;
+                    }
+                    // The interface is down: nothing that waits would ever arrive in time.
+                    Some(libc::ENETDOWN) => taken = batch.len(),
+                    // A frame that is too long, too short or makes no sense to the kernel.
+                    _ => taken += 1,
+                },
+            }
+        }
+        self.socket.counters.sent(packets, bytes, taken as u64 - packets);
+        batch.drop_front(taken);
+        if taken > 0 { Ok(taken) } else { result.map(|()| 0) }
+    }
+}

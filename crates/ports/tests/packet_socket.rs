@@ -1,0 +1,180 @@
+//! Packet sockets against the kernel at the other end of a veth pair.
+
+mod net;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use net::{Netns, forward, pattern};
+use packet::{Batch, Checksum, Pool, PoolConfig, ROOM_GSO};
+use ports::packet_socket::{PacketConfig, PacketPort};
+use ports::{LinkState, Port, PortError, RxQueue};
+
+fn pool() -> Pool {
+    Pool::new(PoolConfig { buffers: 512, room: ROOM_GSO, ..PoolConfig::default() }).unwrap()
+}
+
+/// A veth pair in `ns`: the kernel has `eth0` with an address, the port has `port0`.
+fn port(ns: &Netns, address: &str, neighbour: &str, config: &PacketConfig, pool: &Pool) -> PacketPort {
+    ns.veth("eth0", "port0");
+    ns.address("eth0", address, neighbour);
+    ns.enter(|| PacketPort::open("port0", config, pool)).unwrap()
+}
+
+fn receive(rx: &mut dyn RxQueue) -> Batch {
+    let (mut batch, start) = (Batch::new(), Instant::now());
+    while batch.is_empty() && start.elapsed() < Duration::from_secs(5) {
+        rx.receive(&mut batch).unwrap();
+    }
+    batch
+}
+
+#[test]
+fn tcp_crosses_two_veths_in_large_segments_and_intact() {
+    let (pool, left, right) = (pool(), Netns::new(), Netns::new());
+    let mut a = port(&left, "10.9.0.1", "10.9.0.2", &PacketConfig::default(), &pool);
+    let mut b = port(&right, "10.9.0.2", "10.9.0.1", &PacketConfig::default(), &pool);
+    assert_eq!(a.link(), LinkState::Up);
+    let bytes = pattern(8 << 20);
+    let stop = AtomicBool::new(false);
+    let longest = std::thread::scope(|scope| {
+        let forwarder = scope.spawn(|| forward(&mut a, &mut b, &stop));
+        let listener = right.enter(|| TcpListener::bind("10.9.0.2:5000").unwrap());
+        let receiver = scope.spawn(move || {
+            let mut received = Vec::new();
+            listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
+            received
+        });
+        let mut stream = left.enter(|| TcpStream::connect("10.9.0.2:5000").unwrap());
+        stream.write_all(&bytes).unwrap();
+        drop(stream);
+        let received = receiver.join().unwrap();
+        stop.store(true, Ordering::Relaxed);
+        assert!(received == bytes, "{} bytes of {} arrived, or changed", received.len(), bytes.len());
+        forwarder.join().unwrap()
+    });
+    assert!(longest >= 32 << 10, "the longest frame had {longest} bytes");
+    assert_eq!(pool.available(), pool.capacity());
+}
+
+#[test]
+fn a_datagram_comes_out_with_its_checksum_undone_and_goes_back_in() {
+    let (pool, ns) = (pool(), Netns::new());
+    let mut port = port(&ns, "10.9.0.1", "10.9.0.2", &PacketConfig::default(), &pool);
+    let (mut rx, mut tx) = port.queue(0).unwrap();
+    let socket = ns.enter(|| UdpSocket::bind("10.9.0.1:7000").unwrap());
+    socket.send_to(b"hello", "10.9.0.2:7000").unwrap();
+    let mut batch = receive(&mut *rx);
+    let packet = &mut batch[0];
+    assert_eq!(packet.offload().checksum, Checksum::Partial { start: 34, offset: 6 });
+    assert!(packet.data().ends_with(b"hello"));
+    // Turned round, it is an answer: the sum over the pseudo header is the same.
+    let frame = packet.data_mut();
+    let (a, b) = frame[..12].split_at_mut(6);
+    a.swap_with_slice(b);
+    let (a, b) = frame[26..34].split_at_mut(4);
+    a.swap_with_slice(b);
+    assert_eq!(tx.send(&mut batch).unwrap(), 1);
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut answer = [0; 16];
+    assert_eq!(socket.recv_from(&mut answer).unwrap(), (5, "10.9.0.2:7000".parse().unwrap()));
+    let counters = port.counters();
+    assert_eq!((counters.rx_packets, counters.tx_packets, counters.tx_bytes), (1, 1, 47));
+}
+
+#[test]
+fn a_vlan_tag_that_the_kernel_takes_off_is_put_back() {
+    let (pool, ns) = (pool(), Netns::new());
+    let config = PacketConfig::default();
+    let mut port = port(&ns, "10.9.0.1", "10.9.0.2", &config, &pool);
+    let mut other = ns.enter(|| PacketPort::open("eth0", &config, &pool)).unwrap();
+    let (mut rx, _tx) = port.queue(0).unwrap();
+    let (_rx, mut tx) = other.queue(0).unwrap();
+    let mut frame = vec![0xff; 12];
+    frame.extend([0x81, 0, 0x60, 7, 8, 0]);
+    frame.extend([0x45, 0, 0, 33, 0, 0, 0, 0, 64, 17, 0, 0, 10, 9, 0, 1, 10, 9, 0, 2]);
+    frame.extend([0x1b, 0x58, 0x1b, 0x58, 0, 13, 0, 0]);
+    frame.extend(b"hello");
+    let mut packet = pool.packet(&frame).unwrap();
+    let checksum = Checksum::Partial { start: 38, offset: 6 };
+    packet.set_offload(packet::Offload { checksum, segmentation: None });
+    let mut batch = Batch::new();
+    batch.push(packet).unwrap();
+    assert_eq!(tx.send(&mut batch).unwrap(), 1);
+    let batch = receive(&mut *rx);
+    assert_eq!(batch[0].data(), frame);
+    assert_eq!(batch[0].offload().checksum, checksum);
+}
+
+#[test]
+fn what_the_kernel_refuses_is_dropped_and_counted() {
+    let (pool, ns) = (pool(), Netns::new());
+    let mut port = port(&ns, "10.9.0.1", "10.9.0.2", &PacketConfig::default(), &pool);
+    let (_rx, mut tx) = port.queue(0).unwrap();
+    let mut batch = Batch::new();
+    let mut hostile = pool.packet(&[0xff; 60]).unwrap();
+    let checksum = Checksum::Partial { start: 59, offset: 9 };
+    hostile.set_offload(packet::Offload { checksum, segmentation: None });
+    batch.push(hostile).unwrap();
+    batch.push(pool.packet(&[0xff; 4000]).unwrap()).unwrap();
+    batch.push(pool.packet(&[0xff; 3]).unwrap()).unwrap();
+    batch.push(pool.packet(&[0xff; 60]).unwrap()).unwrap();
+    assert_eq!(tx.send(&mut batch).unwrap(), 4);
+    assert_eq!((port.counters().tx_packets, port.counters().tx_dropped), (1, 3));
+}
+
+#[test]
+fn a_link_that_is_down_is_a_state_and_a_deleted_interface_is_an_error() {
+    let (pool, ns) = (pool(), Netns::new());
+    let mut port = port(&ns, "10.9.0.1", "10.9.0.2", &PacketConfig::default(), &pool);
+    let (mut rx, mut tx) = port.queue(0).unwrap();
+    let mut batch = Batch::new();
+    ns.ip("link set port0 down");
+    assert_eq!(port.link(), LinkState::Down);
+    assert_eq!(rx.receive(&mut batch).unwrap(), 0);
+    batch.push(pool.packet(&[0xff; 60]).unwrap()).unwrap();
+    assert_eq!(tx.send(&mut batch).unwrap(), 1);
+    assert_eq!(port.counters().tx_dropped, 1);
+    ns.ip("link set port0 up");
+    assert_eq!(port.link(), LinkState::Up);
+    let socket = ns.enter(|| UdpSocket::bind("10.9.0.1:7000").unwrap());
+    socket.send_to(b"back", "10.9.0.2:7000").unwrap();
+    assert!(receive(&mut *rx)[0].data().ends_with(b"back"));
+    ns.ip("link del port0");
+    assert_eq!(port.link(), LinkState::Down);
+    assert!(matches!(rx.receive(&mut batch), Err(PortError::Missing { .. })));
+    assert!(matches!(rx.receive(&mut batch), Err(PortError::Missing { .. })), "and stays one");
+    batch.push(pool.packet(&[0xff; 60]).unwrap()).unwrap();
+    assert!(matches!(tx.send(&mut batch), Err(PortError::Missing { .. })));
+}
+
+#[test]
+fn flows_spread_over_queues() {
+    let (pool, ns) = (pool(), Netns::new());
+    let config = PacketConfig { queues: 2, ..PacketConfig::default() };
+    let mut port = port(&ns, "10.9.0.1", "10.9.0.2", &config, &pool);
+    let mut queues = [port.queue(0).unwrap(), port.queue(1).unwrap()];
+    assert!(port.queue(2).is_none());
+    let socket = ns.enter(|| UdpSocket::bind("10.9.0.1:7000").unwrap());
+    for destination in 1..=64 {
+        socket.send_to(b"spread", format!("10.9.0.2:{destination}")).unwrap();
+    }
+    let mut counts = [0; 2];
+    for ((rx, _), count) in queues.iter_mut().zip(&mut counts) {
+        let mut batch = Batch::new();
+        while rx.receive(&mut batch).unwrap() > 0 {
+            *count += batch.len();
+            batch.clear();
+        }
+    }
+    assert_eq!(counts[0] + counts[1], 64);
+    assert!(counts[0] > 8 && counts[1] > 8, "{counts:?}");
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_named() {
+    let error = PacketPort::open("nosuchif0", &PacketConfig::default(), &pool()).err().unwrap();
+    assert!(error.to_string().contains("interface nosuchif0 is not there"), "{error}");
+}

@@ -1,0 +1,131 @@
+//! TAP ports against the kernel at their other end.
+
+mod net;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use net::{Netns, forward, pattern};
+use packet::{Batch, Pool, PoolConfig, ROOM_GSO};
+use ports::tap::{Tap, TapConfig, open_queue};
+use ports::{LinkState, Port, PortError};
+
+fn large_pool() -> Pool {
+    Pool::new(PoolConfig { buffers: 512, room: ROOM_GSO, ..PoolConfig::default() }).unwrap()
+}
+
+/// A TAP in `ns` with an address, and a fixed neighbour so that no ARP is needed.
+fn tap(ns: &Netns, address: &str, neighbour: &str, pool: &Pool) -> Tap {
+    let tap = ns.enter(|| Tap::open("eth0", &TapConfig::default(), pool)).unwrap();
+    ns.address("eth0", address, neighbour);
+    tap
+}
+
+#[test]
+fn tcp_crosses_two_taps_in_large_segments_and_intact() {
+    let (pool, left, right) = (large_pool(), Netns::new(), Netns::new());
+    let mut a = tap(&left, "10.9.0.1", "10.9.0.2", &pool);
+    let mut b = tap(&right, "10.9.0.2", "10.9.0.1", &pool);
+    assert_eq!((a.link(), b.link()), (LinkState::Up, LinkState::Up));
+    assert!(a.info().offloads.tcp_segmentation);
+    let bytes = pattern(8 << 20);
+    let stop = AtomicBool::new(false);
+    let longest = std::thread::scope(|scope| {
+        let forwarder = scope.spawn(|| forward(&mut a, &mut b, &stop));
+        let listener = right.enter(|| TcpListener::bind("10.9.0.2:5000").unwrap());
+        let receiver = scope.spawn(move || {
+            let mut received = Vec::new();
+            listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
+            received
+        });
+        let mut stream = left.enter(|| TcpStream::connect("10.9.0.2:5000").unwrap());
+        stream.write_all(&bytes).unwrap();
+        drop(stream);
+        let received = receiver.join().unwrap();
+        stop.store(true, Ordering::Relaxed);
+        assert!(received == bytes, "{} bytes of {} arrived, or changed", received.len(), bytes.len());
+        forwarder.join().unwrap()
+    });
+    assert!(longest >= 32 << 10, "the longest frame had {longest} bytes");
+    let (from, to) = (a.counters(), b.counters());
+    assert!(from.rx_bytes >= bytes.len() as u64 && to.tx_bytes >= bytes.len() as u64);
+    assert_eq!((from.rx_dropped, to.tx_dropped), (0, 0));
+    assert_eq!(pool.available(), pool.capacity());
+}
+
+#[test]
+fn a_small_pool_gets_ordinary_frames() {
+    let pool = Pool::new(PoolConfig { buffers: 64, ..PoolConfig::default() }).unwrap();
+    let ns = Netns::new();
+    let refused = ns.enter(|| {
+        let config = TapConfig { segmentation: Some(true), ..TapConfig::default() };
+        Tap::open("eth0", &config, &pool).err()
+    });
+    assert!(matches!(refused, Some(PortError::Option { .. })), "{refused:?}");
+    let mut tap = tap(&ns, "10.9.0.1", "10.9.0.2", &pool);
+    let (mut rx, _tx) = tap.queue(0).unwrap();
+    assert!(tap.queue(0).is_none(), "a queue is handed out once");
+    let socket = ns.enter(|| UdpSocket::bind("10.9.0.1:0").unwrap());
+    socket.send_to(b"hello", "10.9.0.2:9").unwrap();
+    let mut batch = Batch::new();
+    let start = Instant::now();
+    while batch.is_empty() && start.elapsed() < Duration::from_secs(5) {
+        rx.receive(&mut batch).unwrap();
+    }
+    assert_eq!(batch[0].len(), 14 + 20 + 8 + 5);
+    assert!(batch[0].data().ends_with(b"hello"));
+    assert_eq!(tap.counters().rx_packets, 1);
+}
+
+#[test]
+fn frames_without_a_buffer_are_dropped_and_counted() {
+    let pool = Pool::new(PoolConfig { buffers: 2, ..PoolConfig::default() }).unwrap();
+    let ns = Netns::new();
+    let mut tap = tap(&ns, "10.9.0.1", "10.9.0.2", &pool);
+    let (mut rx, _tx) = tap.queue(0).unwrap();
+    let socket = ns.enter(|| UdpSocket::bind("10.9.0.1:0").unwrap());
+    for _ in 0..5 {
+        socket.send_to(b"hello", "10.9.0.2:9").unwrap();
+    }
+    let mut batch = Batch::new();
+    while rx.receive(&mut batch).unwrap() > 0 {}
+    assert_eq!(batch.len(), 2);
+    assert_eq!(tap.counters().rx_dropped, 3);
+}
+
+#[test]
+fn a_link_that_is_down_is_a_state_and_a_deleted_interface_is_an_error() {
+    let (pool, ns) = (large_pool(), Netns::new());
+    let mut tap = tap(&ns, "10.9.0.1", "10.9.0.2", &pool);
+    let (mut rx, mut tx) = tap.queue(0).unwrap();
+    let mut batch = Batch::new();
+    ns.ip("link set eth0 down");
+    assert_eq!(tap.link(), LinkState::Down);
+    assert_eq!(rx.receive(&mut batch).unwrap(), 0);
+    batch.push(pool.packet(&[0xff; 60]).unwrap()).unwrap();
+    assert_eq!(tx.send(&mut batch).unwrap(), 1);
+    assert_eq!(tap.counters().tx_dropped, 1);
+    ns.ip("link set eth0 up");
+    assert_eq!(tap.link(), LinkState::Up);
+    batch.push(pool.packet(&[0xff; 60]).unwrap()).unwrap();
+    assert_eq!(tx.send(&mut batch).unwrap(), 1);
+    assert_eq!(tap.counters().tx_packets, 1);
+    ns.ip("link del eth0");
+    batch.push(pool.packet(&[0xff; 60]).unwrap()).unwrap();
+    assert!(matches!(tx.send(&mut batch), Err(PortError::Missing { .. })));
+    batch.clear();
+    assert!(matches!(rx.receive(&mut batch), Err(PortError::Missing { .. })));
+    assert_eq!(tap.link(), LinkState::Down);
+}
+
+#[test]
+fn queues_opened_elsewhere_make_a_port_here() {
+    let (pool, ns) = (large_pool(), Netns::new());
+    let fds = ns.enter(|| vec![open_queue("eth0", false).unwrap(), open_queue("eth0", false).unwrap()]);
+    let mut tap = Tap::from_fds("eth0", fds, None, None, &pool).unwrap();
+    assert_eq!((tap.info().queues, tap.link()), (2, LinkState::Unknown));
+    assert!(tap.info().mac.is_some());
+    assert!(tap.queue(1).is_some() && tap.queue(2).is_none());
+}
