@@ -31,10 +31,10 @@
 use thiserror::Error;
 
 pub mod arp;
-// pub mod dns;
+pub mod dns;
 pub mod ethernet;
-// pub mod geneve;
-// pub mod gre;
+pub mod geneve;
+pub mod gre;
 pub mod icmpv4;
 pub mod icmpv6;
 pub mod ipv4;
@@ -45,7 +45,7 @@ pub mod protocol;
 pub mod tcp;
 pub mod udp;
 pub mod vlan;
-// pub mod vxlan;
+pub mod vxlan;
 
 pub use ethernet::MacAddr;
 pub use protocol::{EtherType, IpProtocol};
