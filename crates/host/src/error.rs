@@ -60,6 +60,9 @@ pub enum Error {
     /// The process that was building the container died before it could say why.
     #[error("the process building container `{0}` died during: {1}")]
     Died(String, String),
+    /// Nobody was there for the other end of the container's interface.
+    #[error("cannot attach its network: {0}")]
+    Attach(String),
     /// User namespaces cannot be made here.
     #[error("cannot make a user namespace: {reason}. {advice}")]
     NoUserNamespace {

@@ -13,9 +13,10 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{PipeReader, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io::{PipeReader, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -58,6 +59,19 @@ pub struct Launched {
 /// The process has several threads; failures of single containers go to `done`.
 pub fn launch(
     specs: impl IntoIterator<Item = ContainerSpec>,
+    done: impl FnMut(usize, Result<Launched>),
+) -> Result<()> {
+    launch_attached(specs, |_, _| Ok(()), done)
+}
+
+/// As [`launch`], and `attach` hears of each container that has its interface before its command starts, so that
+/// whoever is at the other end can be there for the first packet. Where it fails, the container does.
+///
+/// # Errors
+/// As [`launch`].
+pub fn launch_attached(
+    specs: impl IntoIterator<Item = ContainerSpec>,
+    mut attach: impl FnMut(&ContainerSpec, ProcessId) -> Result<(), String>,
     mut done: impl FnMut(usize, Result<Launched>),
 ) -> Result<()> {
     require_one_thread()?;
@@ -70,14 +84,14 @@ pub fn launch(
     };
     for (index, spec) in specs.into_iter().enumerate() {
         while launcher.pending.len() >= CONCURRENCY_MAX {
-            launcher.wait_for_some(&mut done);
+            launcher.wait_for_some(&mut attach, &mut done);
         }
-        if let Err(error) = launcher.begin(index, &spec) {
+        if let Err(error) = launcher.begin(index, spec) {
             done(index, Err(error));
         }
     }
     while !launcher.pending.is_empty() {
-        launcher.wait_for_some(&mut done);
+        launcher.wait_for_some(&mut attach, &mut done);
     }
     Ok(())
 }
@@ -92,10 +106,13 @@ struct Launcher {
 /// A container being built.
 struct Pending {
     index: usize,
+    spec: ContainerSpec,
     container: Container,
     pid: Pid,
     init: Option<ProcessId>,
     report: PipeReader,
+    /// A byte comes when the container has its interface; a byte back lets it go on, and the gate is gone.
+    gate: Option<UnixStream>,
     group: Group,
     kind: Traces,
 }
@@ -115,7 +132,7 @@ impl Traces {
 }
 
 impl Launcher {
-    fn begin(&mut self, index: usize, spec: &ContainerSpec) -> Result<()> {
+    fn begin(&mut self, index: usize, spec: ContainerSpec) -> Result<()> {
         spec.check()?;
         self.peers.prepare(spec.network.as_ref())?;
         let container = Deployment::new(&spec.state).container(&spec.name);
@@ -131,7 +148,7 @@ impl Launcher {
     fn begin_in(
         &mut self,
         index: usize,
-        spec: &ContainerSpec,
+        spec: ContainerSpec,
         container: &Container,
         lock: OwnedFd,
         traces: &mut Traces,
@@ -149,11 +166,14 @@ impl Launcher {
         let directory = open_directory(container.directory())?;
         let log_directory = open_directory(&container.log_directory())?;
         let (report, report_writer) = std::io::pipe().during("make", "a pipe")?;
+        let (gate, inner_gate) = UnixStream::pair().during("make", "a socket pair")?;
         let (forked, in_unified) = fork_container(&group)?;
         match forked {
             Fork::Child => {
+                drop(gate);
                 let first = First {
-                    spec,
+                    spec: &spec,
+                    gate: inner_gate,
                     container,
                     group: &group,
                     in_unified,
@@ -166,46 +186,64 @@ impl Launcher {
                 let init = ProcessId::of(pid.as_raw_pid() as u32).ok();
                 let kind =
                     Traces { container: container.clone(), cgroups: std::mem::take(&mut traces.cgroups) };
-                self.pending.push_back(Pending {
-                    index,
-                    container: container.clone(),
-                    pid,
-                    init,
-                    report,
-                    group,
-                    kind,
-                });
+                let (container, gate) = (container.clone(), Some(gate));
+                self.pending.push_back(Pending { index, spec, container, pid, init, report, gate, group, kind });
                 Ok(())
             }
         }
     }
 
-    /// Waits until at least one container has reported, and passes on all that have.
-    fn wait_for_some(&mut self, done: &mut impl FnMut(usize, Result<Launched>)) {
-        let mut polled: Vec<_> =
-            self.pending.iter().map(|pending| PollFd::new(&pending.report, PollFlags::IN)).collect();
+    /// Waits until at least one container has reported or is at its gate, and passes on all that have.
+    fn wait_for_some(
+        &mut self,
+        attach: &mut impl FnMut(&ContainerSpec, ProcessId) -> Result<(), String>,
+        done: &mut impl FnMut(usize, Result<Launched>),
+    ) {
+        let fds = self.pending.iter().flat_map(|pending| {
+            let gate = pending.gate.as_ref().map_or(pending.report.as_fd(), AsFd::as_fd);
+            [PollFd::from_borrowed_fd(pending.report.as_fd(), PollFlags::IN), PollFd::from_borrowed_fd(gate, PollFlags::IN)]
+        });
+        let mut polled: Vec<_> = fds.collect();
         let _ = rustix::event::poll(&mut polled, None);
         let ready: Vec<bool> = polled.iter().map(|polled| !polled.revents().is_empty()).collect();
-        for at in (0..ready.len()).rev() {
-            if ready[at]
-                && let Some(pending) = self.pending.remove(at)
-            {
+        for at in (0..self.pending.len()).rev() {
+            let refused = match (ready[2 * at], ready[2 * at + 1]) {
+                (true, _) => None,
+                (false, true) => match self.pending[at].pass_gate(attach) {
+                    Ok(()) => continue,
+                    Err(error) => Some(error),
+                },
+                (false, false) => continue,
+            };
+            if let Some(pending) = self.pending.remove(at) {
                 let index = pending.index;
-                done(index, pending.finish());
+                done(index, pending.finish(refused));
             }
         }
     }
 }
 
 impl Pending {
-    fn finish(mut self) -> Result<Launched> {
-        let mut text = Vec::new();
-        let _ = (&mut self.report).take(REPORT_BYTES_MAX).read_to_end(&mut text);
+    /// Has the container's interface attached and lets it go on.
+    fn pass_gate(
+        &mut self,
+        attach: &mut impl FnMut(&ContainerSpec, ProcessId) -> Result<(), String>,
+    ) -> Result<()> {
+        let Some(mut gate) = self.gate.take() else { return Ok(()) };
+        // One that died at its gate says so in its report, which is read next.
+        if gate.read(&mut [0]).is_ok_and(|count| count == 1) {
+            let init = self.init.ok_or_else(|| Error::Died(self.spec.name.clone(), "its start".into()))?;
+            attach(&self.spec, init).map_err(Error::Attach)?;
+            let _ = gate.write_all(&[1]);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, refused: Option<Error>) -> Result<Launched> {
         let name = self.container.name().to_owned();
-        let outcome = match serde_json::from_slice(&text) {
-            Ok(Report::Ready { warnings }) => Ok(warnings),
-            Ok(Report::Failed(error)) => Err(error),
-            Err(_) => Err(Error::Died(name.clone(), "its start".into())),
+        let outcome = match refused {
+            Some(error) => Err(error),
+            None => self.outcome(),
         };
         match (outcome, self.init) {
             (Ok(warnings), Some(init)) => {
@@ -218,6 +256,19 @@ impl Pending {
                 self.kind.remove();
                 Err(outcome.err().unwrap_or_else(|| Error::Died(name, "its start".into())))
             }
+        }
+    }
+}
+
+impl Pending {
+    /// What the container said of itself.
+    fn outcome(&mut self) -> Result<Vec<String>> {
+        let mut text = Vec::new();
+        let _ = (&mut self.report).take(REPORT_BYTES_MAX).read_to_end(&mut text);
+        match serde_json::from_slice(&text) {
+            Ok(Report::Ready { warnings }) => Ok(warnings),
+            Ok(Report::Failed(error)) => Err(error),
+            Err(_) => Err(Error::Died(self.container.name().to_owned(), "its start".into())),
         }
     }
 }
@@ -238,6 +289,7 @@ fn fork_container(group: &Group) -> Result<(Fork, bool)> {
 /// The first process of a container, before it is its init.
 struct First<'a> {
     spec: &'a ContainerSpec,
+    gate: UnixStream,
     container: &'a Container,
     group: &'a Group,
     in_unified: bool,
@@ -263,7 +315,7 @@ impl First<'_> {
         log_directory: &OwnedFd,
         report: &File,
     ) -> Result<(Status, StatusFile, Vec<String>)> {
-        let mut kept: Vec<&dyn AsRawFd> = vec![lock, &directory, log_directory, report];
+        let mut kept: Vec<&dyn AsRawFd> = vec![lock, &directory, log_directory, report, &self.gate];
         if let Some(peer) = self.peer {
             kept.push(peer);
         }
@@ -282,7 +334,16 @@ impl First<'_> {
         rustix::system::sethostname(self.spec.hostname.as_bytes())
             .during("set the hostname", &self.spec.hostname)?;
         warnings.extend(Builder::new(self.spec, self.container, self.rootless).build()?);
+        self.wait_at_gate()?;
         Ok((status, status_file, warnings))
+    }
+
+    /// Waits until the other end of the interface is there.
+    fn wait_at_gate(&self) -> Result<()> {
+        let mut gate = &self.gate;
+        let passed = gate.write_all(&[1]).and_then(|()| gate.read_exact(&mut [0]));
+        passed.during("hear from", "the launcher")?;
+        Ok(())
     }
 
     /// What `ps` and `top` show: `weft:NAME`, cut to 15 bytes by the kernel.

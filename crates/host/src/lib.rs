@@ -44,6 +44,7 @@ pub mod helper;
 pub mod link;
 pub mod log;
 pub mod netns;
+pub mod network;
 pub mod tap;
 
 mod command;
@@ -54,7 +55,6 @@ mod init;
 mod launch;
 mod layout;
 mod mounts;
-mod network;
 mod process;
 mod root;
 mod sandbox;
@@ -68,9 +68,8 @@ mod user;
 pub use command::DEFAULT_PATH;
 pub use error::{Error, Result};
 pub use exec::{ExecSpec, exec};
-pub use launch::{Launched, launch};
+pub use launch::{Launched, launch, launch_attached};
 pub use layout::{Container, Deployment, Journal};
-pub use network::INTERFACE;
 pub use process::ProcessId;
 pub use sandbox::{Enter, Holder, Sandbox, in_first_user_namespace};
 pub use spec::{

@@ -41,6 +41,17 @@ impl PeerNamespaces {
     }
 }
 
+/// Makes and configures the interface of the network namespace the caller is in; says what had to be done
+/// differently.
+///
+/// # Errors
+/// The interface cannot be made, or the process whose namespace a veth's other end goes to has ended.
+pub fn configure(network: &NetworkSpec) -> Result<Vec<String>> {
+    let mut peers = PeerNamespaces::default();
+    peers.prepare(Some(network))?;
+    set_up(Some(network), peers.of(Some(network)))
+}
+
 /// Configures the new network namespace the caller is in, while the host's `/dev` and `/proc` are still there.
 pub(crate) fn set_up(network: Option<&NetworkSpec>, peer: Option<&OwnedFd>) -> Result<Vec<String>> {
     let mut netlink = Netlink::open()?;
