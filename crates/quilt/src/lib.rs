@@ -5,6 +5,7 @@ pub mod address;
 pub mod check;
 pub mod eval;
 pub mod fault;
+pub mod graph;
 pub mod images;
 mod load;
 pub mod model;

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use host::network::INTERFACE;
-use host::sandbox::Enter;
+use host::Enter;
 use host::{ContainerSpec, NetworkKind, ProcessId};
 use serde::{Deserialize, Serialize};
 use softnic::daemon::{Client, Device, PacketDevice, TapDevice};
@@ -114,7 +114,7 @@ pub fn launch(context: &RoleContext) -> Result<(), RuntimeError> {
         dataplane.attach(*port, &spec.name, device).map_err(|error| error.to_string())
     };
     let mut told = Ok(());
-    host::launch::launch(specs, attach, |index, result| {
+    host::launch_attached(specs, attach, |index, result| {
         let result = result.map(|launched| launched.warnings).map_err(|error| error.to_string());
         if told.is_ok() {
             told = tell(&Outcome { name: names[index].clone(), result });

@@ -14,7 +14,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use host::ProcessId;
-use host::sandbox::{Enter, Sandbox};
+use host::{Enter, Sandbox};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 

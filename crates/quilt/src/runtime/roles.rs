@@ -1,7 +1,7 @@
 //! What the hidden subcommands do: the long-lived processes of a deployment.
 
 use host::link::Netlink;
-use host::sandbox::Enter;
+use host::Enter;
 
 use super::process::{RoleContext, run_role};
 use super::spec::edge_network;

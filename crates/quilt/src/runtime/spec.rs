@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use host::spec::{Capabilities, Content, FileSpec, Limits, LogSpec, MountSpec, Restart, RestartPolicy, RootSpec};
+use host::{Capabilities, Content, FileSpec, Limits, LogSpec, MountSpec, Restart, RestartPolicy, RootSpec};
 use host::{ContainerSpec, Mac, NetworkKind, NetworkSpec, ProcessId};
 
 use super::roles::{EDGE_PEER, MTU, QUEUE_PACKETS};

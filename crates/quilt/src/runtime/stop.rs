@@ -37,7 +37,7 @@ pub(super) fn stop_locked(deployment: &Deployment, lock: Lock, grace: Duration) 
     // A launcher that was left behind would start more containers: it goes first.
     let strays: Vec<_> = process::marked(deployment).into_iter().filter(|process| !known.contains(process)).collect();
     let mut stuck = process::end(&strays);
-    host::stop::stop_many(&containers, grace)?;
+    host::stop_many(&containers, grace)?;
     stuck.extend(process::end(&carriers));
     stuck.extend(process::end(&process::marked(deployment)));
     if let Some(process) = stuck.first() {
@@ -45,7 +45,7 @@ pub(super) fn stop_locked(deployment: &Deployment, lock: Lock, grace: Duration) 
     }
     // Containers that a launcher made between our look and its end are in the state directory by now.
     let late = deployment.containers().containers()?;
-    host::stop::stop_many(&late, Duration::ZERO)?;
+    host::stop_many(&late, Duration::ZERO)?;
     deployment.remove(lock)?;
     Ok(Stopped { containers: containers.len(), strays: strays.len() })
 }

@@ -158,8 +158,8 @@ impl Deployment {
     }
 
     /// The containers' part of its state.
-    pub fn containers(&self) -> host::layout::Deployment {
-        host::layout::Deployment::new(&self.directory)
+    pub fn containers(&self) -> host::Deployment {
+        host::Deployment::new(&self.directory)
     }
 
     /// Whether it has left a trace.

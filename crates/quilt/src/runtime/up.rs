@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use host::status::{State, Status};
+use host::{State, Status};
 use softnic::daemon::Client;
 
 use super::edge::{EdgeClient, PublishedPort};
@@ -176,7 +176,7 @@ impl<'a> Up<'a> {
         }
         progress(Progress::Step("stopping containers"));
         self.deployment.write_record(&self.record)?;
-        host::stop::stop_many(&doomed, GRACE)?;
+        host::stop_many(&doomed, GRACE)?;
         if let (Some(_), Ok(mut dataplane)) = (self.deployment.alive(Role::Dataplane)?, self.connect_dataplane()) {
             let ports = names.iter().filter_map(|name| self.port(name)).collect();
             dataplane.detach(ports)?;

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use host::status::{Exit, State};
+use host::{Exit, State};
 use serde::Serialize;
 use softnic::daemon::{Client, Snapshot};
 
@@ -105,7 +105,7 @@ pub fn list(deployment: &Deployment) -> Result<Listing, RuntimeError> {
 fn containers(deployment: &Deployment, record: &Record) -> Result<Vec<ContainerRow>, RuntimeError> {
     let layout = deployment.containers();
     let row = |container: &crate::model::Container| {
-        let status = host::status::Status::observe(&layout.container(&container.name))?;
+        let status = host::Status::observe(&layout.container(&container.name))?;
         let address = record.addresses.get(&container.name);
         let alive = status.as_ref().is_some_and(|status| status.init.is_alive());
         Ok(ContainerRow {
