@@ -38,8 +38,8 @@ pub mod flow;
 mod meta;
 mod offload;
 pub mod parse;
-// pub mod pcap;
-// pub mod pcapng;
+pub mod pcap;
+pub mod pcapng;
 mod pool;
 pub mod wire;
 
