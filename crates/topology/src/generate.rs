@@ -12,7 +12,9 @@ pub use datacentre::{fat_tree, leaf_spine};
 pub use random_graphs::{PAIRS_NODES_MAX, barabasi_albert, erdos_renyi, waxman};
 pub use regular::{dumbbell, full_mesh, grid, line, ring, star, torus, tree};
 
-use crate::graph::{LINKS_MAX, LinkSpec, NODES_MAX, NodeId, NodeKind, NodeSpec, Topology, TopologyError};
+use crate::graph::{
+    LINKS_MAX, LinkSpec, NODES_MAX, Node, NodeId, NodeKind, NodeSpec, Topology, TopologyError,
+};
 
 /// Why a topology was not generated.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -53,8 +55,8 @@ pub fn with_hosts(
     per_switch: u32,
     link: &LinkSpec,
 ) -> Result<Topology, GenerateError> {
-    let is_switch = |node: &&crate::graph::Node| node.kind == NodeKind::Switch;
-    let switches: Vec<NodeId> = topology.nodes().filter(is_switch).map(|node| node.id()).collect();
+    let is_switch = |node: &&Node| node.kind == NodeKind::Switch;
+    let switches: Vec<NodeId> = topology.nodes().filter(is_switch).map(Node::id).collect();
     let hosts = switches.len() as u64 * u64::from(per_switch);
     check_size("with_hosts", topology.node_count() as u64 + hosts, topology.link_count() as u64 + hosts)?;
     let mut number = 0;

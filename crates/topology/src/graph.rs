@@ -337,7 +337,7 @@ pub struct Hop {
 
 /// A graph of nodes and links. Nodes have unique names; two nodes may have several links, and a node a link
 /// to itself. Iteration is in the order of ids, so that everything made from a topology is deterministic.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Topology {
     /// What the whole is called; empty where nobody said.
     pub name: String,
@@ -541,6 +541,22 @@ fn steps<'a>(node: NodeId, links: impl Iterator<Item = &'a Link>) -> impl Iterat
     links
         .filter(|link| !link.is_loop())
         .filter_map(move |link| Some(Hop { node: link.opposite(node)?.node, link: link.id }))
+}
+
+/// Nodes by name, links as `a:1 -- b:2` or `a:1 -> b:2`.
+impl fmt::Debug for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = |end: Endpoint| format!("{}:{}", self.node(end.node).map_or("?", Node::name), end.port);
+        let link = |link: &Link| {
+            let arrow = if link.directed { "->" } else { "--" };
+            format!("{} {arrow} {} weight {}", end(link.from), end(link.to), link.weight)
+        };
+        f.debug_struct("Topology")
+            .field("name", &self.name)
+            .field("nodes", &self.nodes().map(Node::name).collect::<Vec<_>>())
+            .field("links", &self.links().map(link).collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 /// Equal when they have the same nodes and links in the same order, whatever their ids.

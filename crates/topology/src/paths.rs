@@ -43,19 +43,16 @@ impl Path {
 }
 
 /// A link costs its weight.
-#[expect(clippy::unnecessary_wraps, reason = "a cost function says none for links not to use")]
 pub fn by_weight(link: &Link) -> Option<u64> {
     Some(link.weight.get().into())
 }
 
 /// A link costs 1.
-#[expect(clippy::unnecessary_wraps, reason = "a cost function says none for links not to use")]
 pub fn by_hops(_: &Link) -> Option<u64> {
     Some(1)
 }
 
 /// A link costs its delay in nanoseconds, at least 1.
-#[expect(clippy::unnecessary_wraps, reason = "a cost function says none for links not to use")]
 pub fn by_delay(link: &Link) -> Option<u64> {
     Some(link.delay.nanos())
 }

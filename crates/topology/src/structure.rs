@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Hop, Link, LinkId, NodeId, Topology};
+use crate::graph::{Hop, Link, LinkId, Node, NodeId, Topology};
 
 /// The pieces a topology falls into, each sorted by id, the piece with the lowest id first.
 pub fn components(topology: &Topology) -> Vec<Vec<NodeId>> {
     let mut seen = vec![false; topology.node_bound()];
     let mut pieces = Vec::new();
-    for start in topology.nodes().map(|node| node.id()) {
+    for start in topology.nodes().map(Node::id) {
         if std::mem::replace(&mut seen[start.index()], true) {
             continue;
         }

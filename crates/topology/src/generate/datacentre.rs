@@ -10,10 +10,11 @@ use crate::graph::{LinkSpec, NodeSpec, Topology};
 /// # Errors
 /// When `k` is odd or 0, or the fabric too large.
 pub fn fat_tree(k: u32, link: &LinkSpec) -> Result<Topology, GenerateError> {
-    check("fat_tree", "k", k, k >= 2 && k % 2 == 0, "even and at least 2")?;
+    check("fat_tree", "k", k, k >= 2 && k.is_multiple_of(2), "even and at least 2")?;
     let (ports, half) = (u64::from(k), u64::from(k / 2));
     let cube = ports.saturating_pow(2).saturating_mul(half) / 2;
-    check_size("fat_tree", half.saturating_pow(2) + ports * ports + cube, cube.saturating_mul(3))?;
+    let switches = half.saturating_pow(2).saturating_add(ports.saturating_pow(2));
+    check_size("fat_tree", switches.saturating_add(cube), cube.saturating_mul(3))?;
 
     let half = (k / 2) as usize;
     let mut builder = Builder::new(format!("fat tree {k}"), link);

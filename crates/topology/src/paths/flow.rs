@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Path;
-use crate::graph::{Hop, Link, LinkId, NodeId, Topology};
+use crate::graph::{Hop, Link, LinkId, Node, NodeId, Topology};
 
 /// Why there is no cut or set of paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +48,7 @@ pub fn min_cut(
         (a && !b) || (b && !a && !link.is_directed())
     };
     let links = topology.links().filter(crosses).filter(|link| capacity(link) > 0).map(Link::id).collect();
-    let source_side = topology.nodes().map(|node| node.id()).filter(|node| inside(*node)).collect();
+    let source_side = topology.nodes().map(Node::id).filter(|node| inside(*node)).collect();
     Ok(Cut { capacity: total, links, source_side })
 }
 
@@ -95,10 +95,10 @@ fn follow(carrying: &mut HashMap<NodeId, Vec<Hop>>, from: NodeId, to: NodeId) ->
 /// How many links must fail before the topology can fall apart: the least cut between any two nodes, taking
 /// every link as carrying both ways. 0 for fewer than two nodes.
 pub fn edge_connectivity(topology: &Topology) -> u64 {
-    let Some(first) = topology.nodes().next().map(|node| node.id()) else { return 0 };
+    let Some(first) = topology.nodes().next().map(Node::id) else { return 0 };
     let mut both_ways = Network::both_ways(topology);
     let empty = both_ways.clone();
-    let others = topology.nodes().skip(1).map(|node| node.id());
+    let others = topology.nodes().skip(1).map(Node::id);
     let least = others.map(|other| {
         both_ways.clone_from(&empty);
         both_ways.fill(first.index(), other.index())

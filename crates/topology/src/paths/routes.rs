@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::cost_of;
-use crate::graph::{Hop, Link, NodeId, Topology};
+use crate::graph::{Hop, Link, Node, NodeId, Topology};
 
 /// The most nodes of which [`AllRoutes`] keeps every pair: 12 bytes each, 200 MB.
 pub const ROUTES_NODES_MAX: usize = 4096;
@@ -25,9 +25,9 @@ pub struct Routes {
 impl Routes {
     /// Finds them.
     pub fn towards(topology: &Topology, destination: NodeId, cost: impl Fn(&Link) -> Option<u64>) -> Self {
-        let distances = distances(topology, destination, &cost);
+        let distances = distances(topology, destination, None, |_| true, &cost);
         let mut next = vec![Vec::new(); topology.node_bound()];
-        for node in topology.nodes().map(|node| node.id()).filter(|node| *node != destination) {
+        for node in topology.nodes().map(Node::id).filter(|node| *node != destination) {
             let Some(distance) = distances[node.index()] else { continue };
             let hops = &mut next[node.index()];
             hops.extend(topology.hops_from(node).filter(|hop| {
@@ -61,10 +61,13 @@ impl Routes {
     }
 }
 
-/// Distances from every node to the destination, against the direction of links.
-fn distances(
+/// Distances from every node to the destination through allowed nodes. With a source, only those of nodes no
+/// farther than it are certain.
+pub(super) fn distances(
     topology: &Topology,
     destination: NodeId,
+    source: Option<NodeId>,
+    allowed: impl Fn(NodeId) -> bool,
     cost: &impl Fn(&Link) -> Option<u64>,
 ) -> Vec<Option<u64>> {
     let mut distances: Vec<Option<u64>> = vec![None; topology.node_bound()];
@@ -77,7 +80,10 @@ fn distances(
         if distances[node.index()].is_some_and(|known| known < distance) {
             continue;
         }
-        for hop in topology.hops_to(node) {
+        if source == Some(node) {
+            break;
+        }
+        for hop in topology.hops_to(node).filter(|hop| allowed(hop.node)) {
             let Some(step) = cost_of(topology, hop, cost) else { continue };
             let candidate = distance.saturating_add(step);
             let known = &mut distances[hop.node.index()];
@@ -111,7 +117,7 @@ impl AllRoutes {
         }
         let mut all =
             Self { bound, distances: vec![u64::MAX; bound * bound], next: vec![None; bound * bound] };
-        for destination in topology.nodes().map(|node| node.id()) {
+        for destination in topology.nodes().map(Node::id) {
             let routes = Routes::towards(topology, destination, &cost);
             let row = destination.index() * bound;
             for source in 0..bound {

@@ -17,17 +17,6 @@ pub struct ShortestPaths {
 impl ShortestPaths {
     /// Finds them. Nodes that cannot be reached have none.
     pub fn from(topology: &Topology, source: NodeId, cost: impl Fn(&Link) -> Option<u64>) -> Self {
-        Self::search(topology, source, None, |_| true, &cost)
-    }
-
-    /// Finds the paths through allowed nodes only, and stops once the target is reached.
-    pub(super) fn search(
-        topology: &Topology,
-        source: NodeId,
-        target: Option<NodeId>,
-        allowed: impl Fn(NodeId) -> bool,
-        cost: &impl Fn(&Link) -> Option<u64>,
-    ) -> Self {
         let mut reached = vec![None; topology.node_bound()];
         let mut settled = vec![false; topology.node_bound()];
         let mut waiting = BinaryHeap::new();
@@ -39,11 +28,8 @@ impl ShortestPaths {
             if std::mem::replace(&mut settled[node.index()], true) {
                 continue;
             }
-            if Some(node) == target {
-                break;
-            }
-            for hop in topology.hops_from(node).filter(|hop| allowed(hop.node)) {
-                let Some(step) = cost_of(topology, hop, cost) else { continue };
+            for hop in topology.hops_from(node) {
+                let Some(step) = cost_of(topology, hop, &cost) else { continue };
                 let candidate = (distance.saturating_add(step), Some(Hop { node, link: hop.link }));
                 let best = &mut reached[hop.node.index()];
                 // Every node before this one on a shortest path is settled earlier, because no step costs 0:

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::{Path, ShortestPaths, cost_of};
-use crate::graph::{Link, LinkId, NodeId, Topology};
+use super::routes::distances;
+use super::{Path, cost_of};
+use crate::graph::{Hop, Link, LinkId, NodeId, Topology};
 
 /// The most paths that are looked for.
 pub const PATHS_MAX: usize = 1024;
@@ -19,7 +20,7 @@ pub fn k_shortest(
 ) -> Vec<Path> {
     let mut found: Vec<Path> = Vec::new();
     let mut candidates: BTreeSet<Path> = BTreeSet::new();
-    candidates.extend(ShortestPaths::search(topology, from, Some(to), |_| true, &cost).path(to));
+    candidates.extend(lowest_path(topology, from, to, |_| true, &cost));
     while found.len() < count.min(PATHS_MAX) {
         let Some(path) = candidates.pop_first() else { break };
         found.push(path);
@@ -50,9 +51,32 @@ fn turn_off(
         .collect();
     let passed: HashSet<NodeId> = latest.nodes().take(turn).collect();
     let open = |link: &Link| if taken.contains(&link.id()) { None } else { cost(link) };
-    let rest =
-        ShortestPaths::search(topology, spur, Some(to), |node| !passed.contains(&node), &open).path(to)?;
+    let rest = lowest_path(topology, spur, to, |node| !passed.contains(&node), &open)?;
     let root_cost = root.iter().filter_map(|hop| cost_of(topology, *hop, cost)).fold(0, u64::saturating_add);
     let hops = root.iter().copied().chain(rest.hops).collect();
     Some(Path { cost: root_cost.saturating_add(rest.cost), start: latest.start, hops })
+}
+
+/// The shortest path through allowed nodes; of several, the one with the lowest first step, then the next, ….
+fn lowest_path(
+    topology: &Topology,
+    from: NodeId,
+    to: NodeId,
+    allowed: impl Fn(NodeId) -> bool,
+    cost: &impl Fn(&Link) -> Option<u64>,
+) -> Option<Path> {
+    let distances = distances(topology, to, Some(from), allowed, cost);
+    let distance_of = |node: NodeId| distances.get(node.index()).copied().flatten();
+    let total = distance_of(from)?;
+    let (mut node, mut left, mut hops) = (from, total, Vec::new());
+    while node != to {
+        let closer = |hop: &Hop| {
+            let rest = distance_of(hop.node).zip(cost_of(topology, *hop, cost));
+            rest.is_some_and(|(rest, step)| rest < left && rest.saturating_add(step) == left)
+        };
+        let hop = topology.hops_from(node).filter(closer).min()?;
+        hops.push(hop);
+        (node, left) = (hop.node, distance_of(hop.node)?);
+    }
+    Some(Path { cost: total, start: from, hops })
 }

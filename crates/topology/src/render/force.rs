@@ -16,7 +16,7 @@ const PUSHES_MAX: usize = 200;
 /// Places boxes so that linked ones are near each other. Starts from a circle: nothing is random.
 pub(super) fn place(sizes: &[Size], edges: &[(usize, usize)]) -> Vec<Point> {
     let count = sizes.len();
-    let mut places = circle(sizes, edges);
+    let mut places = start(sizes, edges);
     if count < 3 {
         return push_apart(places, sizes);
     }
@@ -35,7 +35,7 @@ pub(super) fn place(sizes: &[Size], edges: &[(usize, usize)]) -> Vec<Point> {
         let heat = ideal * 1.5 * (1.0 - round as f64 / rounds as f64) + 0.5;
         for (place, step) in places.iter_mut().zip(moves) {
             // A faint pull to the middle keeps separate pieces in the picture.
-            let (x, y) = (step.x - place.x * 0.06, step.y - place.y * 0.09);
+            let (x, y) = (step.x - place.x * 0.12, step.y - place.y * 0.2);
             let length = (x * x + y * y).sqrt().max(1e-9);
             let limited = length.min(heat) / length;
             *place = Point { x: place.x + x * limited, y: place.y + y * limited };
@@ -58,8 +58,13 @@ fn repel(places: &[Point], ideal: f64, moves: &mut [Point]) {
     }
 }
 
-/// On a circle, each box near those it is linked with: in the order of a breadth-first walk.
+/// On a circle, or near it where boxes need more room.
 pub(super) fn circle(sizes: &[Size], edges: &[(usize, usize)]) -> Vec<Point> {
+    push_apart(start(sizes, edges), sizes)
+}
+
+/// On a circle, each box near those it is linked with: in the order of a breadth-first walk.
+fn start(sizes: &[Size], edges: &[(usize, usize)]) -> Vec<Point> {
     let count = sizes.len();
     let mut near = vec![Vec::new(); count];
     for (a, b) in edges {

@@ -18,12 +18,11 @@ const STYLE: &str = "
 .t{font-family:system-ui,-apple-system,'Segoe UI','Helvetica Neue',Arial,'DejaVu Sans',sans-serif;fill:#1f2328}
 .bg{fill:#fff}.m{fill:#57606a}.n{font-weight:600}
 .w{fill:none;stroke:#7d8590;stroke-width:1.4}.a{fill:#7d8590}
-.l{paint-order:stroke;stroke:#fff;stroke-width:4px;stroke-linejoin:round}
 .c{fill:#f6f8fa;stroke:#d0d7de}
 .host{fill:#ddf4ff;stroke:#54aeff}.switch{fill:#fff8c5;stroke:#d4a72c}.service{fill:#dafbe1;stroke:#4ac26b}
 .external{fill:#fff;stroke:#8c959f;stroke-dasharray:4 3}.custom{fill:#fbefff;stroke:#c297ff}
 @media(prefers-color-scheme:dark){
-.t{fill:#e6edf3}.bg{fill:#0d1117}.m{fill:#9198a1}.w{stroke:#7d8590}.l{stroke:#0d1117}
+.t{fill:#e6edf3}.bg{fill:#0d1117}.m{fill:#9198a1}.w{stroke:#7d8590}
 .c{fill:#151b23;stroke:#3d444d}
 .host{fill:#121d2f;stroke:#388bfd}.switch{fill:#272115;stroke:#bb8009}.service{fill:#12261e;stroke:#2ea043}
 .external{fill:#0d1117;stroke:#7d8590}.custom{fill:#211933;stroke:#8957e5}}
@@ -82,10 +81,10 @@ fn write(out: &mut String, topology: &Topology, style: &Style, picture: &Picture
     // Labels come last: nothing hides them.
     for wire in &picture.wires {
         if let Some(label) = &wire.label {
-            write_label(out, &label.text, &label.rect, LABEL_SIZE, "t l")?;
+            write_label(out, &label.text, &label.rect, LABEL_SIZE, "t")?;
         }
         for label in &wire.ports {
-            write_label(out, &label.text, &label.rect, LABEL_SIZE - 1.5, "t m l")?;
+            write_label(out, &label.text, &label.rect, LABEL_SIZE - 1.5, "t m")?;
         }
     }
     writeln!(out, "</svg>")
@@ -173,7 +172,15 @@ fn write_node(out: &mut String, node: &Node, rect: &Rect, style: &Style) -> std:
     writeln!(out, "</g>")
 }
 
+/// A text on a patch of background, so that the link it stands on does not cross it out.
 fn write_label(out: &mut String, text: &str, rect: &Rect, size: f64, class: &str) -> std::fmt::Result {
+    let (width, height) = (rect.size.width, rect.size.height);
+    writeln!(
+        out,
+        "<rect class=\"bg\" x=\"{:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"4\"/>",
+        rect.left(),
+        rect.top()
+    )?;
     let (x, y, text) = (rect.middle.x, rect.middle.y + size * 0.36, escape_xml(text));
     writeln!(
         out,

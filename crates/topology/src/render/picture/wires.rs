@@ -37,10 +37,14 @@ fn loop_at(rect: &Rect) -> Vec<Point> {
     vec![at(-18.0, 0.0), at(-18.0, -26.0), at(26.0, -20.0), at(0.0, rect.size.height * 0.3)]
 }
 
+/// The left or (true) the right side of a node.
+type Side = (usize, bool);
+/// An end of a link: the height of what it leads to, the link, and whether it is the start.
+type End = (f64, usize, bool);
+
 /// Curves that leave and enter boxes at their left and right sides.
 fn curved(plan: &Plan<'_>, rects: &[Rect], bends: &[Vec<Point>]) -> Vec<Vec<Point>> {
-    // By node and side: (height of what the link leads to, link, is it the start?).
-    let mut sides: BTreeMap<(usize, bool), Vec<(f64, usize, bool)>> = BTreeMap::new();
+    let mut sides: BTreeMap<Side, Vec<End>> = BTreeMap::new();
     for (index, link) in plan.links.iter().enumerate() {
         let (from, to) = plan.ends(link);
         if from == to {
