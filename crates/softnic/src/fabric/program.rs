@@ -42,8 +42,8 @@ pub const SERVICES_MAX: usize = 16_384;
 pub const MEMBERS_MAX: usize = 1_048_576;
 /// Rules of one program.
 pub const RULES_MAX: usize = 1_000_000;
-/// (source, destination) pairs that the rules of one program may come to, services expanded on the source side.
-pub const PAIRS_MAX: usize = 4_000_000;
+/// Services one endpoint may be a member of: each is a look-up more when it opens a flow.
+pub const MEMBERSHIPS_MAX: usize = 1024;
 /// DNS names of one program.
 pub const NAMES_MAX: usize = 65_536;
 /// Addresses of one DNS name and family; more would not fit an answer without EDNS0.
@@ -328,6 +328,12 @@ pub enum ProgramError {
         service: String,
         /// The member.
         member: String,
+    },
+    /// A member of too many services.
+    #[error("endpoint {endpoint:?} is a member of more than {MEMBERSHIPS_MAX} services")]
+    Memberships {
+        /// The endpoint.
+        endpoint: String,
     },
     /// A rule about a party that does not exist.
     #[error("rule {id} ({label}) speaks of {selector}, which does not exist")]

@@ -34,12 +34,10 @@ drop_reasons! {
     NotAllowed => "no link allows it",
     /// The destination is none of this network's addresses.
     UnknownDestination => "the destination is not in this network",
-    /// The flow was allowed by the last program and is not by this one.
-    NoLongerAllowed => "its link is gone",
     /// The service has no member that is up.
     NoMember => "no member of the service is up",
-    /// The only member is the client itself, which cannot be its own peer.
-    OnlyItself => "the service's only member is the client itself",
+    /// Another flow already has these addresses and ports on the far side of a service's address.
+    Collision => "another connection has the same addresses and ports",
     /// The destination has no port, or its link is down.
     PortDown => "the destination is not attached",
     /// The packet came from a port that no endpoint has.

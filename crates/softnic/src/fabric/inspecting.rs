@@ -1,0 +1,183 @@
+//! What people see of the fabric: counters, and explanations from the very tables that packets are looked up in.
+
+use std::net::IpAddr;
+
+use packet::PortId;
+
+use super::answer::LINK_LOCAL_GATEWAY;
+use super::datapath::Fabric;
+use super::header::Address;
+use super::program::Protocol;
+use super::report::{
+    Counters, DeniedPair, DropReason, EndpointCounters, ExplainError, Explanation, RuleCounters,
+};
+use super::tables::{Owner, Tables, Want};
+
+impl Fabric {
+    /// Everything that is counted, as of now.
+    pub fn counters(&self) -> Counters {
+        let endpoints = self.tables.endpoints.iter().zip(&self.endpoints).map(|(entry, state)| EndpointCounters {
+            name: entry.name.to_string(),
+            port: (entry.port != PortId::NONE).then_some(entry.port.0),
+            up: state.up,
+            sent_packets: state.sent_packets,
+            sent_bytes: state.sent_bytes,
+            received_packets: state.received_packets,
+            received_bytes: state.received_bytes,
+            dropped_packets: state.dropped_packets,
+        });
+        let drops = DropReason::ALL.into_iter().map(|reason| (reason, self.drops[reason as usize]));
+        Counters {
+            endpoints: endpoints.collect(),
+            rules: (0..self.rules.len()).map(|rule| self.rule_counters(rule as u32)).collect(),
+            drops: drops.filter(|(_, count)| *count > 0).collect(),
+            denied: self.denied_pairs(),
+            denied_unlisted: self.denied.unlisted,
+            flows: self.flows.counters,
+            answers: self.answers,
+        }
+    }
+
+    fn rule_counters(&self, rule: u32) -> RuleCounters {
+        let (entry, state) = (&self.tables.rules[rule as usize], &self.rules[rule as usize]);
+        RuleCounters {
+            id: entry.id,
+            label: entry.label.to_string(),
+            from: entry.from.to_string(),
+            to: entry.to.to_string(),
+            flows: state.flows,
+            packets: state.packets,
+            bytes: state.bytes,
+        }
+    }
+
+    fn denied_pairs(&self) -> Vec<DeniedPair> {
+        let mut pairs: Vec<DeniedPair> = self
+            .denied
+            .iter()
+            .map(|(source, destination, pair)| DeniedPair {
+                source: self.tables.name_of(source),
+                destination: self.tables.name_of(destination),
+                reason: pair.reason,
+                packets: pair.packets,
+                protocol: pair.protocol,
+                port: pair.port,
+                last_ns: pair.last_ns,
+            })
+            .collect();
+        pairs.sort_by(|a, b| {
+            let names = |pair: &DeniedPair| (pair.source.clone(), pair.destination.clone());
+            b.packets.cmp(&a.packets).then_with(|| names(a).cmp(&names(b)))
+        });
+        pairs
+    }
+
+    /// Whether `source` may open a flow to `destination` (a name or an address), and why.
+    ///
+    /// # Errors
+    /// [`ExplainError`] when one of them does not exist.
+    pub fn explain(
+        &self,
+        source: &str,
+        destination: &str,
+        protocol: Protocol,
+        port: u16,
+    ) -> Result<Explanation, ExplainError> {
+        let Some(Owner::Endpoint(from)) = self.tables.by_name.get(source).copied() else {
+            return Err(ExplainError::UnknownSource(source.to_owned()));
+        };
+        let (owner, address) = self.find(destination)?;
+        let want = match protocol {
+            Protocol::Tcp => Want::Tcp(port),
+            Protocol::Udp => Want::Udp(port),
+            Protocol::Any => Want::Other,
+        };
+        let rule = owner.and_then(|owner| self.tables.allowed(from, owner, want));
+        let service = match owner {
+            Some(Owner::Service(index)) => Some(&self.tables.services[index as usize]),
+            _ => None,
+        };
+        let up = |member: &&u32| self.endpoints[**member as usize].up;
+        let members: Vec<String> = service.map_or(Vec::new(), |service| {
+            let name = |member: &u32| self.tables.endpoints[*member as usize].name.to_string();
+            service.members.iter().filter(up).map(name).collect()
+        });
+        let gateway_answers = owner == Some(Owner::Gateway) && protocol == Protocol::Udp && port == super::dns::PORT;
+        let reason = match owner {
+            None => Some(DropReason::UnknownDestination),
+            Some(Owner::Gateway) => (!gateway_answers).then_some(DropReason::NoSuchPort),
+            Some(_) if rule.is_none() => Some(DropReason::NotAllowed),
+            Some(Owner::Service(_)) if protocol == Protocol::Any => Some(DropReason::NotTranslatable),
+            Some(Owner::Service(_)) => members.is_empty().then_some(DropReason::NoMember),
+            Some(Owner::Endpoint(to)) => (!self.endpoints[to as usize].up).then_some(DropReason::PortDown),
+        };
+        Ok(Explanation {
+            source: source.to_owned(),
+            destination: destination.to_owned(),
+            address: Some(address.to_ip()),
+            protocol,
+            port,
+            allowed: reason.is_none(),
+            rule: rule.map(|rule| self.tables.rules[rule as usize].id),
+            label: rule.map(|rule| self.tables.rules[rule as usize].label.to_string()),
+            service: service.map(|service| service.name.to_string()),
+            members,
+            counter: rule.map(|rule| self.rule_counters(rule)),
+            denied_packets: self.denied_to(from, owner, address),
+            denied: self.tables.denied,
+            reason,
+        })
+    }
+
+    fn find(&self, destination: &str) -> Result<(Option<Owner>, Address), ExplainError> {
+        if let Some(owner) = self.tables.by_name.get(destination).copied() {
+            return Ok((Some(owner), self.tables.addresses_of(owner)[0]));
+        }
+        let ip: IpAddr =
+            destination.parse().map_err(|_| ExplainError::UnknownDestination(destination.to_owned()))?;
+        let address = Address::from(ip);
+        let gateway = (address == LINK_LOCAL_GATEWAY).then_some(Owner::Gateway);
+        Ok((gateway.or_else(|| self.tables.owner(address)), address))
+    }
+
+    /// Packets denied so far, over both families.
+    fn denied_to(&self, from: u32, owner: Option<Owner>, address: Address) -> u64 {
+        let entry = &self.tables.endpoints[from as usize];
+        let to = owner.map_or([address; 2], |owner| self.tables.addresses_of(owner));
+        let to = to.into_iter().filter(|to| owner.is_some() || *to == address);
+        let mut total = 0;
+        for (index, destination) in to.enumerate() {
+            let source = if destination.is_v4() { entry.v4 } else { entry.v6 };
+            if owner.is_some() || index == 0 {
+                total += self.denied.packets(source, destination);
+            }
+        }
+        total
+    }
+}
+
+impl Tables {
+    /// Both addresses, IPv4 first.
+    fn addresses_of(&self, owner: Owner) -> [Address; 2] {
+        match owner {
+            Owner::Gateway => [self.gateway_v4, self.gateway_v6],
+            Owner::Endpoint(index) => {
+                let endpoint = &self.endpoints[index as usize];
+                [endpoint.v4, endpoint.v6]
+            }
+            Owner::Service(index) => {
+                let service = &self.services[index as usize];
+                [service.v4, service.v6]
+            }
+        }
+    }
+
+    fn name_of(&self, address: Address) -> String {
+        match self.owner(address) {
+            Some(Owner::Endpoint(index)) => self.endpoints[index as usize].name.to_string(),
+            Some(Owner::Service(index)) => self.services[index as usize].name.to_string(),
+            Some(Owner::Gateway) => "the gateway".to_owned(),
+            None => address.to_ip().to_string(),
+        }
+    }
+}
