@@ -45,7 +45,7 @@ fmt: ## format everything
 
 bench: ## measure: the crates' benchmarks, then weft against the kernel bridge and Open vSwitch
 	tests/install.sh bench
-	cargo bench --workspace
+	cargo bench --workspace --bench '*'
 	for script in interop/bench*.sh; do \
 		[ -e "$$script" ] || { echo "no interop/bench*.sh" >&2; exit 1; }; \
 		echo "== $$script"; "$$script"; \

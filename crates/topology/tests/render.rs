@@ -13,7 +13,7 @@ const KINDS: [NodeKind; 5] =
 
 /// Gives the nodes kinds, and some of them clusters.
 fn dress(mut topology: Topology, clusters: usize) -> Topology {
-    let ids: Vec<_> = topology.nodes().map(|node| node.id()).collect();
+    let ids: Vec<_> = topology.nodes().map(topology::Node::id).collect();
     for (index, id) in ids.into_iter().enumerate() {
         let node = topology.node_mut(id).unwrap();
         node.kind = KINDS[index % KINDS.len()];
@@ -145,7 +145,7 @@ fn pictures_have_a_limit_and_stay_below_it() {
     );
     // The longest links there can be, and many: every switch of a long line with the first.
     let mut long = generate::line(PICTURE_NODES_MAX as u32, &link.clone().directed()).unwrap();
-    let ids: Vec<_> = long.nodes().map(|node| node.id()).collect();
+    let ids: Vec<_> = long.nodes().map(topology::Node::id).collect();
     for id in &ids[1..] {
         long.add_link(ids[0], *id, LinkSpec::default().directed()).unwrap();
     }
