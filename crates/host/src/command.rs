@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -89,9 +90,7 @@ impl Prepared {
             Err(rustix::io::Errno::PERM) => {}
             outcome => outcome.during("set the groups of", name())?,
         }
-        let (uid, gid) = (Uid::from_raw(self.user.uid), Gid::from_raw(self.user.gid));
-        rustix::thread::set_thread_res_gid(gid, gid, gid).during("take on the group of", name())?;
-        rustix::thread::set_thread_res_uid(uid, uid, uid).during("take on the user", name())?;
+        self.take_on_user().during("take on the user", name())?;
         if self.user.uid == 0 {
             let held = rustix::thread::capabilities(None).during("read", "capabilities")?;
             let kept = held.permitted & self.capabilities;
@@ -103,6 +102,27 @@ impl Prepared {
             rustix::thread::set_no_new_privs(true).during("set", "no_new_privs")?;
         }
         Ok(())
+    }
+
+    fn take_on_user(&self) -> io::Result<()> {
+        let (uid, gid) = (Uid::from_raw(self.user.uid), Gid::from_raw(self.user.gid));
+        let taken = rustix::thread::set_thread_res_gid(gid, gid, gid)
+            .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid));
+        match taken {
+            // The user does not exist in a user namespace with a single one. Then the only user there is takes its
+            // number in a namespace nested in that: servers that refuse to run as root are content.
+            Err(rustix::io::Errno::INVAL) => self.nest_user(),
+            outcome => outcome.map_err(io::Error::from),
+        }
+    }
+
+    fn nest_user(&self) -> io::Result<()> {
+        let (own_uid, own_gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        sys::unshare(libc::CLONE_NEWUSER)?;
+        // user_namespaces(7): a process may map its own user and, without setgroups(2), its own group.
+        fs::write("/proc/self/setgroups", "deny")?;
+        fs::write("/proc/self/uid_map", format!("{} {own_uid} 1", self.user.uid))?;
+        fs::write("/proc/self/gid_map", format!("{} {own_gid} 1", self.user.gid))
     }
 
     /// As execvp(3), in the container's `PATH`.

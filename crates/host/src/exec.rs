@@ -10,6 +10,7 @@ use crate::command::Prepared;
 use crate::error::{During, Error, Result};
 use crate::init::exit_of;
 use crate::layout::Container;
+use crate::process::OneThread;
 use crate::sandbox::same_namespace;
 use crate::status::Status;
 use crate::sys::{self, Fork};
@@ -37,7 +38,7 @@ pub struct ExecSpec {
 /// # Errors
 /// The container does not run, belongs to another user, or lacks the command.
 pub fn exec(container: &Container, exec: &ExecSpec) -> Result<i32> {
-    crate::process::require_one_thread()?;
+    let single = OneThread::check()?;
     let status = Status::observe(container)?.filter(Status::is_live);
     let init = status.ok_or_else(|| Error::NotRunning(container.name().into()))?.init;
     let journal = container.journal()?.ok_or_else(|| Error::NotRunning(container.name().into()))?;
@@ -67,7 +68,7 @@ pub fn exec(container: &Container, exec: &ExecSpec) -> Result<i32> {
         become_root().during("become root in container", container.name())?;
     }
     let command = Prepared::new(&spec)?;
-    run(&command)
+    run(single, &command)
 }
 
 fn become_root() -> rustix::io::Result<()> {
@@ -77,10 +78,10 @@ fn become_root() -> rustix::io::Result<()> {
 }
 
 /// Forks into the process namespace entered before, and waits.
-fn run(command: &Prepared) -> Result<i32> {
+fn run(single: OneThread, command: &Prepared) -> Result<i32> {
     use std::io::{Read, Write};
     let (mut failure, failure_writer) = std::io::pipe().during("make", "a pipe")?;
-    match sys::fork()?.during("fork", "the command")? {
+    match sys::fork(single).during("fork", "the command")? {
         Fork::Child => {
             let mut failure_writer = failure_writer;
             // Nothing of the caller's but its three standard streams.

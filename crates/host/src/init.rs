@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::Prepared;
 use crate::error::{During, Error, Result};
 use crate::log::{self, Stream};
+use crate::process::OneThread;
 use crate::spec::{ContainerSpec, Restart, RestartPolicy};
 use crate::status::{Exit, State, Status, StatusFile, now_ms};
 use crate::sys::{self, Fork};
@@ -64,13 +65,14 @@ struct Init {
     retry: Option<Instant>,
     stopping: bool,
     _lock: OwnedFd,
+    single: OneThread,
 }
 
 /// Runs the container's command to its end. Never returns.
-pub(crate) fn run(spec: &ContainerSpec, handover: Handover) -> ! {
+pub(crate) fn run(single: OneThread, spec: &ContainerSpec, handover: Handover) -> ! {
     let Handover { status, status_file, log_directory, lock, mut report, warnings } = handover;
     let log = log::Writer::new(log_directory, spec.log);
-    let mut init = match Init::new(spec, status, status_file, log, lock) {
+    let mut init = match Init::new(single, spec, status, status_file, log, lock) {
         Ok(init) => init,
         Err(error) => fail(&mut report, error),
     };
@@ -107,6 +109,7 @@ fn tell(report: &mut File, message: &Report) {
 
 impl Init {
     fn new(
+        single: OneThread,
         spec: &ContainerSpec,
         status: Status,
         status_file: StatusFile,
@@ -142,13 +145,14 @@ impl Init {
             retry: None,
             stopping: false,
             _lock: lock,
+            single,
         })
     }
 
     /// Forks the command and waits until it has become its program.
     fn start(&mut self) -> Result<()> {
         let (mut failure, failure_writer) = std::io::pipe().during("make", "a pipe")?;
-        match sys::fork()?.during("fork", "the command")? {
+        match sys::fork(self.single).during("fork", "the command")? {
             Fork::Child => {
                 let mut failure_writer = failure_writer;
                 let error = self.become_command();

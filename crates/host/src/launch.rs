@@ -28,7 +28,7 @@ use crate::error::{During, Error, Result};
 use crate::init::{self, Handover, Report};
 use crate::layout::{Container, Deployment, Journal};
 use crate::network::{self, PeerNamespaces};
-use crate::process::{ProcessId, require_one_thread};
+use crate::process::{OneThread, ProcessId};
 use crate::root::Builder;
 use crate::spec::ContainerSpec;
 use crate::status::{Status, StatusFile};
@@ -74,9 +74,10 @@ pub fn launch_attached(
     mut attach: impl FnMut(&ContainerSpec, ProcessId) -> Result<(), String>,
     mut done: impl FnMut(usize, Result<Launched>),
 ) -> Result<()> {
-    require_one_thread()?;
+    let single = OneThread::check()?;
     sys::ignore_signal(libc::SIGPIPE);
     let mut launcher = Launcher {
+        single,
         cgroups: Cgroups::detect(),
         peers: PeerNamespaces::default(),
         rootless: !sandbox::in_first_user_namespace(),
@@ -97,6 +98,7 @@ pub fn launch_attached(
 }
 
 struct Launcher {
+    single: OneThread,
     cgroups: Cgroups,
     peers: PeerNamespaces,
     rootless: bool,
@@ -167,11 +169,12 @@ impl Launcher {
         let log_directory = open_directory(&container.log_directory())?;
         let (report, report_writer) = std::io::pipe().during("make", "a pipe")?;
         let (gate, inner_gate) = UnixStream::pair().during("make", "a socket pair")?;
-        let (forked, in_unified) = fork_container(&group)?;
+        let (forked, in_unified) = fork_container(self.single, &group)?;
         match forked {
             Fork::Child => {
                 drop(gate);
                 let first = First {
+                    single: self.single,
                     spec: &spec,
                     gate: inner_gate,
                     container,
@@ -187,7 +190,17 @@ impl Launcher {
                 let kind =
                     Traces { container: container.clone(), cgroups: std::mem::take(&mut traces.cgroups) };
                 let (container, gate) = (container.clone(), Some(gate));
-                self.pending.push_back(Pending { index, spec, container, pid, init, report, gate, group, kind });
+                self.pending.push_back(Pending {
+                    index,
+                    spec,
+                    container,
+                    pid,
+                    init,
+                    report,
+                    gate,
+                    group,
+                    kind,
+                });
                 Ok(())
             }
         }
@@ -201,7 +214,10 @@ impl Launcher {
     ) {
         let fds = self.pending.iter().flat_map(|pending| {
             let gate = pending.gate.as_ref().map_or(pending.report.as_fd(), AsFd::as_fd);
-            [PollFd::from_borrowed_fd(pending.report.as_fd(), PollFlags::IN), PollFd::from_borrowed_fd(gate, PollFlags::IN)]
+            [
+                PollFd::from_borrowed_fd(pending.report.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(gate, PollFlags::IN),
+            ]
         });
         let mut polled: Vec<_> = fds.collect();
         let _ = rustix::event::poll(&mut polled, None);
@@ -258,9 +274,7 @@ impl Pending {
             }
         }
     }
-}
 
-impl Pending {
     /// What the container said of itself.
     fn outcome(&mut self) -> Result<Vec<String>> {
         let mut text = Vec::new();
@@ -274,20 +288,21 @@ impl Pending {
 }
 
 /// Into the version 2 group by birth where the kernel can: moving a process later waits for every CPU.
-fn fork_container(group: &Group) -> Result<(Fork, bool)> {
+fn fork_container(single: OneThread, group: &Group) -> Result<(Fork, bool)> {
     let flags =
         libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
     if let Some(cgroup) = group.open_unified() {
         let cgroup = std::os::fd::AsFd::as_fd(&cgroup);
-        if let Ok(forked) = sys::fork_into(flags, Some(cgroup))? {
+        if let Ok(forked) = sys::fork_into(single, flags, Some(cgroup)) {
             return Ok((forked, true));
         }
     }
-    Ok((sys::fork_into(flags, None)?.during("make", "namespaces")?, false))
+    Ok((sys::fork_into(single, flags, None).during("make", "namespaces")?, false))
 }
 
 /// The first process of a container, before it is its init.
 struct First<'a> {
+    single: OneThread,
     spec: &'a ContainerSpec,
     gate: UnixStream,
     container: &'a Container,
@@ -301,9 +316,11 @@ impl First<'_> {
     fn run(&self, lock: OwnedFd, directory: OwnedFd, log_directory: OwnedFd, mut report: File) -> ! {
         let built = self.build(&lock, directory, &log_directory, &report);
         match built {
-            Ok((status, status_file, warnings)) => {
-                init::run(self.spec, Handover { status, status_file, log_directory, lock, report, warnings })
-            }
+            Ok((status, status_file, warnings)) => init::run(
+                self.single,
+                self.spec,
+                Handover { status, status_file, log_directory, lock, report, warnings },
+            ),
             Err(error) => init::fail(&mut report, error),
         }
     }

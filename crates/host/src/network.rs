@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{During, Result};
 use crate::link::{Netlink, Route, VethEnd};
 use crate::process::ProcessId;
 use crate::spec::{NetworkKind, NetworkSpec};
-use crate::{netns, tap};
+use crate::{netns, sys, tap};
 
 /// Name of a container's interface.
 pub const INTERFACE: &str = "eth0";
@@ -69,8 +70,12 @@ pub(crate) fn set_up(network: Option<&NetworkSpec>, peer: Option<&OwnedFd>) -> R
         }
         NetworkKind::Veth { peer_name, .. } => {
             let here = VethEnd { name: INTERFACE, mac: Some(network.mac), netns: None, up: false };
-            let there = VethEnd { name: peer_name, mac: None, netns: peer.map(AsFd::as_fd), up: true };
+            let there = VethEnd { name: peer_name, mac: None, netns: peer.map(AsFd::as_fd), up: false };
             netlink.add_veth(here, there, network.mtu, VETH_TXQUEUELEN)?;
+            // Neither end can be up before both exist, and the other one is up to its namespace.
+            if let Some(peer) = peer {
+                switch_on_in(peer, peer_name)?;
+            }
         }
     }
     let index = netlink.index(INTERFACE)?;
@@ -89,6 +94,20 @@ pub(crate) fn set_up(network: Option<&NetworkSpec>, peer: Option<&OwnedFd>) -> R
         warnings.push("this kernel has no IPv6; the container has none either".into());
     }
     Ok(warnings)
+}
+
+/// Visits another network namespace. The process has one thread, so nobody else is taken along.
+fn switch_on_in(netns: &OwnedFd, name: &str) -> Result<()> {
+    let own = netns::open(Path::new("/proc/self/ns/net"))?;
+    let enter =
+        |netns: &OwnedFd| sys::setns(netns, libc::CLONE_NEWNET).during("enter", "a network namespace");
+    enter(netns)?;
+    let switched = Netlink::open().and_then(|mut netlink| {
+        let index = netlink.index(name)?;
+        netlink.set_up(index, true)
+    });
+    enter(&own)?;
+    switched
 }
 
 /// One host address, the gateway on the link, everything else through the gateway.

@@ -1,6 +1,7 @@
 //! Naming a process so that the name never comes to mean another one.
 
 use std::fs;
+use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -105,11 +106,16 @@ fn state(stat: &str) -> Option<char> {
     after_name(stat)?.chars().next()
 }
 
-/// Refuses to go on in a process with several threads: after fork(2) only the calling one is left, and
-/// setns(2) into a user namespace wants exactly one.
-pub(crate) fn require_one_thread() -> Result<()> {
-    let threads = fs::read_dir("/proc/self/task").during("list", "/proc/self/task")?.count();
-    if threads == 1 { Ok(()) } else { Err(Error::ManyThreads(threads)) }
+/// Proof that the process has one thread: after fork(2) only the calling one is left, and setns(2) into a user
+/// namespace wants exactly one. Whoever holds it starts no thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OneThread(PhantomData<*const ()>);
+
+impl OneThread {
+    pub(crate) fn check() -> Result<Self> {
+        let threads = fs::read_dir("/proc/self/task").during("list", "/proc/self/task")?.count();
+        if threads == 1 { Ok(Self(PhantomData)) } else { Err(Error::ManyThreads(threads)) }
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use crate::error::{During, Error, Result};
 use crate::layout::{Container, Deployment};
 use crate::spec::{ContainerSpec, RootSpec};
-use crate::{devices, mounts, sys};
+use crate::{devices, mounts, skeleton, sys};
 
 /// Most host mounts below the root that are shown.
 const SUBMOUNTS_MAX: usize = 64;
@@ -155,7 +155,7 @@ impl<'a> Builder<'a> {
     /// A tmpfs with the top of the host's tree in it.
     fn top_directories(&mut self) -> Result<()> {
         mounts::tmpfs(&self.target, "mode=755,size=1m")?;
-        let skeleton = Deployment::new(&self.spec.state).skeleton();
+        let layer = Deployment::new(&self.spec.state).skeleton();
         let entries = fs::read_dir("/").during("list", "/")?;
         for entry in entries.flatten().take(TOP_ENTRIES_MAX) {
             let (path, target) = (entry.path(), self.target.join(entry.file_name()));
@@ -166,7 +166,7 @@ impl<'a> Builder<'a> {
             } else if kind.is_dir() {
                 make_dir(&target)?;
                 if !is_virtual(&path) {
-                    self.top_directory(&path, &target, &skeleton);
+                    self.top_directory(&path, &target, &layer);
                 }
             }
         }
@@ -182,11 +182,19 @@ impl<'a> Builder<'a> {
         let (lower, own) = match own {
             // A directory this user may not read (/root) is empty inside instead of an error.
             Some(own) if !readable => (own, None),
+            Some(_) if self.spec.state.starts_with(path) => {
+                let upper = self.container.layers().join(name).join("upper");
+                let filled = fs::create_dir_all(&upper).during("make", upper.display());
+                if let Err(error) = filled.and_then(|()| skeleton::fill_upper(path, &upper)) {
+                    self.warnings.push(error.to_string());
+                }
+                (path.to_path_buf(), None)
+            }
             own if readable => (path.to_path_buf(), own),
             _ => return,
         };
-        if self.overlay(&lower, &layer, target, own.as_deref()).is_err() {
-            self.show_read_only(path, target);
+        if let Err(error) = self.overlay(&lower, &layer, target, own.as_deref()) {
+            self.show_read_only(path, target, &error);
         }
     }
 
@@ -222,19 +230,19 @@ impl<'a> Builder<'a> {
                 continue;
             }
             let layer = format!("{}", path.display()).replace('/', "\\");
-            if self.overlay(&path, &layer, &inside, None).is_err() {
-                self.show_read_only(&path, &inside);
+            if let Err(error) = self.overlay(&path, &layer, &inside, None) {
+                self.show_read_only(&path, &inside, &error);
             }
         }
         Ok(())
     }
 
-    fn show_read_only(&mut self, path: &Path, target: &Path) {
+    fn show_read_only(&mut self, path: &Path, target: &Path, reason: &Error) {
         let shown = rustix::mount::mount_bind_recursive(path, target)
             .map_err(io::Error::from)
             .and_then(|()| sys::mount_read_only(&sys::c_path(target)?));
         self.warnings.push(match shown {
-            Ok(()) => format!("{} cannot be overlaid and is read-only", path.display()),
+            Ok(()) => format!("{reason}; {} is read-only", path.display()),
             Err(error) => format!("{} is missing: {error}", path.display()),
         });
     }
@@ -257,8 +265,10 @@ impl<'a> Builder<'a> {
     fn mount_sys(&mut self) {
         let target = self.target.join("sys");
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
-        if rustix::mount::mount("sysfs", &target, "sysfs", flags, None).is_err() {
-            self.show_read_only(Path::new("/sys"), &target);
+        if let Err(error) = rustix::mount::mount("sysfs", &target, "sysfs", flags, None)
+            .during("mount /sys at", target.display())
+        {
+            self.show_read_only(Path::new("/sys"), &target, &error);
         }
     }
 

@@ -12,7 +12,7 @@ use rustix::process::{Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{During, Error, Result};
-use crate::process::{ProcessId, require_one_thread};
+use crate::process::{OneThread, ProcessId};
 use crate::sys::{self, Fork};
 
 /// Where a deployment lives.
@@ -61,7 +61,7 @@ impl Sandbox {
     /// # Errors
     /// `member` has ended or belongs to another user.
     pub fn enter(self, member: ProcessId, what: Enter) -> Result<()> {
-        require_one_thread()?;
+        OneThread::check()?;
         let user = fs::File::open(member.namespace("user"))
             .during("open the user namespace of process", member.pid)?;
         let netns = match what {
@@ -90,8 +90,9 @@ impl Sandbox {
     /// # Errors
     /// As [`Sandbox::create_here`].
     pub fn hold(self, network: bool) -> Result<Holder> {
+        let single = OneThread::check()?;
         let (reader, writer) = std::io::pipe().during("make", "a pipe")?;
-        match sys::fork()?.during("fork", "a holder")? {
+        match sys::fork(single).during("fork", "a holder")? {
             Fork::Child => {
                 drop(reader);
                 let made = self.create_here().and_then(|()| {
@@ -162,12 +163,12 @@ fn set_ids(uid: u32, gid: u32) -> rustix::io::Result<()> {
 
 /// Enters a new user namespace and becomes its root. A forked helper stays outside to write the maps.
 fn become_root() -> Result<()> {
-    require_one_thread()?;
+    let single = OneThread::check()?;
     let maps = Maps::plan()?;
     let target = std::process::id();
     let (gate_reader, gate) = std::io::pipe().during("make", "a pipe")?;
     let (answer, answer_writer) = std::io::pipe().during("make", "a pipe")?;
-    let helper = match sys::fork()?.during("fork", "a helper")? {
+    let helper = match sys::fork(single).during("fork", "a helper")? {
         Fork::Child => {
             drop((gate, answer));
             let mut byte = [0];

@@ -211,7 +211,7 @@ mod tests {
         let deployment = Deployment::new(directory.path());
         let container = deployment.container("torn");
         fs::create_dir_all(container.layers().join("root/work/work")).unwrap();
-        fs::set_permissions(container.layers().join("root/work/work"), fs::Permissions::from_mode(0))
+        fs::set_permissions(container.layers().join("root/work/work"), fs::Permissions::from_mode(0o0))
             .unwrap();
         fs::write(container.directory().join("status.json"), "{half").unwrap();
         fs::write(container.directory().join("journal.json"), "").unwrap();

@@ -10,8 +10,7 @@ use std::path::Path;
 
 use rustix::process::Pid;
 
-use crate::error::Result;
-use crate::process::require_one_thread;
+use crate::process::OneThread;
 
 /// Which side of a fork this is.
 #[derive(Debug)]
@@ -23,8 +22,7 @@ pub(crate) enum Fork {
 }
 
 /// fork(2) into new namespaces (`CLONE_NEW…`), optionally into a version 2 cgroup.
-pub(crate) fn fork_into(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> Result<io::Result<Fork>> {
-    require_one_thread()?;
+pub(crate) fn fork_into(_: OneThread, flags: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork> {
     // SAFETY: all-zero is a valid clone_args: no pointers, no extra flags.
     let mut arguments: libc::clone_args = unsafe { zeroed() };
     arguments.flags = flags as u64;
@@ -36,27 +34,26 @@ pub(crate) fn fork_into(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> Result<io
     // SAFETY: without CLONE_VM this is fork(2): the child has its own copy of the memory and the same stack. There is
     // one thread, so no lock is held by a thread that the child lacks.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
-    Ok(match pid {
+    match pid {
         0 => Ok(Fork::Child),
         pid => Pid::from_raw(pid as i32)
             .filter(|_| pid > 0)
             .map(Fork::Parent)
             .ok_or_else(io::Error::last_os_error),
-    })
+    }
 }
 
 /// `CLONE_INTO_CGROUP` of linux/sched.h.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// fork(2).
-pub(crate) fn fork() -> Result<io::Result<Fork>> {
-    require_one_thread()?;
+pub(crate) fn fork(_: OneThread) -> io::Result<Fork> {
     // SAFETY: there is one thread, so the child starts with consistent memory and no lock taken.
     let pid = unsafe { libc::fork() };
-    Ok(match pid {
+    match pid {
         0 => Ok(Fork::Child),
         pid => Pid::from_raw(pid).filter(|_| pid > 0).map(Fork::Parent).ok_or_else(io::Error::last_os_error),
-    })
+    }
 }
 
 /// Leaves the process at once, running no destructors and no exit handlers: what a forked child must do.
