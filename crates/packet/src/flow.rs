@@ -356,7 +356,7 @@ impl Hasher for FlowState {
             word[..chunk.len()].copy_from_slice(chunk);
             self.write_u64(u64::from_le_bytes(word));
         }
-        if bytes.len() % 8 != 0 {
+        if !bytes.len().is_multiple_of(8) {
             self.write_u64(bytes.len() as u64);
         }
     }

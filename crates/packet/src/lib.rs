@@ -34,7 +34,8 @@ mod batch;
 mod buffer;
 pub mod checksum;
 pub mod flow;
-// #[doc(hidden)] pub mod fuzzing;
+#[doc(hidden)]
+pub mod fuzzing;
 mod meta;
 mod offload;
 pub mod parse;

@@ -161,7 +161,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn check_length(&self, offset: u64, length: u32, limit: usize) -> Result<(), PcapError> {
-        if (length as usize) < FRAME_LEN || length % 4 != 0 || length as usize > limit {
+        if (length as usize) < FRAME_LEN || !length.is_multiple_of(4) || length as usize > limit {
             return Err(PcapError::BadLength { what: "block", offset, length: u64::from(length), limit });
         }
         Ok(())

@@ -163,7 +163,7 @@ impl TunnelOption<'_> {
     /// Data longer than 124 bytes or not a multiple of 4; a buffer too short.
     pub fn emit(&self, buffer: &mut [u8]) -> Result<usize, WireError> {
         let length = self.data.len();
-        if length > 124 || length % 4 != 0 {
+        if length > 124 || !length.is_multiple_of(4) {
             return Err(WireError::BadLength { what: "geneve option", value: length });
         }
         need("geneve option buffer", buffer, 4 + length)?;

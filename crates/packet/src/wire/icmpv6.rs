@@ -197,16 +197,20 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> View<T> {
         self.buffer.as_mut()[..2].copy_from_slice(&[kind.0, code]);
     }
 
-    /// Sets the identifier of an echo without touching the checksum.
+    /// Sets the identifier of an echo without touching the checksum; nothing in a message too short to have one.
     #[inline]
     pub fn set_ident(&mut self, ident: u16) {
-        put16(&mut self.buffer.as_mut()[field::IDENT], ident);
+        if let Some(field) = self.buffer.as_mut().get_mut(field::IDENT) {
+            put16(field, ident);
+        }
     }
 
-    /// Sets the 32 bits behind the checksum.
+    /// Sets the 32 bits behind the checksum; nothing in a message too short to have them.
     #[inline]
     pub fn set_rest(&mut self, rest: u32) {
-        put32(&mut self.buffer.as_mut()[field::REST], rest);
+        if let Some(field) = self.buffer.as_mut().get_mut(field::REST) {
+            put32(field, rest);
+        }
     }
 
     /// Sets the checksum field.
