@@ -12,9 +12,9 @@ pub use datacentre::{fat_tree, leaf_spine};
 pub use random_graphs::{PAIRS_NODES_MAX, barabasi_albert, erdos_renyi, waxman};
 pub use regular::{dumbbell, full_mesh, grid, line, ring, star, torus, tree};
 
-use crate::graph::{
-    LINKS_MAX, LinkSpec, NODES_MAX, Node, NodeId, NodeKind, NodeSpec, Topology, TopologyError,
-};
+use crate::graph::{LINKS_MAX, NODES_MAX, Topology, TopologyError};
+use crate::link::LinkSpec;
+use crate::node::{Node, NodeId, NodeKind, NodeSpec};
 
 /// Why a topology was not generated.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -46,7 +46,9 @@
 
 pub mod generate;
 mod graph;
+mod link;
 pub mod load;
+mod node;
 pub mod partition;
 pub mod paths;
 mod random;
@@ -54,8 +56,7 @@ pub mod render;
 pub mod structure;
 mod units;
 
-pub use graph::{
-    ATTRIBUTES_MAX, Endpoint, Hop, LINKS_MAX, Link, LinkId, LinkSpec, NODES_MAX, Node, NodeId, NodeKind,
-    NodeSpec, PortNumber, TEXT_BYTES_MAX, Topology, TopologyError,
-};
+pub use graph::{ATTRIBUTES_MAX, LINKS_MAX, NODES_MAX, TEXT_BYTES_MAX, Topology, TopologyError};
+pub use link::{Endpoint, Hop, Link, LinkId, LinkSpec, PortNumber};
+pub use node::{Node, NodeId, NodeKind, NodeSpec};
 pub use units::{Capacity, Delay, Weight};

@@ -29,7 +29,9 @@ pub use rocketfuel::rocketfuel_weights;
 
 use std::collections::HashMap;
 
-use crate::graph::{LinkSpec, NodeId, NodeKind, NodeSpec, TEXT_BYTES_MAX, Topology, TopologyError};
+use crate::graph::{TEXT_BYTES_MAX, Topology, TopologyError};
+use crate::link::LinkSpec;
+use crate::node::{NodeId, NodeKind, NodeSpec};
 use crate::units::{Capacity, Delay};
 
 /// The longest file.

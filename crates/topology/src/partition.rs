@@ -8,7 +8,9 @@
 
 mod refine;
 
-use crate::graph::{Link, LinkId, Node, NodeId, Topology};
+use crate::graph::Topology;
+use crate::link::{Link, LinkId};
+use crate::node::{Node, NodeId};
 use crate::random::Random;
 
 /// The most parts.

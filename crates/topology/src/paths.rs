@@ -17,7 +17,9 @@ pub use routes::{AllRoutes, ROUTES_NODES_MAX, Routes, TooManyNodes};
 pub use shortest::ShortestPaths;
 pub use yen::{PATHS_MAX, k_shortest};
 
-use crate::graph::{Hop, Link, NodeId, Topology};
+use crate::graph::Topology;
+use crate::link::{Hop, Link};
+use crate::node::NodeId;
 
 /// A way from a node to another that crosses no node twice.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -64,7 +64,7 @@ pub enum RenderError {
 }
 
 /// What is written on a link.
-fn link_text(link: &crate::graph::Link, style: &Style) -> Option<String> {
+fn link_text(link: &crate::link::Link, style: &Style) -> Option<String> {
     if link.label.is_some() || !style.quantities {
         return link.label.clone();
     }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Hop, Link, LinkId, Node, NodeId, Topology};
+use crate::graph::Topology;
+use crate::link::{Hop, Link, LinkId};
+use crate::node::{Node, NodeId};
 
 /// The pieces a topology falls into, each sorted by id, the piece with the lowest id first.
 pub fn components(topology: &Topology) -> Vec<Vec<NodeId>> {

@@ -1,7 +1,9 @@
 //! Data-centre fabrics. Switches carry the attribute `layer`, so that they can be told apart and drawn in rows.
 
 use super::{Builder, GenerateError, check, check_size};
-use crate::graph::{LinkSpec, NodeSpec, Topology};
+use crate::graph::Topology;
+use crate::link::LinkSpec;
+use crate::node::NodeSpec;
 
 /// The k-ary fat tree of Al-Fares, Loukissas and Vahdat (SIGCOMM 2008, section 3): (k/2)² core switches and k
 /// pods of k/2 aggregation and k/2 edge switches, each edge switch with k/2 hosts; k³/4 hosts in all, with full

@@ -2,7 +2,9 @@
 //! by one extra link, so that the result is connected.
 
 use super::{Builder, GenerateError, check, check_size};
-use crate::graph::{LINKS_MAX, LinkSpec, NodeSpec, Topology};
+use crate::graph::{LINKS_MAX, Topology};
+use crate::link::LinkSpec;
+use crate::node::NodeSpec;
 use crate::random::{Random, exp_negative};
 use crate::units::Delay;
 

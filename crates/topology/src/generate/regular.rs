@@ -1,7 +1,9 @@
 //! Shapes of textbooks.
 
 use super::{Builder, GenerateError, check, check_size};
-use crate::graph::{LinkSpec, NodeSpec, Topology};
+use crate::graph::Topology;
+use crate::link::LinkSpec;
+use crate::node::NodeSpec;
 
 /// `switches` switches in a row.
 ///

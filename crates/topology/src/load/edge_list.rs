@@ -1,7 +1,8 @@
 //! Edge lists: a link a line, `#` begins a comment.
 
 use super::{LoadError, Loader, bits_per_second, check_length, delay_ms, excerpt};
-use crate::graph::{LinkSpec, Topology};
+use crate::graph::Topology;
+use crate::link::LinkSpec;
 use crate::units::Capacity;
 
 /// Reads `a b`, `a b MBITS` or `a b MBITS MS` lines, fields apart by blanks, tabs or commas. Nodes are named by
@@ -75,7 +76,7 @@ mod tests {
         let links: Vec<String> = topology
             .links()
             .map(|link| {
-                let name = |end: crate::graph::Endpoint| topology.node(end.node).unwrap().name().to_owned();
+                let name = |end: crate::link::Endpoint| topology.node(end.node).unwrap().name().to_owned();
                 format!("{}-{} {} {}", name(link.from()), name(link.to()), link.capacity.unwrap(), link.delay)
             })
             .collect();

@@ -1,7 +1,8 @@
 //! GML (Himsolt, 1997), the Topology Zoo's other format: nested lists of keys and values.
 
 use super::{Attributes, LoadError, Loader, check_length, excerpt, take_link_attribute};
-use crate::graph::{LinkSpec, Topology};
+use crate::graph::Topology;
+use crate::link::LinkSpec;
 
 /// The deepest nesting of lists.
 pub const GML_DEPTH_MAX: usize = 32;

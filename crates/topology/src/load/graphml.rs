@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::{Attributes, LoadError, Loader, check_length, excerpt, take_link_attribute};
-use crate::graph::{LinkSpec, Topology};
+use crate::graph::Topology;
+use crate::link::LinkSpec;
 
 /// The most XML nodes (elements, texts, comments) of a file.
 const XML_NODES_MAX: u32 = 4_000_000;
@@ -110,7 +111,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::NodeKind;
+    use crate::node::NodeKind;
     use crate::units::Capacity;
 
     const ZOO: &str = r#"<?xml version="1.0" encoding="utf-8"?>

@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{LoadError, check_length, json_error};
-use crate::graph::{LinkSpec, NodeKind, NodeSpec, PortNumber, Topology};
+use crate::graph::Topology;
+use crate::link::{LinkSpec, PortNumber};
+use crate::node::{NodeKind, NodeSpec};
 use crate::units::{Capacity, Delay, Weight};
 
 #[derive(Serialize, Deserialize)]

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Attributes, LoadError, Loader, check_length, excerpt, json_error, take_link_attribute};
-use crate::graph::{LinkSpec, Topology};
+use crate::graph::Topology;
+use crate::link::LinkSpec;
 use crate::units::{Capacity, Delay};
 
 /// Light in fibre covers a kilometre in about 5 µs (refractive index 1.468).

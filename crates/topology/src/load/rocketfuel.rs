@@ -2,7 +2,8 @@
 //! `weights.intra`, a link a line: the two routers or places, and the weight.
 
 use super::{LoadError, Loader, check_length, excerpt};
-use crate::graph::{LinkSpec, Topology};
+use crate::graph::Topology;
+use crate::link::LinkSpec;
 use crate::units::Weight;
 
 /// The most a weight is scaled so that it becomes an integer.

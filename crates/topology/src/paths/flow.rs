@@ -4,7 +4,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Path;
-use crate::graph::{Hop, Link, LinkId, Node, NodeId, Topology};
+use crate::graph::Topology;
+use crate::link::{Hop, Link, LinkId};
+use crate::node::{Node, NodeId};
 
 /// Why there is no cut or set of paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::cost_of;
-use crate::graph::{Hop, Link, Node, NodeId, Topology};
+use crate::graph::Topology;
+use crate::link::{Hop, Link};
+use crate::node::{Node, NodeId};
 
 /// The most nodes of which [`AllRoutes`] keeps every pair: 12 bytes each, 200 MB.
 pub const ROUTES_NODES_MAX: usize = 4096;

@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::{Path, cost_of};
-use crate::graph::{Hop, Link, NodeId, Topology};
+use crate::graph::Topology;
+use crate::link::{Hop, Link};
+use crate::node::NodeId;
 
 /// The shortest paths from one node to every other.
 #[derive(Debug, Clone)]

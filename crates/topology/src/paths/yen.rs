@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::routes::distances;
 use super::{Path, cost_of};
-use crate::graph::{Hop, Link, LinkId, NodeId, Topology};
+use crate::graph::Topology;
+use crate::link::{Hop, Link, LinkId};
+use crate::node::NodeId;
 
 /// The most paths that are looked for.
 pub const PATHS_MAX: usize = 1024;

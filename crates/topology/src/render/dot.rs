@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use super::text::escape_dot;
 use super::{Style, link_text, title};
-use crate::graph::{Node, NodeKind, Topology};
+use crate::graph::Topology;
+use crate::node::{Node, NodeKind};
 
 /// The topology in the Graphviz language, clusters as `subgraph cluster_…`. Undirected topologies become a
 /// `graph`, those with a directed link a `digraph` in which the others have no arrowheads.

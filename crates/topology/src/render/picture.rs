@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 
 use super::layered::{self, Edge};
 use super::{Layout, Style, force, link_text, text};
-use crate::graph::{Link, LinkId, Node, NodeId, Topology};
+use crate::graph::Topology;
+use crate::link::{Link, LinkId};
+use crate::node::{Node, NodeId};
 
 /// The sizes of text.
 pub(super) const NAME_SIZE: f64 = 13.0;

@@ -6,7 +6,8 @@ use std::fmt::Write;
 use super::picture::{DETAIL_SIZE, LABEL_SIZE, NAME_SIZE, Picture, Point, Rect, Wire, compose};
 use super::text::{escape_xml, shorten};
 use super::{PICTURE_LINKS_MAX, PICTURE_NODES_MAX, RenderError, Style, title};
-use crate::graph::{Node, NodeKind, Topology};
+use crate::graph::Topology;
+use crate::node::{Node, NodeKind};
 
 const MARGIN: f64 = 24.0;
 const TITLE_SIZE: f64 = 16.0;
@@ -109,7 +110,7 @@ fn write_wire(out: &mut String, topology: &Topology, wire: &Wire) -> std::fmt::R
         write!(out, " {:.1} {:.1}", part[2].x, part[2].y)?;
     }
     writeln!(out, "\"/>")?;
-    if topology.link(wire.link).is_some_and(crate::graph::Link::is_directed) {
+    if topology.link(wire.link).is_some_and(crate::link::Link::is_directed) {
         write_arrow(out, wire.curve[wire.curve.len() - 2], wire.curve[wire.curve.len() - 1])?;
     }
     Ok(())

@@ -68,7 +68,7 @@ fn curved(plan: &Plan<'_>, rects: &[Rect], bends: &[Vec<Point>]) -> Vec<Vec<Poin
             ends[link][usize::from(!start)] = Point { x, y: first + step * at as f64 };
         }
     }
-    let curve = |(index, link): (usize, &&crate::graph::Link)| {
+    let curve = |(index, link): (usize, &&crate::link::Link)| {
         let (from, to) = plan.ends(link);
         if from == to {
             return loop_at(&rects[from]);
@@ -92,7 +92,7 @@ fn straight(plan: &Plan<'_>, rects: &[Rect]) -> Vec<Vec<Point>> {
         *between.entry(key(plan.ends(link))).or_default() += 1;
     }
     let mut drawn: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-    let line = |link: &&crate::graph::Link| {
+    let line = |link: &&crate::link::Link| {
         let (from, to) = plan.ends(link);
         if from == to {
             return loop_at(&rects[from]);
