@@ -423,6 +423,10 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_known() { write!(f, "{}:{}", self.file, self.line) } else { f.write_str("unknown place") }
+        match (self.is_known(), self.file.as_str()) {
+            (true, file) => write!(f, "{file}:{}:{}", self.line, self.column),
+            (false, "") => f.write_str("unknown place"),
+            (false, file) => f.write_str(file),
+        }
     }
 }

@@ -131,10 +131,10 @@ fn limits(container: &Container, kinds: &mut Vec<Kind>) {
 
 fn secrets(container: &Container, secret: &dyn Fn(&str) -> bool, kinds: &mut Vec<Kind>) {
     for value in container.env.values().chain(container.files.values()) {
-        if let Text::Secret { secret: name } = value {
-            if name.is_empty() || !secret(name) {
-                kinds.push(Kind::NoSecret { container: container.name.clone(), name: name.clone() });
-            }
+        if let Text::Secret { secret: name } = value
+            && (name.is_empty() || !secret(name))
+        {
+            kinds.push(Kind::NoSecret { container: container.name.clone(), name: name.clone() });
         }
     }
 }

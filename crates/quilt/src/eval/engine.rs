@@ -30,6 +30,8 @@ type Intrinsics = (
 
 /// What [`describe`] says of a thrown null, which the engine throws when it has no memory left for an error.
 const NO_MEMORY: &str = "the script threw null";
+/// How often the engine has asked whether to go on, at least, before memory can have run out.
+const POLLS_MIN: u64 = 4;
 /// Jobs (settled promises) run after the script itself.
 const JOBS_MAX: usize = 10_000_000;
 /// Rejections remembered.
@@ -38,17 +40,19 @@ const REJECTIONS_MAX: usize = 100;
 /// Evaluates the file `name`, which `files` knows.
 pub(crate) fn evaluate(name: &str, files: Files, options: &Options) -> Result<Evaluation, Faults> {
     let mut shared = Shared::new(files.clone(), options.args.clone());
-    let started = Instant::now();
-    let mut result = run(name, &shared, options);
-    if let Err(Fault { kind: Kind::Thrown { message }, .. }) = &result
-        && message == NO_MEMORY
+    let polls = Rc::new(Cell::new(0));
+    let mut result = run(name, &shared, options, &polls, u64::MAX);
+    if let Err(fault) = &result
+        && matches!(&fault.kind, Kind::Thrown { message } if message == NO_MEMORY)
+        && polls.get() >= POLLS_MIN
     {
         // There was no memory left to say where. The same script halfway there has some.
-        let half = Options { time_limit: started.elapsed() / 2, ..options.clone() };
+        let half = polls.replace(0) / 2;
         shared = Shared::new(files, options.args.clone());
-        result = run(name, &shared, &half).map_err(|fault| match fault.kind {
+        result = run(name, &shared, options, &polls, half).map_err(|fault| match fault.kind {
             Kind::TimeLimit { .. } => {
-                Fault::new(Kind::MemoryLimit { limit_bytes: options.memory_limit_bytes }, fault.span)
+                let kind = Kind::MemoryLimit { limit_bytes: options.memory_limit_bytes };
+                Box::new(Fault::new(kind, fault.span))
             }
             _ => fault,
         });
@@ -56,7 +60,7 @@ pub(crate) fn evaluate(name: &str, files: Files, options: &Options) -> Result<Ev
     let mut host = shared.0.borrow_mut();
     let console = std::mem::take(&mut host.console);
     match result {
-        Err(fault) => Err(Faults::finish(vec![fault], &host.files.sources, console)),
+        Err(fault) => Err(Faults::finish(vec![*fault], &host.files.sources, console)),
         Ok(raw) => {
             let lowered = lower::lower(raw, &host.spans, name);
             let sources = std::mem::take(&mut host.files.sources);
@@ -89,7 +93,15 @@ struct Run<'a> {
     rejections: Rc<RefCell<Vec<Rejection>>>,
 }
 
-fn run(name: &str, shared: &Shared, options: &Options) -> Result<Raw, Fault> {
+/// Runs the script until it ends, its time is over, or the engine has asked `polls_max` times whether to go on
+/// (which it does at the same places every time).
+fn run(
+    name: &str,
+    shared: &Shared,
+    options: &Options,
+    polls: &Rc<Cell<u64>>,
+    polls_max: u64,
+) -> Result<Raw, Box<Fault>> {
     let engine =
         |error: rquickjs::Error| Fault::new(Kind::Engine { message: error.to_string() }, Span::default());
     let runtime = Runtime::new().map_err(engine)?;
@@ -98,9 +110,10 @@ fn run(name: &str, shared: &Shared, options: &Options) -> Result<Raw, Fault> {
     runtime.set_loader(shared.clone(), shared.clone());
     let timed_out = Rc::new(Cell::new(false));
     let deadline = Instant::now() + options.time_limit;
-    let flag = timed_out.clone();
+    let (flag, polls) = (timed_out.clone(), polls.clone());
     runtime.set_interrupt_handler(Some(Box::new(move || {
-        flag.set(flag.get() || Instant::now() >= deadline);
+        polls.set(polls.get() + 1);
+        flag.set(flag.get() || Instant::now() >= deadline || polls.get() > polls_max);
         flag.get()
     })));
     let rejections: Rc<RefCell<Vec<Rejection>>> = Rc::default();
@@ -124,7 +137,7 @@ fn run(name: &str, shared: &Shared, options: &Options) -> Result<Raw, Fault> {
 }
 
 impl Run<'_> {
-    fn evaluate(&self, ctx: &Ctx<'_>) -> Result<Raw, Fault> {
+    fn evaluate(&self, ctx: &Ctx<'_>) -> Result<Raw, Box<Fault>> {
         let core = self.prepare(ctx).map_err(|error| self.fault(ctx, &error))?;
         self.script(ctx).map_err(|error| self.fault(ctx, &error))?;
         self.jobs(ctx)?;
@@ -132,7 +145,13 @@ impl Run<'_> {
         let value = collect().map_err(|error| self.fault(ctx, &error))?;
         Copier::new().copy(&value).map_err(|error| match error {
             CopyError::Thrown(error) => self.fault(ctx, &error),
-            CopyError::TooLarge(what) => Fault::new(Kind::TooLarge { what: what.into() }, self.file()),
+            CopyError::Key => {
+                let message = "a name in an object is not valid Unicode".into();
+                Box::new(Fault::new(Kind::Thrown { message }, self.file()))
+            }
+            CopyError::TooLarge(what) => {
+                Box::new(Fault::new(Kind::TooLarge { what: what.into() }, self.file()))
+            }
         })
     }
 
@@ -174,7 +193,7 @@ impl Run<'_> {
     }
 
     /// Runs what the script left to run, and reports what it left rejected.
-    fn jobs(&self, ctx: &Ctx<'_>) -> Result<(), Fault> {
+    fn jobs(&self, ctx: &Ctx<'_>) -> Result<(), Box<Fault>> {
         for _ in 0..JOBS_MAX {
             if self.timed_out.get() || !ctx.execute_pending_job() {
                 break;
@@ -182,10 +201,13 @@ impl Run<'_> {
         }
         if self.timed_out.get() {
             let span = self.rejections.borrow_mut().drain(..).find_map(|rejection| rejection.span);
-            return Err(Fault::new(self.time_limit(), span.unwrap_or_else(|| self.file())));
+            return Err(Box::new(Fault::new(self.time_limit(), span.unwrap_or_else(|| self.file()))));
         }
         match self.rejections.borrow_mut().drain(..).next() {
-            Some(rejection) => Err(Fault::new(rejection.kind, rejection.span.unwrap_or_else(|| self.file()))),
+            Some(rejection) => {
+                let span = rejection.span.unwrap_or_else(|| self.file());
+                Err(Box::new(Fault::new(rejection.kind, span)))
+            }
             None => Ok(()),
         }
     }
@@ -200,7 +222,7 @@ impl Run<'_> {
     }
 
     /// What a failed call means.
-    fn fault(&self, ctx: &Ctx<'_>, error: &rquickjs::Error) -> Fault {
+    fn fault(&self, ctx: &Ctx<'_>, error: &rquickjs::Error) -> Box<Fault> {
         let (mut kind, span) = match error {
             rquickjs::Error::Exception => describe(ctx, &ctx.catch(), self.shared),
             rquickjs::Error::WouldBlock => {
@@ -218,7 +240,7 @@ impl Run<'_> {
         } else if let Kind::MemoryLimit { .. } = kind {
             kind = self.memory_limit();
         }
-        Fault::new(kind, span.unwrap_or_else(|| self.file()))
+        Box::new(Fault::new(kind, span.unwrap_or_else(|| self.file())))
     }
 
     fn memory_limit(&self) -> Kind {
@@ -245,7 +267,7 @@ fn describe(ctx: &Ctx<'_>, thrown: &Value<'_>, shared: &Shared) -> (Kind, Option
         return (Kind::Thrown { message: format!("the script threw {shown}") }, None);
     };
     let (name, message, stack) = (text(object, "name"), text(object, "message"), text(object, "stack"));
-    let mut span = shared.place(&stack);
+    let mut span = shared.place(&stack, "");
     // Stopped by the deadline: the engine knows the last call made, and a loop may have come after it.
     if message == "interrupted" && !stack.lines().next().is_some_and(|frame| frame.contains("(native)")) {
         span = span.map(|span| endless(shared, span));

@@ -1,7 +1,7 @@
 //! What the embedded modules can ask of Rust, and how the engine finds modules.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -50,6 +50,8 @@ pub(crate) struct Host {
     /// Faults thrown into the script as exceptions, by their text.
     pub(crate) thrown: Vec<(Kind, Span)>,
     kinds: BTreeMap<String, FileKind>,
+    /// Places by file, line, column and names.
+    places: HashMap<(String, u32, u32, String), Span>,
     args: BTreeMap<String, String>,
 }
 
@@ -65,19 +67,32 @@ impl Shared {
             console: String::new(),
             thrown: Vec::new(),
             kinds: BTreeMap::new(),
+            places: HashMap::new(),
             args,
         };
         Shared(Rc::new(RefCell::new(host)))
     }
 
-    /// The place in user code that a stack leads to.
-    pub(crate) fn place(&self, stack: &str) -> Option<Span> {
-        let host = self.0.borrow();
+    /// The place in user code that a stack leads to; `names` are what a call there may be of.
+    pub(crate) fn place(&self, stack: &str, names: &str) -> Option<Span> {
+        let mut host = self.0.borrow_mut();
+        let host = &mut *host;
         let wrapped = |file: &str| match host.kinds.get(file) {
             Some(FileKind::Script) => WRAP_HEAD.len() as u32,
             _ => 0,
         };
-        place::innermost(stack, &host.files.sources, wrapped)
+        let (file, line, column) = place::innermost(stack, &host.files.sources, wrapped)?;
+        let text = host.files.sources.get(file)?;
+        // Loops come by the same place again and again.
+        let key = (file.to_owned(), line, column, names.to_owned());
+        if let Some(span) = host.places.get(&key) {
+            return Some(span.clone());
+        }
+        let span = place::call_span(file, text, line, column, names);
+        if host.places.len() < PLACES_MAX {
+            host.places.insert(key, span.clone());
+        }
+        Some(span)
     }
 
     /// Where `from` first mentions the module `name`.
@@ -179,7 +194,12 @@ impl Shared {
     pub(crate) fn object<'js>(&self, ctx: &Ctx<'js>) -> rquickjs::Result<Object<'js>> {
         let object = Object::new(ctx.clone())?;
         let shared = self.clone();
-        object.set("place", Function::new(ctx.clone(), move |stack: Value<'js>| shared.remember(&stack))?)?;
+        object.set(
+            "place",
+            Function::new(ctx.clone(), move |stack: Value<'js>, names: String| {
+                shared.remember(&stack, &names)
+            })?,
+        )?;
         let shared = self.clone();
         object.set("print", Function::new(ctx.clone(), move |line: Value<'js>| shared.print(&line))?)?;
         let shared = self.clone();
@@ -248,9 +268,9 @@ impl Shared {
         object.set("importNow", Function::new(ctx.clone(), import_now)?)
     }
 
-    fn remember(&self, stack: &Value<'_>) -> u32 {
+    fn remember(&self, stack: &Value<'_>, names: &str) -> u32 {
         let stack = stack.as_string().and_then(|stack| stack.to_string().ok()).unwrap_or_default();
-        let Some(span) = self.place(&stack) else { return 0 };
+        let Some(span) = self.place(&stack, names) else { return 0 };
         let mut host = self.0.borrow_mut();
         if host.spans.len() >= PLACES_MAX {
             return 0;

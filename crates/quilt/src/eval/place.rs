@@ -10,11 +10,15 @@ pub(crate) const INTERNAL: &str = "weft:";
 ///
 /// A frame is `at function (file:line:column)` or `at file:line:column`. `wrapped` tells for a file how many
 /// characters of the first line are ours (the CommonJS wrapper).
-pub(crate) fn innermost(stack: &str, sources: &Sources, wrapped: impl Fn(&str) -> u32) -> Option<Span> {
+pub(crate) fn innermost<'a>(
+    stack: &'a str,
+    sources: &Sources,
+    wrapped: impl Fn(&str) -> u32,
+) -> Option<(&'a str, u32, u32)> {
     stack.lines().take(200).find_map(|frame| {
         let (file, line, column) = parse(frame, sources)?;
         let column = if line == 1 { column.saturating_sub(wrapped(file)) } else { column };
-        Some(span(file, sources.get(file)?, line, column))
+        Some((file, line, column))
     })
 }
 
@@ -58,6 +62,78 @@ pub(crate) fn span(file: &str, text: &str, line: u32, column: u32) -> Span {
     Span { file: file.to_owned(), line, column, offset: start + from, len: (code.len() - from).max(1) }
 }
 
+/// As [`span`], for a call of one of `names` (separated by spaces) whose arguments hold calls themselves.
+///
+/// The engine reports the last call begun before it, which may be an argument lines further down.
+pub(crate) fn call_span(file: &str, text: &str, line: u32, column: u32, names: &str) -> Span {
+    let plain = span(file, text, line, column);
+    let at = offset(text, line, column);
+    let call = at.and_then(|at| enclosing_call(text, at, names)).filter(|call| *call < plain.offset);
+    call.map_or(plain, |call| {
+        let line = text[..call].matches('\n').count() as u32 + 1;
+        span(file, text, line, 0)
+    })
+}
+
+/// The byte offset of a line and column.
+fn offset(text: &str, line: u32, column: u32) -> Option<usize> {
+    let start = match line {
+        0 | 1 => 0,
+        _ => text.match_indices('\n').nth(line as usize - 2)?.0 + 1,
+    };
+    let (at, _) = text[start..].char_indices().nth(column.checked_sub(1)? as usize)?;
+    Some(start + at)
+}
+
+/// Where the call of one of `names` begins whose parentheses hold `at`.
+fn enclosing_call(text: &str, at: usize, names: &str) -> Option<usize> {
+    const TEXT_BYTES_MAX: usize = 256 << 10;
+    if at > TEXT_BYTES_MAX {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let mut open: Vec<usize> = Vec::new();
+    let mut here = 0;
+    while here < at {
+        match bytes[here] {
+            b'(' | b'[' | b'{' => open.push(here),
+            b')' | b']' | b'}' => _ = open.pop(),
+            _ => {
+                here = past_text(text, here);
+                continue;
+            }
+        }
+        here += 1;
+    }
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'$';
+    open.into_iter().rev().filter(|at| bytes[*at] == b'(').find_map(|paren| {
+        let length = bytes[..paren].iter().rev().take_while(|b| is_word(**b)).count();
+        let start = paren - length;
+        let is_call = names.split(' ').any(|name| name.as_bytes() == &bytes[start..paren]);
+        is_call.then_some(start)
+    })
+}
+
+/// The offset after the string, comment or other character at `at`.
+fn past_text(text: &str, at: usize) -> usize {
+    let bytes = text.as_bytes();
+    let past = |from: usize, end: &str| {
+        text.get(from..).and_then(|rest| rest.find(end)).map_or(bytes.len(), |found| from + found + end.len())
+    };
+    match (bytes[at], bytes.get(at + 1)) {
+        (quote @ (b'\'' | b'"' | b'`'), _) => {
+            let mut end = at + 1;
+            while end < bytes.len() && bytes[end] != quote {
+                end += 1 + usize::from(bytes[end] == b'\\');
+            }
+            end + 1
+        }
+        (b'/', Some(b'/')) => past(at, "\n"),
+        (b'/', Some(b'*')) => past(at + 2, "*/"),
+        _ => at + 1,
+    }
+}
+
 /// Where `needle` first stands in `text`, as a span of its own length.
 pub(crate) fn find(file: &str, text: &str, needle: &str) -> Option<Span> {
     let offset = text.find(needle)?;
@@ -72,26 +148,10 @@ pub(crate) fn loop_after(text: &str, offset: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     let is_word =
         |at: usize| bytes.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_' || *b == b'$');
-    let skip = |from: usize, end: &str| {
-        bytes.get(from..).map_or(bytes.len(), |_| {
-            text.get(from..)
-                .and_then(|rest| rest.find(end))
-                .map_or(bytes.len(), |found| from + found + end.len())
-        })
-    };
     let mut depth = 0_usize;
     let mut at = offset;
     while at < bytes.len() {
         match bytes[at] {
-            quote @ (b'\'' | b'"' | b'`') => {
-                at += 1;
-                while at < bytes.len() && bytes[at] != quote {
-                    at += 1 + usize::from(bytes[at] == b'\\');
-                }
-                at += 1;
-            }
-            b'/' if bytes.get(at + 1) == Some(&b'/') => at = skip(at, "\n"),
-            b'/' if bytes.get(at + 1) == Some(&b'*') => at = skip(at + 2, "*/"),
             b'{' => (depth, at) = (depth + 1, at + 1),
             b'}' => (depth, at) = (depth.checked_sub(1)?, at + 1),
             _ if depth == 0 && (at == 0 || !is_word(at - 1)) => {
@@ -101,9 +161,9 @@ pub(crate) fn loop_after(text: &str, offset: usize) -> Option<usize> {
                 if is_loop {
                     return Some(at);
                 }
-                at += 1;
+                at = past_text(text, at);
             }
-            _ => at += 1,
+            _ => at = past_text(text, at),
         }
     }
     None
@@ -122,7 +182,12 @@ mod tests {
 
     #[test]
     fn frames_are_found_by_known_files_only() {
-        let at = |stack: &str| innermost(stack, &sources(), |_| 0).map(|s| (s.file, s.line, s.offset, s.len));
+        let at = |stack: &str| {
+            let sources = sources();
+            let (file, line, column) = innermost(stack, &sources, |_| 0)?;
+            let span = span(file, &sources[file], line, column);
+            Some((span.file, span.line, span.offset, span.len))
+        };
         let file = "dir/a (1).js".to_owned();
         assert_eq!(at("    at f (dir/a (1).js:2:3)\n"), Some((file.clone(), 2, 6, 6)));
         assert_eq!(at("    at weft:core:9:1\n  at dir/a (1).js:4:1"), Some((file.clone(), 4, 14, 4)));
@@ -139,5 +204,18 @@ mod tests {
         assert_eq!(loop_after("function g() { g(); } for (;;) {}", 15), None);
         assert_eq!(loop_after("form(); dog`do`; é", 0), None);
         assert_eq!(loop_after("'open", 0), None);
+    }
+
+    #[test]
+    fn a_call_is_found_from_its_last_argument() {
+        let text = "x;\nnew C('(', {\n  a: f(1), // )\n  b: g(2),\n});";
+        let found = |at: &str, names: &str| enclosing_call(text, text.find(at).unwrap(), names);
+        assert_eq!(found("g(2)", "B C"), Some(7));
+        assert_eq!(found("g(2)", "D"), None);
+        assert_eq!(found("x;", "C"), None);
+        let span = call_span("f", text, 4, 6, "C");
+        assert_eq!((span.line, span.column), (2, 1));
+        assert_eq!(call_span("f", text, 4, 6, "D").line, 4);
+        assert_eq!(call_span("f", text, 99, 99, "C").line, 99);
     }
 }

@@ -84,6 +84,8 @@ pub(crate) enum CopyError {
     Thrown(rquickjs::Error),
     /// It is too large.
     TooLarge(&'static str),
+    /// A key is no text: half a surrogate pair has no UTF-8 form.
+    Key,
 }
 
 impl From<rquickjs::Error> for CopyError {
@@ -114,7 +116,7 @@ impl Copier {
             return self.list(array, depth);
         }
         if let Some(text) = value.as_string() {
-            return Ok(Raw::Text(self.text(text)?));
+            return Ok(self.text(text)?.map_or(Raw::Other("string that is not valid Unicode"), Raw::Text));
         }
         if value.is_function() {
             return Ok(Raw::Other("function"));
@@ -131,23 +133,25 @@ impl Copier {
         })
     }
 
-    fn text(&mut self, text: &rquickjs::String<'_>) -> Result<String, CopyError> {
+    /// The text; `None` if it has half a surrogate pair, which has no UTF-8 form.
+    fn text(&mut self, text: &rquickjs::String<'_>) -> Result<Option<String>, CopyError> {
         let text = match text.to_string() {
             Ok(text) => text,
-            // Half a surrogate pair has no UTF-8 form.
-            Err(rquickjs::Error::Utf8(_)) => "\u{fffd}".into(),
+            Err(rquickjs::Error::Utf8(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         self.bytes = self.bytes.checked_sub(text.len()).ok_or(CopyError::TooLarge("too much text"))?;
-        Ok(text)
+        Ok(Some(text))
     }
 
     fn list(&mut self, array: &Array<'_>, depth: usize) -> Result<Raw, CopyError> {
-        if array.len() > self.nodes {
+        // `Array::len` panics on lengths above 2^31.
+        let length: f64 = array.as_object().get("length")?;
+        if length > self.nodes as f64 {
             return Err(CopyError::TooLarge("a list is too long"));
         }
         let mut items = Vec::new();
-        for at in 0..array.len() {
+        for at in 0..length as usize {
             items.push(self.copy_at(&array.get(at)?, depth)?);
         }
         Ok(Raw::List(items))
@@ -158,7 +162,7 @@ impl Copier {
         for key in object.keys::<rquickjs::String<'_>>() {
             let key = key?;
             let value: Value<'_> = object.get(key.clone())?;
-            members.push((self.text(&key)?, self.copy_at(&value, depth)?));
+            members.push((self.text(&key)?.ok_or(CopyError::Key)?, self.copy_at(&value, depth)?));
         }
         Ok(Raw::Map(members))
     }

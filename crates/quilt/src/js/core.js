@@ -14,9 +14,9 @@ const push = (list, value) => {
   defineProperty(list, list.length, { value, writable: true, enumerable: true, configurable: true });
 };
 
-/** The place in user code that led here, as a number the host understands. */
-export function here() {
-  return host.place(new RealError().stack);
+/** The place in user code that called one of `names`, as a number the host understands. */
+export function here(names = '') {
+  return host.place(new RealError().stack, names);
 }
 
 /** Whether `value` is an array. */
@@ -72,7 +72,7 @@ export const publicInternet = {
     return 'publicInternet';
   },
   allowFrom(source, ports, protocol) {
-    connect(source, publicInternet, ports, protocol, here());
+    connect(source, publicInternet, ports, protocol, here('allowFrom'));
   },
 };
 

@@ -50,7 +50,7 @@ export class Infrastructure {
     this.adminACL = given.adminACL === undefined ? [] : given.adminACL;
     this.containers = new Set();
     this.loadBalancers = [];
-    setNamespace(this.namespace, here());
+    setNamespace(this.namespace, here('Infrastructure'));
     note('machines are accepted and ignored: everything runs on this one');
     current = this;
   }
@@ -122,7 +122,7 @@ export class Container {
     if (this.image.dockerfile !== undefined) {
       note(`the Dockerfile of image '${this.image.name}' is not built: programs come from this host`);
     }
-    this.at = here();
+    this.at = here('Container super');
     this.deployed = false;
     registerParty(this, () => this.hostname);
   }
@@ -168,7 +168,7 @@ export class Container {
 
   allowFrom(sources, port) {
     refuseLoadBalancers(sources);
-    connect(sources, this, port, undefined, here());
+    connect(sources, this, port, undefined, here('allowFrom'));
   }
 
   deploy(infrastructure) {
@@ -194,7 +194,7 @@ export class LoadBalancer {
   constructor(first, second) {
     this.name = uniqueHostname(isOptions(first) ? first.name : first);
     this.containers = copy(box(isOptions(first) ? first.containers : second, Container, 'containers'));
-    this.at = here();
+    this.at = here('LoadBalancer super');
     this.deployed = false;
     registerParty(this, () => this.name);
   }
@@ -209,7 +209,7 @@ export class LoadBalancer {
 
   allowFrom(sources, port) {
     refuseLoadBalancers(sources);
-    connect(sources, this, port, undefined, here());
+    connect(sources, this, port, undefined, here('allowFrom'));
   }
 
   deploy(infrastructure) {
@@ -233,7 +233,7 @@ export function allowTraffic(sources, destinations, port) {
     const ours = typeof to === 'string' || to instanceof Container || to instanceof LoadBalancer
       || to === publicInternet;
     if (!ours && isOptions(to) && typeof to.allowFrom === 'function') to.allowFrom(sources, port);
-    else connect(sources, to, port, undefined, here());
+    else connect(sources, to, port, undefined, here('allow allowTraffic'));
   }
 }
 

@@ -23,13 +23,13 @@ class Party {
 
   /** Lets `sources` connect to it. */
   allowFrom(sources, ports, protocol) {
-    connect(sources, this, ports, protocol, here());
+    connect(sources, this, ports, protocol, here('allowFrom'));
     return this;
   }
 
   /** Opens a port of the host onto it. */
   publish(hostPort, port, protocol) {
-    open(this, hostPort, port, protocol, here());
+    open(this, hostPort, port, protocol, here('publish'));
     return this;
   }
 
@@ -43,7 +43,7 @@ export class Container extends Party {
   constructor(name, options = {}) {
     super(name);
     this.options = copy(options);
-    addContainer({ container: this, dialect: 'weft', at: here() });
+    addContainer({ container: this, dialect: 'weft', at: here('Container super') });
   }
 
   /** Its environment, to add to. */
@@ -64,7 +64,7 @@ export class Service extends Party {
   constructor(name, containers) {
     super(name);
     this.containers = isArray(containers) ? copy(containers) : [containers];
-    addService(() => this.name, members(this.containers), here());
+    addService(() => this.name, members(this.containers), here('Service LoadBalancer super'));
   }
 }
 
@@ -86,7 +86,7 @@ export function hostPath(path, options = {}) {
 
 /** Lets every source connect to every destination. */
 export function allow(sources, destinations, ports, protocol) {
-  connect(sources, destinations, ports, protocol, here());
+  connect(sources, destinations, ports, protocol, here('allow allowTraffic'));
 }
 
 /** The original's word for `allow`. */
@@ -94,7 +94,7 @@ export const allowTraffic = allow;
 
 /** Opens a port of the host onto a container or service. */
 export function publish(destination, hostPort, port, protocol) {
-  open(destination, hostPort, port, protocol, here());
+  open(destination, hostPort, port, protocol, here('publish'));
 }
 
 /** Ports for TCP only. */
@@ -109,7 +109,7 @@ export function udp(min, max = min) {
 
 /** Names the deployment and says how denied packets are turned away. */
 export function deployment(options) {
-  setDeployment(options, here());
+  setDeployment(options, here('deployment'));
 }
 
 export { args, Port, PortRange, publicInternet, Secret };

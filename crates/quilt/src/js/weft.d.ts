@@ -1,0 +1,134 @@
+// Types of the module 'weft', for editors. `weft check FILE` needs none of this.
+
+/** A name in the network: a DNS label, such as 'web' or 'db-1'. */
+type Name = string;
+
+/** A port, or a range made by PortRange, tcp or udp. */
+type Ports = number | PortRange;
+
+/** 'any' is TCP and UDP. */
+type Protocol = 'tcp' | 'udp' | 'any';
+
+/** An end of a link: a container, a service, or the name of one. */
+type End = Container | Service | Name;
+
+/** One end, or several. */
+type Ends<T> = T | readonly T[];
+
+/** What a container is made of. */
+export interface ContainerOptions {
+  /** Program and arguments; one string is run by `/bin/sh -c`. */
+  command?: readonly (string | number)[] | string;
+  /** 'host' (the default): a copy-on-write view of this machine's files. Other names stand for programs of this machine. */
+  image?: 'host' | string;
+  /** Environment variables. */
+  env?: Record<string, string | number | boolean | Secret>;
+  /** Files to write before the program starts: absolute path to content. */
+  files?: Record<string, string | Secret>;
+  /** Directories to show inside: absolute path to volume. */
+  mounts?: Record<string, Volume | HostPath>;
+  /** User to run as: name, uid or 'uid:gid'. */
+  user?: string | number;
+  /** Directory to start in. */
+  workdir?: string;
+  /** Most memory: bytes, or text such as '256M'. */
+  memory?: number | string;
+  /** Most processor time, in cores: 0.5 is half of one. */
+  cpu?: number;
+  /** Most processes and threads. */
+  pids?: number;
+  /** What happens when the program ends; 'always' without. */
+  restart?: 'always' | 'on-failure' | 'never';
+  /** How many to run. With 3, 'web' is a service of 'web-1', 'web-2' and 'web-3'. */
+  replicas?: number;
+}
+
+/** What containers and services share. */
+declare class Party {
+  /** The name others reach it by. */
+  readonly hostname: Name;
+  /** The same as `hostname`. */
+  getHostname(): Name;
+  /** Lets every source connect to it on these ports. */
+  allowFrom(sources: Ends<End | PublicInternet>, ports: Ports, protocol?: Protocol): this;
+  /** Opens a port of this machine onto it; `port` is the same number if left out. */
+  publish(hostPort: number, port?: number, protocol?: 'tcp' | 'udp'): this;
+}
+
+/** One program, or `replicas` of it. It is deployed by being made. */
+export class Container extends Party {
+  constructor(name: Name, options?: ContainerOptions);
+  name: Name;
+  /** Its environment, to add to. */
+  readonly env: Record<string, string | number | boolean | Secret>;
+  /** Its files, to add to. */
+  readonly files: Record<string, string | Secret>;
+}
+
+/** One name and one address for several containers; connections go to them in turn. */
+export class Service extends Party {
+  constructor(name: Name, containers: Ends<Container | Name>);
+  name: Name;
+}
+
+/** The original's name for Service. */
+export const LoadBalancer: typeof Service;
+
+/** Everything outside the deployment. */
+interface PublicInternet {
+  /** Lets every source connect to the outside on these ports. */
+  allowFrom(sources: Ends<End>, ports: Ports, protocol?: Protocol): void;
+}
+
+/** Everything outside: as a source, ports of this machine; as a destination, the rest of the world. */
+export const publicInternet: PublicInternet;
+
+/** Lets every source connect to every destination on these ports. Nothing else passes, except replies. */
+export function allow(
+  sources: Ends<End | PublicInternet>, destinations: Ends<End | PublicInternet>, ports: Ports, protocol?: Protocol): void;
+
+/** The original's name for allow. */
+export const allowTraffic: typeof allow;
+
+/** Opens a port of this machine onto a container or service; `port` is the same number if left out. */
+export function publish(destination: Ends<End>, hostPort: number, port?: number, protocol?: 'tcp' | 'udp'): void;
+
+/** Ports `min` to `max`, both included. */
+export class PortRange {
+  constructor(min: number, max: number, protocol?: Protocol);
+  min: number;
+  max: number;
+}
+
+/** One port. */
+export function Port(port: number): PortRange;
+
+/** One TCP port, or a range of them. */
+export function tcp(min: number, max?: number): PortRange;
+
+/** One UDP port, or a range of them. */
+export function udp(min: number, max?: number): PortRange;
+
+/** A value kept out of the blueprint: the environment variable WEFT_SECRET_<NAME> of the weft command. */
+export class Secret {
+  constructor(name: string);
+}
+
+/** A directory that outlives containers. */
+export class Volume {
+  constructor(name: string, options?: { readOnly?: boolean });
+}
+
+/** What hostPath gives. */
+interface HostPath {
+  readonly host: string;
+}
+
+/** A directory or file of this machine. */
+export function hostPath(path: string, options?: { readOnly?: boolean }): HostPath;
+
+/** Names the deployment (the file's name without), and says how denied packets are turned away: 'refuse' (the default) at once, 'drop' silently. */
+export function deployment(options: { name?: Name; denied?: 'refuse' | 'drop' }): void;
+
+/** The values of `--arg name=value`. */
+export const args: Readonly<Record<string, string>>;
