@@ -1,12 +1,17 @@
 //! Where packets enter and leave.
 
+mod bpf;
 mod counters;
 mod error;
+pub mod finish;
 mod interface;
 pub mod packet_socket;
 mod port;
 pub mod ring;
 pub mod tap;
+pub mod unix;
+pub mod xdp;
+mod xdp_ring;
 
 pub use error::PortError;
 pub use port::{Counters, LinkState, Offloads, Port, PortInfo, RxQueue, TxQueue};
