@@ -4,12 +4,13 @@
 //! ICMP errors follow RFC 1812 §4.3.2 and RFC 4443 §2.4: never about an ICMP error, a group address, a fragment other
 //! than the first, or a packet without a source; and never more than [`ERRORS_PER_SECOND`] to one endpoint.
 
+use packet::wire::IpProtocol;
 use packet::wire::{MacAddr, arp};
 use packet::{Offload, Packet, checksum};
-use packet::wire::IpProtocol;
 
 use super::header::{
-    Address, ETHERNET, Headers, ICMP, ICMPV6, IPV4, IPV6, Key, TCP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, be16, be32,
+    Address, ETHERNET, Headers, ICMP, ICMPV6, IPV4, IPV6, Key, TCP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, be16,
+    be32,
 };
 use super::report::DropReason;
 use super::rewrite;
@@ -99,7 +100,8 @@ fn ip_header(frame: &mut [u8], source: Address, destination: Address, protocol: 
 /// Computes a transport checksum whose field is at `field` from `l4` on, and holds zero.
 fn finish(frame: &mut [u8], source: Address, destination: Address, protocol: u8, l4: usize, field: usize) {
     let length = (frame.len() - l4) as u32;
-    let pseudo = checksum::pseudo(source.to_ip(), destination.to_ip(), IpProtocol(protocol), length).unwrap_or(0);
+    let pseudo =
+        checksum::pseudo(source.to_ip(), destination.to_ip(), IpProtocol(protocol), length).unwrap_or(0);
     let pseudo = if protocol == ICMP { 0 } else { pseudo };
     let check = !checksum::combine(pseudo, checksum::sum(&frame[l4..]));
     let check = if protocol == super::header::UDP { checksum::udp_on_wire(check) } else { check };
@@ -236,7 +238,12 @@ pub(crate) fn arp(packet: &mut Packet, own: Address, link: Link) -> Result<(), D
 
 /// Turns a neighbour solicitation (RFC 4861 §4.3) into the advertisement. As with ARP the gateway answers for every
 /// address but the sender's own; duplicate address detection (an unspecified source) is never answered.
-pub(crate) fn neighbour(packet: &mut Packet, headers: &Headers, own: Address, link: Link) -> Result<(), DropReason> {
+pub(crate) fn neighbour(
+    packet: &mut Packet,
+    headers: &Headers,
+    own: Address,
+    link: Link,
+) -> Result<(), DropReason> {
     let message = &packet.data()[headers.l4..headers.end];
     if message[0] != NEIGHBOUR_SOLICITATION || headers.key.source.is_unspecified() {
         return Err(DropReason::Unanswered);

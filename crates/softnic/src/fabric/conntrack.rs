@@ -80,8 +80,14 @@ impl State {
     }
 
     /// Whose flows make room when the table is full: those that are over, then those that never saw an answer.
-    const EVICTABLE: [Self; 6] =
-        [Self::TcpReset, Self::TcpClosed, Self::TcpOpening, Self::UdpOneWay, Self::EchoOneWay, Self::OtherOneWay];
+    const EVICTABLE: [Self; 6] = [
+        Self::TcpReset,
+        Self::TcpClosed,
+        Self::TcpOpening,
+        Self::UdpOneWay,
+        Self::EchoOneWay,
+        Self::OtherOneWay,
+    ];
 
     const fn is_unanswered(self) -> bool {
         matches!(self, Self::TcpOpening | Self::UdpOneWay | Self::EchoOneWay | Self::OtherOneWay)
@@ -257,8 +263,8 @@ impl FlowTable {
             Some(old) => *old = entry,
             None => self.flows.push(entry),
         }
-        for direction in 0..2 {
-            let bucket = self.bucket(&keys[direction]);
+        for (direction, key) in keys.iter().enumerate() {
+            let bucket = self.bucket(key);
             self.flows[flow as usize].chain[direction] = self.heads[bucket];
             self.heads[bucket] = flow << 1 | direction as u32;
         }

@@ -8,7 +8,9 @@ use super::conntrack::{FlowTable, Found};
 use super::denied::DeniedPairs;
 use super::dns;
 use super::fragments::Fragments;
-use super::header::{Address, ETHERNET, Fragment, Headers, ICMPV6, TCP_ACK, TCP_RST, TCP_SYN, Transport, be16};
+use super::header::{
+    Address, ETHERNET, Fragment, Headers, ICMPV6, TCP_ACK, TCP_RST, TCP_SYN, Transport, be16,
+};
 use super::program::{Denied, Program, ProgramError};
 use super::report::{AnswerCounters, DropReason};
 use super::rewrite;
@@ -205,7 +207,7 @@ impl Fabric {
             return Err(DropReason::NotForGateway.into());
         }
         match headers.transport {
-            Transport::IcmpError => return self.pass_error(now, packet, &headers),
+            Transport::IcmpError => return self.pass_error(packet, &headers, source),
             Transport::Absent => return self.pass_fragment(now, packet, &headers),
             _ => {}
         }
@@ -260,20 +262,23 @@ impl Fabric {
     }
 
     /// Carries an ICMP error to the sender of the packet that it quotes.
-    fn pass_error(&mut self, now: u64, packet: &mut Packet, headers: &Headers) -> Result<u32, Stop> {
+    fn pass_error(&mut self, packet: &mut Packet, headers: &Headers, source: u32) -> Result<u32, Stop> {
         let frame = &packet.data()[..headers.end];
         let quoted = Headers::of_quoted(frame, headers.l4 + 8, headers.v4)?;
-        // The quoted packet went to whoever sends the error, so the error goes the way of a reply to it.
+        // The quoted packet went to whoever sends the error, so the error goes the way of a reply to it. Nobody else
+        // may say anything about it.
         let known = quoted.transport != Transport::Absent && quoted.key.source == headers.key.destination;
         let found = self.flows.find(&quoted.key.reversed()).filter(|_| known).ok_or(DropReason::Unrelated)?;
-        self.check_forwardable(packet, headers)?;
         let flow = self.flows.get(found.flow);
         let (to, rule) = (flow.to[found.direction], flow.rule);
+        if flow.to[1 - found.direction] != source {
+            return Err(DropReason::Unrelated.into());
+        }
         let (outer, inner) = (flow.translated(found.direction), flow.keys[1 - found.direction]);
         let translated = flow.is_translated();
+        self.check_forwardable(packet, headers)?;
         self.check_attached(to, headers)?;
         self.count_rule(rule, packet);
-        let _ = now;
         self.rewrite(packet, headers, to, |frame, _| {
             if translated {
                 rewrite::icmp_error(frame, headers, &quoted, &outer, &inner);
@@ -356,7 +361,9 @@ impl Fabric {
         match headers.transport {
             Transport::EchoRequest => self.echo(packet, headers, source),
             Transport::IcmpOther if !headers.v4 => self.neighbour(packet, headers, source),
-            Transport::Udp if headers.key.destination_port() == dns::PORT => self.dns(packet, headers, source),
+            Transport::Udp if headers.key.destination_port() == dns::PORT => {
+                self.dns(packet, headers, source)
+            }
             Transport::Udp => refused(Notice::PortUnreachable),
             Transport::Tcp => refused(Notice::Reset),
             Transport::Other => refused(Notice::ProtocolUnreachable),
@@ -458,6 +465,7 @@ fn check_other_source(headers: &Headers) -> Result<(), DropReason> {
 
 /// Whether this is neighbour discovery, which must not be routed.
 pub(crate) fn is_neighbour_discovery(frame: &[u8], headers: &Headers) -> bool {
-    headers.transport == Transport::IcmpOther && !headers.v4 && NEIGHBOUR_DISCOVERY.contains(&frame[headers.l4])
+    headers.transport == Transport::IcmpOther
+        && !headers.v4
+        && NEIGHBOUR_DISCOVERY.contains(&frame[headers.l4])
 }
-

@@ -67,7 +67,11 @@ impl Names {
             check_name(&name.name)?;
             let count = name.ipv4s.len().max(name.ipv6s.len());
             if count > NAME_ADDRESSES_MAX {
-                return Err(ProgramError::TooMany { what: "addresses of a name", count, max: NAME_ADDRESSES_MAX });
+                return Err(ProgramError::TooMany {
+                    what: "addresses of a name",
+                    count,
+                    max: NAME_ADDRESSES_MAX,
+                });
             }
             let index = compiled.entries.len() as u32;
             let folded = name.name.to_ascii_lowercase().into_bytes().into_boxed_slice();

@@ -60,7 +60,8 @@ impl Fragments {
     /// Remembers a first fragment; the oldest of its set makes room.
     pub(crate) fn remember(&mut self, now: u64, key: &Key, v4: bool, id: u32, found: Found, generation: u32) {
         let key = Self::datagram(key, v4);
-        let entry = Entry { key, id, flow: found.flow, generation, direction: found.direction as u8, at_ns: now };
+        let entry =
+            Entry { key, id, flow: found.flow, generation, direction: found.direction as u8, at_ns: now };
         let set = self.set(&key, id);
         let same = set.iter().position(|slot| slot.is_some_and(|old| old.key == key && old.id == id));
         let place = same.or_else(|| (0..WAYS).min_by_key(|way| set[*way].map_or(0, |old| old.at_ns + 1)));

@@ -16,16 +16,17 @@ use super::tables::{Owner, Tables, Want};
 impl Fabric {
     /// Everything that is counted, as of now.
     pub fn counters(&self) -> Counters {
-        let endpoints = self.tables.endpoints.iter().zip(&self.endpoints).map(|(entry, state)| EndpointCounters {
-            name: entry.name.to_string(),
-            port: (entry.port != PortId::NONE).then_some(entry.port.0),
-            up: state.up,
-            sent_packets: state.sent_packets,
-            sent_bytes: state.sent_bytes,
-            received_packets: state.received_packets,
-            received_bytes: state.received_bytes,
-            dropped_packets: state.dropped_packets,
-        });
+        let endpoints =
+            self.tables.endpoints.iter().zip(&self.endpoints).map(|(entry, state)| EndpointCounters {
+                name: entry.name.to_string(),
+                port: (entry.port != PortId::NONE).then_some(entry.port.0),
+                up: state.up,
+                sent_packets: state.sent_packets,
+                sent_bytes: state.sent_bytes,
+                received_packets: state.received_packets,
+                received_bytes: state.received_bytes,
+                dropped_packets: state.dropped_packets,
+            });
         let drops = DropReason::ALL.into_iter().map(|reason| (reason, self.drops[reason as usize]));
         Counters {
             endpoints: endpoints.collect(),
@@ -102,7 +103,8 @@ impl Fabric {
             let name = |member: &u32| self.tables.endpoints[*member as usize].name.to_string();
             service.members.iter().filter(up).map(name).collect()
         });
-        let gateway_answers = owner == Some(Owner::Gateway) && protocol == Protocol::Udp && port == super::dns::PORT;
+        let gateway_answers =
+            owner == Some(Owner::Gateway) && protocol == Protocol::Udp && port == super::dns::PORT;
         let reason = match owner {
             None => Some(DropReason::UnknownDestination),
             Some(Owner::Gateway) => (!gateway_answers).then_some(DropReason::NoSuchPort),

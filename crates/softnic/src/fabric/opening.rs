@@ -82,7 +82,8 @@ impl Fabric {
             Owner::Endpoint(to) => {
                 self.check_attached(to, headers)?;
                 let keys = [headers.key, headers.key.reversed()];
-                let flow = self.flows.open(now, keys, [to, source], rule, opening_state(headers.transport))?;
+                let flow =
+                    self.flows.open(now, keys, [to, source], rule, opening_state(headers.transport))?;
                 self.rules[rule as usize].flows += 1;
                 self.pass(now, packet, headers, Found { flow, direction: 0 })
             }
@@ -209,7 +210,9 @@ impl Fabric {
             return Ok(None);
         }
         let wanted = want(headers, headers.key.source_port());
-        let Some(rule) = self.tables.allowed(opener, Owner::Endpoint(source), wanted) else { return Ok(None) };
+        let Some(rule) = self.tables.allowed(opener, Owner::Endpoint(source), wanted) else {
+            return Ok(None);
+        };
         let keys = [headers.key.reversed(), headers.key];
         let flow = self.adopt(now, keys, [source, opener], rule, headers)?;
         Ok(Some(Found { flow, direction: 1 }))

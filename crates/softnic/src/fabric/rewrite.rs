@@ -70,7 +70,8 @@ pub(crate) fn addresses(frame: &mut [u8], headers: &Headers, new: &Key, offload:
         return;
     }
     let check = be16(&frame[field..]);
-    let partial = matches!(offload.checksum, Checksum::Partial { start, .. } if usize::from(start) == headers.l4);
+    let partial =
+        matches!(offload.checksum, Checksum::Partial { start, .. } if usize::from(start) == headers.l4);
     let check = if partial {
         // The pseudo header's sum: addresses are in it (linux/skbuff.h, CHECKSUM_PARTIAL).
         checksum::partial_update(check, old.bytes(), new.bytes())

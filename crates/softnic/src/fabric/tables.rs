@@ -15,8 +15,8 @@ use packet::wire::MacAddr;
 use super::dns::Names;
 use super::header::Address;
 use super::program::{
-    Denied, ENDPOINTS_MAX, MEMBERS_MAX, MEMBERSHIPS_MAX, MTU_MIN, NAMES_MAX, PORT_ID_MAX, Program, ProgramError,
-    Protocol, RULES_MAX, Rule, SERVICES_MAX, Selector,
+    Denied, ENDPOINTS_MAX, MEMBERS_MAX, MEMBERSHIPS_MAX, MTU_MIN, NAMES_MAX, PORT_ID_MAX, Program,
+    ProgramError, Protocol, RULES_MAX, Rule, SERVICES_MAX, Selector,
 };
 
 /// No endpoint, no rule, no anything: the index that is never used.
@@ -228,7 +228,12 @@ impl Tables {
         let address = Address::from(ip);
         let mapped = matches!(ip, IpAddr::V6(_)) && address.is_v4();
         let loopback = ip.is_loopback();
-        if address.is_multicast() || address.is_unspecified() || address.is_link_local_v6() || mapped || loopback {
+        if address.is_multicast()
+            || address.is_unspecified()
+            || address.is_link_local_v6()
+            || mapped
+            || loopback
+        {
             return Err(ProgramError::NotUnicast { address: ip, name: name.into() });
         }
         if let Some(first) = self.addresses.insert(address, owner) {
@@ -326,7 +331,8 @@ impl Tables {
                 parties[*member as usize].push(count + index as u32);
             }
         }
-        for ((entry, endpoint), mut parties) in self.endpoints.iter_mut().zip(&program.endpoints).zip(parties) {
+        for ((entry, endpoint), mut parties) in self.endpoints.iter_mut().zip(&program.endpoints).zip(parties)
+        {
             if parties.len() > MEMBERSHIPS_MAX + 1 {
                 return Err(ProgramError::Memberships { endpoint: endpoint.name.clone() });
             }
