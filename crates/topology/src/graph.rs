@@ -148,10 +148,9 @@ impl Topology {
     /// Removes a node and every link at it.
     pub fn remove_node(&mut self, id: NodeId) -> Option<Node> {
         self.node(id)?;
-        let mut links: Vec<LinkId> = self.links_at(id).map(Link::id).collect();
-        links.dedup(); // a loop is seen from both its ends
+        let links: Vec<LinkId> = self.links_at(id).map(Link::id).collect();
         for link in links {
-            self.remove_link(link);
+            self.remove_link(link); // nothing, the second time a loop comes up
         }
         let node = self.graph.remove_node(NodeIndex::new(id.index()))?;
         self.names.remove(&node.name);

@@ -124,7 +124,7 @@ fn rows(layers: &Layers, sizes: &[Size], edges: &[&Edge]) -> Vec<f64> {
         for step in 0..layers.rows.len() {
             let layer = if round % 2 == 0 { step } else { layers.rows.len() - 1 - step };
             let row = &layers.rows[layer];
-            let wanted: Vec<(f64, f64)> = row
+            let wishes: Vec<Option<(f64, f64)>> = row
                 .iter()
                 .map(|node| {
                     let sides: [&[Pull]; 2] = match (round % 2 == 0, last) {
@@ -132,9 +132,10 @@ fn rows(layers: &Layers, sizes: &[Size], edges: &[&Edge]) -> Vec<f64> {
                         (true, false) => [&before[*node], &[]],
                         (false, false) => [&after[*node], &[]],
                     };
-                    wish(ys[*node], sides, &ys)
+                    wish(sides, &ys)
                 })
                 .collect();
+            let wanted = fill_wishes(&wishes, row.iter().map(|node| ys[*node]));
             let gaps: Vec<f64> = row.windows(2).map(|pair| apart(pair[0], pair[1])).collect();
             for (node, y) in row.iter().zip(settle(&wanted, &gaps)) {
                 ys[*node] = y;
@@ -144,14 +145,21 @@ fn rows(layers: &Layers, sizes: &[Size], edges: &[&Edge]) -> Vec<f64> {
     ys
 }
 
-/// Where a box would like to be, and how much; where it is, faintly, if nothing pulls.
-fn wish(now: f64, sides: [&[Pull]; 2], ys: &[f64]) -> (f64, f64) {
+/// Where a box would like to be, and how much; none if nothing pulls it.
+fn wish(sides: [&[Pull]; 2], ys: &[f64]) -> Option<(f64, f64)> {
     let (mut sum, mut strength) = (0.0, 0.0);
     for pull in sides.into_iter().flatten() {
         sum += (ys[pull.other] + pull.offset) * pull.strength;
         strength += pull.strength;
     }
-    if strength > 0.0 { (sum / strength, strength) } else { (now, 0.01) }
+    (strength > 0.0).then(|| (sum / strength, strength))
+}
+
+/// Boxes without a wish join the others of their column, faintly, so that they do not stay far off.
+fn fill_wishes(wishes: &[Option<(f64, f64)>], now: impl Iterator<Item = f64>) -> Vec<(f64, f64)> {
+    let (count, sum) = wishes.iter().flatten().fold((0, 0.0), |(count, sum), (y, _)| (count + 1, sum + y));
+    let join = |now: f64| (if count > 0 { sum / f64::from(count) } else { now }, 0.001);
+    wishes.iter().zip(now).map(|(wish, now)| wish.unwrap_or_else(|| join(now))).collect()
 }
 
 /// The places nearest to the wanted ones (least weighted squares) at least the gaps apart, in order: isotonic

@@ -23,7 +23,7 @@ const CLUSTER_HEADER: f64 = 18.0;
 /// Above this many boxes, forces give way to a circle where nobody asked for them.
 const FORCE_AUTO_MAX: usize = 600;
 /// Nodes without links of a cluster stand in one column up to this many, else in a grid.
-const COLUMN_NODES_MAX: usize = 6;
+const COLUMN_NODES_MAX: usize = 16;
 
 /// In pixels, x to the right and y down.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -145,7 +145,9 @@ pub(super) fn compose(topology: &Topology, style: &Style) -> Picture {
             clusters.push((name.clone(), Rect { middle: *middle, size: unit.size }));
         }
     }
-    let wires = wires::run(&plan, &rects, &bends);
+    let headers = clusters.iter().map(|(name, rect)| cluster_header(name, rect));
+    let obstacles: Vec<Rect> = rects.iter().copied().chain(headers).collect();
+    let wires = wires::run(&plan, &rects, &bends, &obstacles);
     let points = wires.iter().flat_map(|wire| &wire.curve);
     let points = points.map(|point| Rect { middle: *point, size: Size { width: 4.0, height: 4.0 } });
     let labels = wires.iter().flat_map(|wire| wire.label.iter().chain(&wire.ports)).map(|label| label.rect);
@@ -319,6 +321,13 @@ fn node_size(node: &Node, style: &Style) -> Size {
         width: (name.max(detail_width) + 28.0).max(54.0),
         height: if detail.is_some() { 46.0 } else { 32.0 },
     }
+}
+
+/// Where the name of a cluster is written.
+fn cluster_header(name: &str, rect: &Rect) -> Rect {
+    let width = text::width(&text::shorten(name), DETAIL_SIZE);
+    let middle = Point { x: rect.left() + 14.0 + width / 2.0, y: rect.top() + 15.0 };
+    Rect { middle, size: Size { width, height: DETAIL_SIZE + 4.0 } }
 }
 
 /// Nodes without links between them: a column, or rows and columns.

@@ -10,10 +10,11 @@ const PARALLEL_GAP: f64 = 14.0;
 /// Where along a link its label may stand, the best place first.
 const LABEL_PLACES: [f64; 9] = [0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74, 0.18, 0.82];
 
-pub(super) fn run(plan: &Plan<'_>, rects: &[Rect], bends: &[Vec<Point>]) -> Vec<Wire> {
+/// Runs the links between the nodes' boxes; labels keep clear of the obstacles where they can.
+pub(super) fn run(plan: &Plan<'_>, rects: &[Rect], bends: &[Vec<Point>], obstacles: &[Rect]) -> Vec<Wire> {
     let curves =
         if plan.layout == Layout::Layered { curved(plan, rects, bends) } else { straight(plan, rects) };
-    let mut labels = Labels { boxes: rects, placed: Vec::new() };
+    let mut labels = Labels { obstacles, placed: Vec::new() };
     let wires = plan.links.iter().zip(curves).map(|(link, curve)| {
         let text = link_text(link, plan.style).filter(|text| !text.is_empty());
         let label = text.map(|text| labels.put(text::shorten(&text), &curve));
@@ -61,7 +62,7 @@ fn curved(plan: &Plan<'_>, rects: &[Rect], bends: &[Vec<Point>]) -> Vec<Vec<Poin
     for ((node, right), mut links) in sides {
         links.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
         let rect = &rects[node];
-        let step = (rect.size.height * 0.7 / links.len() as f64).min(12.0);
+        let step = (rect.size.height * 0.8 / links.len() as f64).min(16.0);
         let first = rect.middle.y - step * (links.len() - 1) as f64 / 2.0;
         for (at, (_, link, start)) in links.into_iter().enumerate() {
             let x = if right { rect.right() } else { rect.left() };
@@ -150,7 +151,7 @@ fn port_label(text: String, end: Point, towards: Point) -> Label {
 
 /// Puts labels where they hide least.
 struct Labels<'a> {
-    boxes: &'a [Rect],
+    obstacles: &'a [Rect],
     placed: Vec<Rect>,
 }
 
@@ -163,7 +164,7 @@ impl Labels<'_> {
         let places = LABEL_PLACES.iter().map(|t| Rect { middle: bezier(&curve[first..first + 4], *t), size });
         let hidden = |rect: &Rect| {
             let labels: f64 = self.placed.iter().map(|other| rect.overlap(other)).sum();
-            let boxes: f64 = self.boxes.iter().map(|other| rect.overlap(other)).sum();
+            let boxes: f64 = self.obstacles.iter().map(|other| rect.overlap(other)).sum();
             labels * 2.0 + boxes
         };
         let best = places
