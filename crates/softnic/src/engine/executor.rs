@@ -1,0 +1,263 @@
+//! Runs packets through the modules of one worker, to completion.
+//!
+//! A module that has returned leaves batches behind, one or more per output gate. They go on a stack, the first one
+//! on top, so the graph is walked depth first without recursion: a batch stays in the cache while it crosses
+//! module after module, and the packets of one path never overtake each other. A batch that leaves whole by
+//! [`Context::forward`](super::Context::forward) and has nobody beside it does not even see the stack.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use packet::{BATCH, Batch};
+
+use super::context::{Context, Emission};
+use super::node::{NOT_OPEN, Node, NodeId};
+use super::{Gate, Ran};
+
+/// Modules that a packet may cross in one turn. What is still on its way then goes in circles and is dropped.
+pub const HOPS_MAX: u16 = 256;
+
+/// Calls of modules in one turn: bounds loops in which packets multiply. What is left then is dropped.
+pub const TURN_CALLS_MAX: u32 = 65_536;
+
+/// A batch on its way.
+struct Item {
+    node: NodeId,
+    gate: Gate,
+    hops: u16,
+    batch: Box<Batch>,
+}
+
+/// Tasks of a module that want to be woken, one bit each.
+pub(crate) type Woken = (NodeId, u64);
+
+/// The modules of one worker, and what is under way between them during a turn.
+#[derive(Default)]
+pub(crate) struct Executor {
+    nodes: Vec<Option<Box<Node>>>,
+    stack: Vec<Item>,
+    /// The batch in the running module's hands.
+    current: Box<Batch>,
+    emission: Emission,
+    /// The module that runs, for the case that it panics.
+    running: NodeId,
+    /// Packets that it was given.
+    given: u64,
+    calls: u32,
+    /// Packets dropped for going in circles.
+    circling: u64,
+    /// Tasks that modules have woken in this turn.
+    woken: Vec<Woken>,
+}
+
+impl Executor {
+    /// Puts a module in its place.
+    pub(crate) fn insert(&mut self, id: NodeId, node: Box<Node>) {
+        let at = id as usize;
+        if self.nodes.len() <= at {
+            self.nodes.resize_with(at + 1, || None);
+        }
+        self.nodes[at] = Some(node);
+    }
+
+    /// Takes a module out.
+    pub(crate) fn remove(&mut self, id: NodeId) -> Option<Box<Node>> {
+        self.nodes.get_mut(id as usize)?.take()
+    }
+
+    #[inline]
+    pub(crate) fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(id as usize)?.as_deref()
+    }
+
+    #[inline]
+    pub(crate) fn node_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+        self.nodes.get_mut(id as usize)?.as_deref_mut()
+    }
+
+    /// All modules with their numbers.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().enumerate().filter_map(|(id, node)| Some((id as NodeId, node.as_deref()?)))
+    }
+
+    /// Packets dropped for going in circles.
+    pub(crate) fn circling(&self) -> u64 {
+        self.circling
+    }
+
+    /// The next task that a module has woken.
+    #[inline]
+    pub(crate) fn woken(&mut self) -> Option<Woken> {
+        self.woken.pop()
+    }
+
+    /// One turn of a module's task; `None` when the module is gone, out of order, or has panicked.
+    #[inline]
+    pub(crate) fn run(&mut self, id: NodeId, task: usize) -> Option<Ran> {
+        self.call(id, BATCH, |node, ctx, batch| node.module.run(ctx, task, batch))
+    }
+
+    /// Tells a module that its deadline has passed.
+    pub(crate) fn expire(&mut self, id: NodeId) {
+        self.call(id, BATCH, |node, ctx, _| node.module.expire(ctx));
+    }
+
+    /// Calls into a module and sees what it lets out through the graph; `None` as for [`Executor::run`].
+    pub(crate) fn call<R>(
+        &mut self,
+        id: NodeId,
+        budget: usize,
+        f: impl FnOnce(&mut Parts<'_>, &mut Context<'_>, &mut Batch) -> R,
+    ) -> Option<R> {
+        self.calls = 0;
+        self.emission.now_ns = None;
+        let mut result = None;
+        self.guarded(|this| {
+            let Some(node) = this.nodes.get_mut(id as usize).and_then(Option::as_deref_mut) else { return };
+            if node.failed.is_some() {
+                return;
+            }
+            (this.running, this.given) = (id, 0);
+            let Node { module, outputs, .. } = node;
+            let mut ctx = Context::new(outputs, &mut this.emission, budget);
+            result = Some(f(&mut Parts { module: &mut **module }, &mut ctx, &mut this.current));
+            if let Some((node, gate)) = this.leave(0) {
+                this.through(node, gate, 1);
+            }
+            this.drain();
+        });
+        result
+    }
+
+    /// Runs a batch that came from another worker through the graph.
+    pub(crate) fn accept(&mut self, node: NodeId, gate: Gate, batch: Batch) {
+        self.calls = 0;
+        self.emission.now_ns = None;
+        *self.current = batch;
+        self.guarded(|this| {
+            this.through(node, gate, 0);
+            this.drain();
+        });
+    }
+
+    /// Runs `f`, and the rest of the stack if a module panics on the way.
+    #[inline]
+    fn guarded(&mut self, f: impl FnOnce(&mut Self)) {
+        // Unwind safety: `fail` puts everything that a panic can leave half-way back in order.
+        let mut outcome = catch_unwind(AssertUnwindSafe(|| f(self)));
+        while let Err(panic) = outcome {
+            self.fail(&*panic);
+            outcome = catch_unwind(AssertUnwindSafe(|| self.drain()));
+        }
+    }
+
+    #[inline]
+    fn drain(&mut self) {
+        while let Some(item) = self.stack.pop() {
+            let empty = std::mem::replace(&mut self.current, item.batch);
+            self.emission.spare.push(empty);
+            self.through(item.node, item.gate, item.hops);
+        }
+    }
+
+    /// Takes the current batch through a module, and on for as long as it stays alone.
+    #[inline]
+    fn through(&mut self, mut id: NodeId, mut gate: Gate, mut hops: u16) {
+        loop {
+            if hops > HOPS_MAX || self.calls >= TURN_CALLS_MAX {
+                self.circling += self.current.len() as u64;
+                self.current.clear();
+                return;
+            }
+            self.calls += 1;
+            let node = self.nodes[id as usize].as_deref_mut().expect("edges lead to modules");
+            self.given = self.current.len() as u64;
+            if node.failed.is_some() {
+                node.lost += self.given;
+                self.current.clear();
+                return;
+            }
+            self.running = id;
+            node.inputs[usize::from(gate)] += self.given;
+            let mut ctx = Context::new(&mut node.outputs, &mut self.emission, BATCH);
+            node.module.process(&mut ctx, gate, &mut self.current);
+            let Some(next) = self.leave(hops) else { return };
+            (id, gate) = next;
+            hops += 1;
+        }
+    }
+
+    /// Sees to what the module that just ran has let out. What goes on whole, alone and within this worker stays
+    /// the current batch; everything else is on the stack or away, and the current batch is empty.
+    #[inline]
+    fn leave(&mut self, hops: u16) -> Option<(NodeId, Gate)> {
+        let Self { nodes, emission, current, running, woken, .. } = self;
+        let node = nodes[*running as usize].as_deref_mut().expect("it just ran");
+        if emission.wakes != 0 {
+            woken.push((*running, std::mem::take(&mut emission.wakes)));
+        }
+        let forward = emission.forward.take();
+        if !emission.emitted.is_empty() || emission.no_gate > 0 {
+            self.leave_by_gates(forward, hops);
+            return None;
+        }
+        if current.is_empty() {
+            return None;
+        }
+        let Some(output) = forward.and_then(|gate| node.outputs.get_mut(usize::from(gate))) else {
+            node.dropped += current.len() as u64;
+            current.clear();
+            return None;
+        };
+        output.pass(current)
+    }
+
+    fn leave_by_gates(&mut self, forward: Option<Gate>, hops: u16) {
+        let Self { nodes, emission, current, running, stack, .. } = self;
+        let node = nodes[*running as usize].as_deref_mut().expect("it just ran");
+        if let Some(gate) = forward {
+            Context::new(&mut node.outputs, emission, 0).emit_batch(gate, current);
+        }
+        node.dropped += current.len() as u64 + std::mem::take(&mut emission.no_gate);
+        current.clear();
+        let first = stack.len();
+        for (gate, mut batch) in emission.emitted.drain(..) {
+            let output = &mut node.outputs[usize::from(gate)];
+            output.open = NOT_OPEN;
+            let next = if batch.is_empty() { None } else { output.pass(&mut batch) };
+            match next {
+                Some((node, gate)) => stack.push(Item { node, gate, hops: hops + 1, batch }),
+                None => emission.spare.push(batch),
+            }
+        }
+        stack[first..].reverse();
+    }
+
+    /// Puts the module that panicked out of order, drops and counts what it had in its hands.
+    #[cold]
+    fn fail(&mut self, panic: &(dyn std::any::Any + Send)) {
+        let Self { nodes, emission, current, running, .. } = self;
+        let node = nodes[*running as usize].as_deref_mut().expect("it just ran");
+        let mut emitted = std::mem::take(&mut emission.no_gate) + current.len() as u64;
+        for (gate, batch) in emission.emitted.drain(..) {
+            node.outputs[usize::from(gate)].open = NOT_OPEN;
+            emitted += batch.len() as u64;
+        }
+        current.clear();
+        (emission.forward, emission.wakes) = (None, 0);
+        // What the module took out of the batch and still had on its own stack is in neither count but the first.
+        node.lost += self.given.max(emitted);
+        let message = panic_message(panic);
+        tracing::error!(module = %node.name, class = node.module.class(), "panicked: {message}");
+        node.failed = Some(message);
+    }
+}
+
+/// What [`Executor::call`] lets its caller touch of a module.
+pub(crate) struct Parts<'a> {
+    pub(crate) module: &'a mut dyn super::Module,
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
+}

@@ -1,0 +1,129 @@
+//! A module's place in the graph: its counters, and where its output gates lead.
+
+use std::sync::Arc;
+
+use packet::Batch;
+
+use super::edge::Sender;
+use super::scheduler::TaskId;
+use super::{Gate, Module};
+
+/// The value of [`Output::open`] while no batch is being filled for the gate.
+pub(crate) const NOT_OPEN: u32 = u32::MAX;
+
+/// A module's number: unique among the modules of an engine, and used again after it is gone.
+pub(crate) type NodeId = u32;
+
+/// Where an output gate leads.
+pub(crate) enum Target {
+    /// Nowhere: packets are dropped and counted.
+    None,
+    /// To a module of the same worker.
+    Local(NodeId, Gate),
+    /// To a module of another worker.
+    Remote(Sender),
+}
+
+/// An output gate.
+pub(crate) struct Output {
+    pub(crate) target: Target,
+    /// Which of the emitted batches is being filled for this gate.
+    pub(crate) open: u32,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    /// Packets dropped because nothing is connected.
+    pub(crate) unconnected: u64,
+    /// Packets dropped because the ring to the other worker was full.
+    pub(crate) overrun: u64,
+}
+
+impl Output {
+    fn new() -> Self {
+        Self { target: Target::None, open: NOT_OPEN, packets: 0, bytes: 0, unconnected: 0, overrun: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn connected(&self) -> bool {
+        !matches!(self.target, Target::None)
+    }
+
+    /// Counts a batch and says where in this worker it goes on; elsewhere it is taken care of here, and the
+    /// batch comes back empty.
+    #[inline]
+    pub(crate) fn pass(&mut self, batch: &mut Batch) -> Option<(NodeId, Gate)> {
+        let count = batch.len() as u64;
+        match &self.target {
+            &Target::Local(node, gate) => {
+                self.packets += count;
+                self.bytes += bytes(batch);
+                Some((node, gate))
+            }
+            Target::Remote(sender) => {
+                let bytes = bytes(batch);
+                if sender.send(batch) {
+                    self.packets += count;
+                    self.bytes += bytes;
+                } else {
+                    self.overrun += count;
+                    batch.clear();
+                }
+                None
+            }
+            Target::None => {
+                self.unconnected += count;
+                batch.clear();
+                None
+            }
+        }
+    }
+}
+
+/// Bytes of all packets of a batch.
+#[inline]
+pub(crate) fn bytes(batch: &Batch) -> u64 {
+    batch.iter().map(|packet| packet.len() as u64).sum()
+}
+
+/// What a module has said of itself when it was added.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) class: &'static str,
+    pub(crate) inputs: Gate,
+    pub(crate) outputs: Gate,
+    pub(crate) tasks: usize,
+}
+
+/// A module in a worker's hands.
+pub(crate) struct Node {
+    pub(crate) name: Arc<str>,
+    pub(crate) module: Box<dyn Module>,
+    /// Packets that came in at each input gate.
+    pub(crate) inputs: Box<[u64]>,
+    pub(crate) outputs: Box<[Output]>,
+    /// Packets that the module left in its batch, or sent to a gate that it does not have.
+    pub(crate) dropped: u64,
+    /// Packets that were lost to a panic, or came while the module was out of order.
+    pub(crate) lost: u64,
+    /// What it panicked with.
+    pub(crate) failed: Option<String>,
+    /// How many tasks it has.
+    pub(crate) task_count: usize,
+    /// Their numbers in the worker that has the module.
+    pub(crate) tasks: Vec<TaskId>,
+}
+
+impl Node {
+    pub(crate) fn new(name: Arc<str>, module: Box<dyn Module>, shape: Shape) -> Self {
+        Self {
+            name,
+            module,
+            inputs: vec![0; usize::from(shape.inputs)].into(),
+            outputs: (0..shape.outputs).map(|_| Output::new()).collect(),
+            dropped: 0,
+            lost: 0,
+            failed: None,
+            task_count: shape.tasks,
+            tasks: Vec::with_capacity(shape.tasks),
+        }
+    }
+}

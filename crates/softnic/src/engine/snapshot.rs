@@ -1,0 +1,144 @@
+//! What an engine looks like at one moment, for `show` and `top`.
+
+use ports::{Counters, LinkState};
+use serde::{Deserialize, Serialize};
+
+use super::Gate;
+
+/// An engine at one moment. Each worker is counted between two batches, one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The workers, in the order in which they were added.
+    pub workers: Vec<WorkerSnapshot>,
+    /// The modules, by name.
+    pub modules: Vec<ModuleSnapshot>,
+    /// The ports, by name.
+    pub ports: Vec<PortSnapshot>,
+}
+
+impl Snapshot {
+    /// The module of that name.
+    pub fn module(&self, name: &str) -> Option<&ModuleSnapshot> {
+        self.modules.iter().find(|module| module.name == name)
+    }
+}
+
+/// A worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerSnapshot {
+    /// Its number.
+    pub index: usize,
+    /// The core that it was to be pinned to.
+    pub core: Option<usize>,
+    /// Whether the kernel has done so.
+    pub pinned: bool,
+    /// Tasks, of modules and of rings.
+    pub tasks: usize,
+    /// Tasks that have work at this moment.
+    pub active_tasks: usize,
+    /// Turns given so far.
+    pub turns: u64,
+    /// Packets that its tasks have brought into the graph.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Times it went to sleep.
+    pub sleeps: u64,
+    /// Nanoseconds awake.
+    pub awake_ns: u64,
+    /// Nanoseconds asleep for want of work.
+    pub asleep_ns: u64,
+    /// Nanoseconds of CPU time used.
+    pub cpu_ns: u64,
+    /// Packets dropped because they went in circles.
+    pub circling: u64,
+}
+
+/// A module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Its class.
+    pub class: String,
+    /// The worker that owns it.
+    pub worker: usize,
+    /// How many tasks it has.
+    pub tasks: usize,
+    /// Packets that have come in, by input gate.
+    pub inputs: Vec<u64>,
+    /// Its output gates.
+    pub outputs: Vec<GateSnapshot>,
+    /// Packets that it has not let out again, on purpose or for want of a gate.
+    pub dropped: u64,
+    /// Packets lost to a panic, or that came while it was out of order.
+    pub lost: u64,
+    /// Packets that it keeps inside.
+    pub held: usize,
+    /// What it panicked with, if it is out of order.
+    pub failed: Option<String>,
+    /// What it says of itself.
+    pub status: String,
+}
+
+/// An output gate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateSnapshot {
+    /// The module and the input gate that it leads to.
+    pub to: Option<(String, Gate)>,
+    /// Packets that went there.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packets dropped because nothing was connected.
+    pub unconnected: u64,
+    /// Packets dropped because the ring to the next worker was full.
+    pub overrun: u64,
+}
+
+/// A port.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Its driver.
+    pub kind: String,
+    /// Whether its link is up; `None` when the port has no notion of one.
+    pub up: Option<bool>,
+    /// Its queues.
+    pub queues: usize,
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Packets that arrived but were dropped by the port.
+    pub rx_dropped: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Packets that were to be sent but could not be.
+    pub tx_dropped: u64,
+}
+
+impl PortSnapshot {
+    pub(crate) fn of(name: &str, port: &dyn ports::Port) -> Self {
+        let Counters { rx_packets, rx_bytes, rx_dropped, tx_packets, tx_bytes, tx_dropped } = port.counters();
+        Self {
+            name: name.to_owned(),
+            kind: port.info().kind.to_owned(),
+            up: match port.link() {
+                LinkState::Up => Some(true),
+                LinkState::Down => Some(false),
+                LinkState::Unknown => None,
+            },
+            queues: port.info().queues,
+            rx_packets,
+            rx_bytes,
+            rx_dropped,
+            tx_packets,
+            tx_bytes,
+            tx_dropped,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! [`PortOut`].
+
+use packet::Batch;
+use ports::TxQueue;
+
+use crate::engine::{Context, Gate, Module};
+
+/// How often a batch is offered to a full queue before the rest of it is dropped.
+const TRIES: usize = 4;
+
+/// Sends packets out of a port's queue.
+///
+/// *Input gates*: one. *Output gates*: none.
+///
+/// What a full queue does not take after a few tries is dropped, as any network card does, and counted in the
+/// module's `dropped`. When the queue fails, everything is dropped and the status says why.
+pub struct PortOut {
+    queue: Box<dyn TxQueue>,
+    sent: u64,
+    error: String,
+}
+
+impl PortOut {
+    /// Sends into `queue`.
+    pub fn new(queue: Box<dyn TxQueue>) -> Self {
+        Self { queue, sent: 0, error: String::new() }
+    }
+
+    /// Packets that the queue has taken.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Gives the queue back.
+    pub fn into_queue(self) -> Box<dyn TxQueue> {
+        self.queue
+    }
+}
+
+impl Module for PortOut {
+    fn class(&self) -> &'static str {
+        "PortOut"
+    }
+
+    fn outputs(&self) -> Gate {
+        0
+    }
+
+    fn process(&mut self, _ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
+        for _ in 0..TRIES {
+            match self.queue.send(batch) {
+                Ok(sent) => self.sent += sent as u64,
+                Err(error) => {
+                    if self.error.is_empty() {
+                        tracing::warn!("sending fails: {error}");
+                        self.error = error.to_string();
+                    }
+                    return;
+                }
+            }
+            if batch.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn status(&self) -> String {
+        self.error.clone()
+    }
+}
