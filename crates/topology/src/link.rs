@@ -12,7 +12,7 @@ use crate::units::{Capacity, Delay, Weight};
 pub struct LinkId(pub(crate) u32);
 
 impl LinkId {
-    /// The id as an index into an array of [`Topology::link_bound`] entries.
+    /// The id as an index into an array of [`Topology::link_bound`](crate::Topology::link_bound) entries.
     pub const fn index(self) -> usize {
         self.0 as usize
     }

@@ -12,7 +12,7 @@ use crate::graph::{ATTRIBUTES_MAX, TEXT_BYTES_MAX, TopologyError};
 pub struct NodeId(pub(crate) u32);
 
 impl NodeId {
-    /// The id as an index into an array of [`Topology::node_bound`] entries.
+    /// The id as an index into an array of [`Topology::node_bound`](crate::Topology::node_bound) entries.
     pub const fn index(self) -> usize {
         self.0 as usize
     }
