@@ -97,11 +97,11 @@ fn ttl_and_checksum(bencher: Bencher<'_, '_>) {
     let mut batch: Vec<Vec<u8>> = (0..BATCH).map(|_| tcp_v4()).collect();
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
         for frame in &mut batch {
-            if let Ok(mut ip) = ipv4::View::new_checked(&mut frame[ethernet::HEADER_LEN..]) {
-                if !ip.decrement_ttl() {
-                    ip.set_ttl(255);
-                    ip.fill_checksum();
-                }
+            if let Ok(mut ip) = ipv4::View::new_checked(&mut frame[ethernet::HEADER_LEN..])
+                && !ip.decrement_ttl()
+            {
+                ip.set_ttl(255);
+                ip.fill_checksum();
             }
         }
         black_box(&batch);

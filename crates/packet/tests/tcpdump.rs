@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use packet::pcap::{self, LinkType};
 use packet::pcapng;
@@ -28,7 +29,9 @@ struct Scratch(std::path::PathBuf);
 
 impl Scratch {
     fn new(name: &str, bytes: &[u8]) -> Self {
-        let path = std::env::temp_dir().join(format!("weft-{}-{name}", std::process::id()));
+        static COUNT: AtomicU32 = AtomicU32::new(0); // tests of one process share its id
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("weft-{}-{count}-{name}", std::process::id()));
         fs::write(&path, bytes).unwrap();
         Self(path)
     }

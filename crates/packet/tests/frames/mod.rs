@@ -361,7 +361,7 @@ fn encapsulated() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             ethernet(EtherType::MPLS, &[&labels[..], &inner].concat()),
             "MPLS (label 100, tc 0, ttl 64) (label 200, tc 1, [S], ttl 63) IP 10.0.0.1.5000 > 10.0.0.2.9: UDP, length 2",
         ),
-        ("gre", four(&ip4(IpProtocol::GRE, &gre)), "GREv0, key=0x9, seq 1"),
+        ("gre", four(&ip4(IpProtocol::GRE, &gre)), "key=0x9, seq 1"),
         (
             "vxlan",
             four(&ip4(IpProtocol::UDP, &udp(false, (5000, vxlan::PORT), &vxlan))),
