@@ -1,0 +1,168 @@
+//! Bounded fuzzing of the evaluator on stable Rust: mutated blueprints through the body that the coverage-guided
+//! target shares.
+//!
+//! `WEFT_FUZZ_SECONDS` (3); `WEFT_FUZZ_SEED` repeats a run: an input depends on the seed and its number alone.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Bytes of the longest input.
+const INPUT_MAX: usize = 16 << 10;
+/// One input that takes longer is a hang: its deadline, the grace period, and a loaded machine.
+const INPUT_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Pieces that mean something to the parser, the sandbox or the model.
+const PIECES: &[&str] = &[
+    "new Container('x', {command: ['x']});",
+    "allow(",
+    "publish(",
+    "replicas: ",
+    "65535",
+    "-1",
+    "1e308",
+    "NaN",
+    "''",
+    "null",
+    "undefined",
+    "{",
+    "}",
+    "[",
+    "]",
+    "(",
+    ")",
+    "`",
+    "'",
+    "\"",
+    "/*",
+    "*/",
+    "//",
+    "\\u{10ffff}",
+    "\\ud800",
+    "\u{0}",
+    "import x from './y.js';",
+    "import('weft')",
+    "require('fs')",
+    "export default ",
+    "await ",
+    "async ",
+    "yield ",
+    "for (;;) {}",
+    "while (1) ",
+    "throw ",
+    "try { ",
+    "} catch (e) {",
+    "class A extends Container { ",
+    "super(",
+    "=> ",
+    "new Proxy({}, {})",
+    "Object.prototype.x = 1;",
+    "Array.prototype.length = 3;",
+    "JSON.stringify = null;",
+    "__proto__",
+    "Symbol.iterator",
+    "'x'.repeat(1e9)",
+    "/(a+)+b/.test('aaaaaaaaaaaaaaaaaaaaaaaaaaaa')",
+    "10n ** 99999n",
+    "eval('1')",
+    "constructor",
+    "toString",
+    "é",
+    "\r\n",
+    "\u{2028}",
+    "\u{feff}",
+    "#!",
+    "<!--",
+    "...",
+    "?.",
+    "??=",
+    "get ",
+    "static {",
+];
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound.max(1) as u64) as usize
+    }
+}
+
+/// The seeds of the coverage-guided target, and the examples.
+fn corpus() -> Vec<Vec<u8>> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut paths = Vec::new();
+    for folder in ["fuzz/corpus/blueprint", "examples"].map(|folder| top.join(folder)) {
+        let entries =
+            std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        paths.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "js"));
+    paths.sort();
+    assert!(paths.len() >= 5, "{paths:?}");
+    paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let mut input = seeds[random.below(seeds.len())].clone();
+    for _ in 0..=random.below(5) {
+        let at = random.below(input.len() + 1);
+        let end = (at + random.below(60)).min(input.len());
+        match random.below(7) {
+            0 | 1 => _ = input.splice(at..at, PIECES[random.below(PIECES.len())].bytes()),
+            2 => _ = input.drain(at..end),
+            3 => {
+                let other = &seeds[random.below(seeds.len())];
+                let from = random.below(other.len());
+                let piece = other[from..(from + random.below(200)).min(other.len())].to_vec();
+                input.splice(at..end, piece);
+            }
+            4 if at < input.len() => input[at] ^= 1 << random.below(8),
+            5 => {
+                let piece = input[at..end].to_vec();
+                let times = 1 << random.below(8);
+                input.splice(at..at, piece.repeat(times));
+            }
+            _ => {
+                let number = [0, 1, 80, 65_536, u64::from(u32::MAX), u64::MAX][random.below(6)].to_string();
+                input.splice(at..end.min(at + 2), number.into_bytes());
+            }
+        }
+        input.truncate(INPUT_MAX);
+    }
+    input
+}
+
+#[test]
+fn blueprints() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
+    let seconds = number("WEFT_FUZZ_SECONDS").unwrap_or(3);
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64);
+    let seed = number("WEFT_FUZZ_SEED").unwrap_or_else(clock);
+    println!("blueprints: WEFT_FUZZ_SEED={seed} WEFT_FUZZ_SECONDS={seconds}");
+    let seeds = corpus();
+    let began = Instant::now();
+    let mut count = 0;
+    while began.elapsed() < Duration::from_secs(seconds) {
+        let mut random = Random(seed ^ count);
+        // The corpus itself first.
+        let input = seeds.get(count as usize).cloned().unwrap_or_else(|| mutate(&mut random, &seeds));
+        let shown = || String::from_utf8_lossy(&input).into_owned();
+        let start = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(|| quilt::fuzzing::blueprint(&input)));
+        assert!(result.is_ok(), "WEFT_FUZZ_SEED={seed}, input {count}:\n{}", shown());
+        assert!(start.elapsed() < INPUT_TIME_MAX, "WEFT_FUZZ_SEED={seed}, input {count} hangs:\n{}", shown());
+        count += 1;
+    }
+    println!("blueprints: {count} inputs in {:.1} s", began.elapsed().as_secs_f64());
+    assert!(count as usize >= seeds.len());
+}
