@@ -447,6 +447,15 @@ mod tests {
     }
 
     #[test]
+    fn quote_whose_total_length_ends_inside_its_header_is_refused() {
+        // Found by fuzzing: the layers ended in front of where they started.
+        let mut whole = v4(IpProtocol::ICMP, (0, false), &[0; 8]);
+        whole[2..4].copy_from_slice(&2u16.to_be_bytes());
+        let expected = Err(WireError::BadLength { what: "ipv4 total length", value: 2 });
+        assert_eq!(Layers::of_quoted(&whole), expected);
+    }
+
+    #[test]
     fn frames_that_are_not_ip_have_no_l4() {
         let layers = Layers::of(&frame(EtherType(40), &[0; 46])).unwrap();
         assert_eq!((layers.network, layers.l3, layers.l4), (Network::Other, 14, None));

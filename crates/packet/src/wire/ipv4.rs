@@ -57,18 +57,14 @@ impl<T: AsRef<[u8]>> View<T> {
     #[inline]
     pub fn new_checked(buffer: T) -> Result<Self, WireError> {
         let view = Self::new_quoted(buffer)?;
-        let total = view.total_len();
-        if total < view.header_len() {
-            return Err(WireError::BadLength { what: "ipv4 total length", value: total });
-        }
-        need("ipv4 total length", view.buffer.as_ref(), total)?;
+        need("ipv4 total length", view.buffer.as_ref(), view.total_len())?;
         Ok(view)
     }
 
     /// For a packet quoted in an ICMP error, which is usually cut: only the header must be whole.
     ///
     /// # Errors
-    /// As [`View::new_checked`], without the total length.
+    /// As [`View::new_checked`], but the total length may lie beyond the buffer.
     #[inline]
     pub fn new_quoted(buffer: T) -> Result<Self, WireError> {
         let data = buffer.as_ref();
@@ -82,6 +78,10 @@ impl<T: AsRef<[u8]>> View<T> {
             return Err(WireError::BadLength { what: "ipv4 header length", value: header_len });
         }
         need("ipv4 options", data, header_len)?;
+        let total = usize::from(be16(&data[field::TOTAL_LEN]));
+        if total < header_len {
+            return Err(WireError::BadLength { what: "ipv4 total length", value: total });
+        }
         Ok(Self { buffer })
     }
 
