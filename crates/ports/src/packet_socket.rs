@@ -9,9 +9,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use packet::{BATCH, Batch, Checksum, Offload, Packet, Pool, ROOM_GSO, VIRTIO_HEADER};
+use packet::{
+    BATCH, Batch, Checksum, Offload, Packet, Pool, ROOM_GSO, SegmentKind, Segmentation, VIRTIO_HEADER,
+};
 
 use crate::counters::{self, QueueCounters};
+use crate::finish::Segments;
+use crate::packet_ring::RingRx;
 use crate::{Counters, LinkState, Offloads, Port, PortError, PortInfo, RxQueue, TxQueue, interface};
 
 /// The most queues: sockets that share the interface by flow (`PACKET_FANOUT_MAX` allows more).
@@ -41,27 +45,36 @@ pub struct PacketConfig {
     /// Bytes that the kernel may queue in each direction. Without `CAP_NET_ADMIN` the kernel caps it at
     /// `net.core.rmem_max` and `wmem_max`.
     pub buffer: usize,
+    /// Bytes of a receive ring (TPACKET_V3) in place of plain receiving; 0 for none. See the module's figures.
+    pub ring: usize,
 }
 
 impl Default for PacketConfig {
     fn default() -> Self {
-        Self { queues: 1, segmentation: None, qdisc_bypass: false, promiscuous: true, buffer: 4 << 20 }
+        Self {
+            queues: 1,
+            segmentation: None,
+            qdisc_bypass: false,
+            promiscuous: true,
+            buffer: 4 << 20,
+            ring: 0,
+        }
     }
 }
 
 /// A port on an existing interface.
 pub struct PacketPort {
     info: PortInfo,
-    queues: Vec<Option<(PacketRx, PacketTx)>>,
+    queues: Vec<Option<(Box<dyn RxQueue>, PacketTx)>>,
     sockets: Vec<Arc<Socket>>,
 }
 
 /// A queue's socket, bound to the interface.
-struct Socket {
-    fd: OwnedFd,
+pub(crate) struct Socket {
+    pub(crate) fd: OwnedFd,
     interface: i32,
     name: String,
-    counters: QueueCounters,
+    pub(crate) counters: QueueCounters,
     /// What the kernel dropped before we saw it.
     overruns: AtomicU64,
 }
@@ -101,10 +114,15 @@ impl PacketPort {
             Offloads { checksum: true, tcp_segmentation: true, udp_segmentation: kernel_is_at_least(6, 2) };
         let info = PortInfo { name: name.into(), kind: "packet", mac, mtu, queues: config.queues, offloads };
         let queue = |socket: &Arc<Socket>| {
-            let rx = PacketRx { socket: socket.clone(), pool: pool.clone(), burst: BURST_MIN, gone: false };
-            Some((rx, PacketTx { socket: socket.clone() }))
+            let (socket, pool) = (socket.clone(), pool.clone());
+            let tx = PacketTx { socket: socket.clone(), pool: pool.clone(), udp: offloads.udp_segmentation };
+            let rx: Box<dyn RxQueue> = match config.ring {
+                0 => Box::new(PacketRx { socket, pool, burst: BURST_MIN, gone: false }),
+                bytes => Box::new(RingRx::open(socket, pool, bytes)?),
+            };
+            Ok(Some((rx, tx)))
         };
-        Ok(Self { info, queues: sockets.iter().map(queue).collect(), sockets })
+        Ok(Self { info, queues: sockets.iter().map(queue).collect::<Result<_, _>>()?, sockets })
     }
 }
 
@@ -187,15 +205,15 @@ impl Socket {
         Ok(interface::option::<u32>(&self.fd, libc::SOL_PACKET, libc::PACKET_FANOUT)? as u16)
     }
 
-    fn port(&self) -> String {
+    pub(crate) fn port(&self) -> String {
         format!("packet:{}", self.name)
     }
 
-    fn system(&self, action: &'static str, source: io::Error) -> PortError {
+    pub(crate) fn system(&self, action: &'static str, source: io::Error) -> PortError {
         PortError::System { port: self.port(), action, source }
     }
 
-    fn exists(&self) -> bool {
+    pub(crate) fn exists(&self) -> bool {
         interface::name(&self.fd, self.interface).is_ok()
     }
 
@@ -229,7 +247,7 @@ impl Port for PacketPort {
 
     fn queue(&mut self, index: usize) -> Option<(Box<dyn RxQueue>, Box<dyn TxQueue>)> {
         let (rx, tx) = self.queues.get_mut(index)?.take()?;
-        Some((Box::new(rx), Box::new(tx)))
+        Some((rx, Box::new(tx)))
     }
 }
 
@@ -272,7 +290,9 @@ impl PacketRx {
         for ((packet, header), control) in fresh.drain(..came).zip(&headers).zip(&controls) {
             let cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
             let control = &control[..header.msg_hdr.msg_controllen.min(size_of::<Control>()) / 8];
-            if let Some(packet) = finish_receive(packet, header.msg_len as usize, control).filter(|_| !cut) {
+            if let Some(packet) =
+                finish_receive(packet, header.msg_len as usize, control_tag(control)).filter(|_| !cut)
+            {
                 packets += 1;
                 bytes += packet.len() as u64;
                 // `fresh` holds no more than `batch` has room for.
@@ -309,11 +329,11 @@ impl PacketRx {
 }
 
 /// Makes a frame of what the kernel wrote into the packet; `None` if it makes no sense.
-fn finish_receive(mut packet: Packet, len: usize, control: &[u64]) -> Option<Packet> {
+pub(crate) fn finish_receive(mut packet: Packet, len: usize, tag: Option<[u8; VLAN_TAG]>) -> Option<Packet> {
     packet.set_len(len).ok()?;
     let mut offload = Offload::from_virtio(packet.data().first_chunk()?).ok()?;
     packet.trim_front(VIRTIO_HEADER);
-    if let Some(tag) = vlan_tag(control) {
+    if let Some(tag) = tag {
         restore_vlan(&mut packet, tag)?;
         if let Checksum::Partial { start, .. } = &mut offload.checksum {
             *start = start.checked_add(VLAN_TAG as u16)?;
@@ -328,24 +348,26 @@ fn finish_receive(mut packet: Packet, len: usize, control: &[u64]) -> Option<Pac
 
 /// The tag that the kernel took off, as it was on the wire. `control` is a `cmsghdr` (length, level, type) and a
 /// `tpacket_auxdata`: status, len, snaplen (u32), mac, net, tci, tpid (u16).
-fn vlan_tag(control: &[u64]) -> Option<[u8; VLAN_TAG]> {
+fn control_tag(control: &[u64]) -> Option<[u8; VLAN_TAG]> {
     let &[_, kind, status, _, rest] = control else { return None };
     let (level, kind) = halves(kind);
     if (level, kind) != (libc::SOL_PACKET as u32, libc::PACKET_AUXDATA as u32) {
         return None;
     }
     let (status, _) = halves(status);
+    // tp_mac and tp_net lie in the upper half of the word before; `rest` starts with tci and tpid.
+    let rest = rest.to_ne_bytes();
+    let field = |at: usize| u16::from_ne_bytes([rest[at], rest[at + 1]]);
+    vlan_tag(status, field(0), field(2))
+}
+
+/// The tag as it was on the wire, if the kernel took one off.
+pub(crate) fn vlan_tag(status: u32, tci: u16, tpid: u16) -> Option<[u8; VLAN_TAG]> {
     if status & libc::TP_STATUS_VLAN_VALID == 0 {
         return None;
     }
-    // tp_mac and tp_net lie in the upper half of the word before; `rest` starts with tci and tpid.
-    let rest = rest.to_ne_bytes();
-    let tci = u16::from_ne_bytes([rest[0], rest[1]]);
-    let tpid = if status & libc::TP_STATUS_VLAN_TPID_VALID != 0 {
-        u16::from_ne_bytes([rest[2], rest[3]])
-    } else {
-        libc::ETH_P_8021Q as u16
-    };
+    let known = status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
+    let tpid = if known { tpid } else { libc::ETH_P_8021Q as u16 };
     let ([a, b], [c, d]) = (tpid.to_be_bytes(), tci.to_be_bytes());
     Some([a, b, c, d])
 }
@@ -418,6 +440,10 @@ impl RxQueue for PacketRx {
 
 struct PacketTx {
     socket: Arc<Socket>,
+    /// For the segments of UDP packets, where the kernel cannot cut them.
+    pool: Pool,
+    /// Whether the kernel can.
+    udp: bool,
 }
 
 impl PacketTx {
@@ -428,14 +454,19 @@ impl PacketTx {
         let mut virtio = [[0u8; VIRTIO_HEADER]; BATCH];
         let mut vectors = [[libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 2]; BATCH];
         let parts = headers.iter_mut().zip(&mut virtio).zip(&mut vectors);
+        let mut count = 0;
         for (((header, virtio), vectors), packet) in parts.zip(batch.iter().skip(skip)) {
+            if self.wants_cutting(packet).is_some() {
+                break;
+            }
+            count += 1;
             *virtio = packet.offload().to_virtio();
             let frame = packet.data();
             vectors[0] = libc::iovec { iov_base: virtio.as_mut_ptr().cast(), iov_len: VIRTIO_HEADER };
             vectors[1] = libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() };
             (header.msg_hdr.msg_iov, header.msg_hdr.msg_iovlen) = (vectors.as_mut_ptr(), 2);
         }
-        let (fd, count) = (self.socket.fd.as_raw_fd(), (batch.len() - skip) as u32);
+        let fd = self.socket.fd.as_raw_fd();
         // SAFETY: the first `count` headers point to vectors that outlive the call, and these to bytes that the
         // kernel only reads and the batch keeps.
         let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _) };
@@ -443,11 +474,42 @@ impl PacketTx {
     }
 }
 
+impl PacketTx {
+    /// Sends the segments of a packet that the kernel cannot cut; what it has no room for is lost. Returns how many
+    /// packets and bytes were sent, and how many lost.
+    fn send_cut(&self, packet: &Packet, wanted: Segmentation) -> (u64, u64, u64) {
+        let Ok(mut segments) = Segments::new(packet, wanted, true) else { return (0, 0, 1) };
+        let (mut packets, mut bytes) = (0, 0);
+        while !segments.is_empty() {
+            let mut piece = Batch::new();
+            let lost = segments.len() as u64;
+            let Ok(segment) = segments.next_packet(&self.pool) else { return (packets, bytes, lost) };
+            let len = segment.len() as u64;
+            let _ = piece.push(segment);
+            if self.send_from(&piece, 0).is_err() {
+                return (packets, bytes, lost);
+            }
+            packets += 1;
+            bytes += len;
+        }
+        (packets, bytes, 0)
+    }
+
+    fn wants_cutting(&self, packet: &Packet) -> Option<Segmentation> {
+        packet.offload().segmentation.filter(|wanted| !self.udp && wanted.kind == SegmentKind::Udp)
+    }
+}
+
 impl TxQueue for PacketTx {
     fn send(&mut self, batch: &mut Batch) -> Result<usize, PortError> {
-        let (mut taken, mut packets, mut bytes) = (0, 0, 0);
+        let (mut taken, mut packets, mut bytes, mut dropped) = (0, 0, 0, 0);
         let mut result = Ok(());
         while taken < batch.len() {
+            if let Some(wanted) = self.wants_cutting(&batch[taken]) {
+                let (sent, len, lost) = self.send_cut(&batch[taken], wanted);
+                (packets, bytes, dropped, taken) = (packets + sent, bytes + len, dropped + lost, taken + 1);
+                continue;
+            }
             match self.send_from(batch, taken) {
                 Ok(sent) => {
                     bytes +=
@@ -462,13 +524,19 @@ impl TxQueue for PacketTx {
                         break;
                     }
                     // The interface is down: nothing that waits would ever arrive in time.
-                    Some(libc::ENETDOWN) => taken = batch.len(),
+                    Some(libc::ENETDOWN) => {
+                        dropped += (batch.len() - taken) as u64;
+                        taken = batch.len();
+                    }
                     // A frame that is too long, too short or makes no sense to the kernel.
-                    _ => taken += 1,
+                    _ => {
+                        dropped += 1;
+                        taken += 1;
+                    }
                 },
             }
         }
-        self.socket.counters.sent(packets, bytes, taken as u64 - packets);
+        self.socket.counters.sent(packets, bytes, dropped);
         batch.drop_front(taken);
         if taken > 0 { Ok(taken) } else { result.map(|()| 0) }
     }

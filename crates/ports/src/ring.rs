@@ -410,6 +410,21 @@ pub fn pair(names: [&str; 2], capacity: usize) -> Result<(RingPort, RingPort), P
     Ok((port(names[0], (to_b, from_b), &own, &other), port(names[1], (to_a, from_a), &other, &own)))
 }
 
+/// A port that receives what is sent on it.
+///
+/// # Errors
+/// [`PortError::System`] when the process has no descriptor left.
+pub fn loopback(name: &str, capacity: usize) -> Result<RingPort, PortError> {
+    let (mut port, other) = pair([name, name], capacity)?;
+    // Both rings have one end in each port; this one keeps the reader of the ring that it writes.
+    let RingPort { queue, .. } = other;
+    if let (Some((_, reader)), Some((_, own_reader))) = (queue, port.queue.as_mut()) {
+        *own_reader = reader;
+    }
+    port.peer = std::sync::Arc::downgrade(&port.own);
+    Ok(port)
+}
+
 impl Port for RingPort {
     fn info(&self) -> &PortInfo {
         &self.info

@@ -19,11 +19,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use packet::{Batch, Offload, Packet, Pool, ROOM_GSO, VIRTIO_HEADER};
+use packet::{Batch, Offload, Packet, Pool, ROOM_GSO, SegmentKind, Segmentation, VIRTIO_HEADER};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::counters::{self, QueueCounters};
+use crate::finish::Segments;
 use crate::{Counters, LinkState, Offloads, Port, PortError, PortInfo, RxQueue, TxQueue, interface};
 
 /// The most queues of one interface (`MAX_TAP_QUEUES`, `drivers/net/tun.c`).
@@ -188,7 +189,10 @@ impl Tap {
         let queue = |(fd, counters): (OwnedFd, &Arc<QueueCounters>)| {
             let (fd, counters) = (Arc::new(fd), counters.clone());
             let shared = Shared { name: name.clone(), fd, counters, down: down.clone() };
-            Some(Queue { rx: TapRx { shared: shared.clone(), pool: pool.clone() }, tx: TapTx { shared } })
+            Some(Queue {
+                rx: TapRx { shared: shared.clone(), pool: pool.clone() },
+                tx: TapTx { shared, pool: pool.clone(), udp: offloads.udp_segmentation },
+            })
         };
         let queues: Vec<_> = fds.into_iter().zip(&counters).map(queue).collect();
         let info = PortInfo {
@@ -360,16 +364,50 @@ impl RxQueue for TapRx {
 
 struct TapTx {
     shared: Shared,
+    /// For the segments of UDP packets, where the kernel cannot cut them.
+    pool: Pool,
+    /// Whether the kernel can.
+    udp: bool,
+}
+
+impl TapTx {
+    fn write(&self, packet: &Packet) -> Result<usize, Errno> {
+        let header = packet.offload().to_virtio();
+        let frame = [IoSlice::new(&header), IoSlice::new(packet.data())];
+        rustix::io::writev(&*self.shared.fd, &frame)
+    }
+
+    /// Writes the segments of a packet that the kernel cannot cut. Returns how many packets and bytes were written,
+    /// and how many packets lost.
+    fn write_cut(&self, packet: &Packet, wanted: Segmentation) -> (u64, u64, u64) {
+        let Ok(mut segments) = Segments::new(packet, wanted, true) else { return (0, 0, 1) };
+        let (mut packets, mut bytes) = (0, 0);
+        while !segments.is_empty() {
+            let lost = segments.len() as u64;
+            let Ok(segment) = segments.next_packet(&self.pool) else { return (packets, bytes, lost) };
+            if self.write(&segment).is_err() {
+                return (packets, bytes, lost);
+            }
+            packets += 1;
+            bytes += segment.len() as u64;
+        }
+        (packets, bytes, 0)
+    }
 }
 
 impl TxQueue for TapTx {
     fn send(&mut self, batch: &mut Batch) -> Result<usize, PortError> {
-        let (mut packets, mut bytes, mut dropped) = (0, 0, 0);
+        let (mut taken, mut packets, mut bytes, mut dropped) = (0, 0, 0, 0);
         let mut result = Ok(());
         for packet in &*batch {
-            let header = packet.offload().to_virtio();
-            let frame = [IoSlice::new(&header), IoSlice::new(packet.data())];
-            match rustix::io::writev(&*self.shared.fd, &frame) {
+            let wanted = packet.offload().segmentation;
+            if let Some(wanted) = wanted.filter(|wanted| !self.udp && wanted.kind == SegmentKind::Udp) {
+                let (written, len, lost) = self.write_cut(packet, wanted);
+                (packets, bytes, dropped, taken) =
+                    (packets + written, bytes + len, dropped + lost, taken + 1);
+                continue;
+            }
+            match self.write(packet) {
                 Ok(_) => {
                     packets += 1;
                     bytes += packet.len() as u64;
@@ -387,12 +425,12 @@ impl TxQueue for TapTx {
                     dropped += 1;
                 }
             }
+            taken += 1;
         }
         if packets > 0 && self.shared.down.load(Ordering::Relaxed) {
             self.shared.down.store(false, Ordering::Relaxed);
         }
         self.shared.counters.sent(packets, bytes, dropped);
-        let taken = (packets + dropped) as usize;
         batch.drop_front(taken);
         if taken > 0 { Ok(taken) } else { result.map(|()| 0) }
     }

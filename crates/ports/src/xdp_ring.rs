@@ -42,7 +42,8 @@ impl Mapping {
         Self::new(base.cast(), len)
     }
 
-    fn of(fd: &OwnedFd, len: usize, offset: u64) -> io::Result<Self> {
+    /// Memory that the kernel shares through a descriptor.
+    pub(crate) fn of(fd: &OwnedFd, len: usize, offset: u64) -> io::Result<Self> {
         let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::POPULATE);
         // SAFETY: as above.
         let base =

@@ -2,12 +2,10 @@
 
 mod net;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use net::{Netns, forward, pattern};
+use net::{Netns, pattern, transfer};
 use packet::{Batch, Pool, PoolConfig, ROOM_GSO};
 use ports::tap::{Tap, TapConfig, open_queue};
 use ports::{LinkState, Port, PortError};
@@ -31,23 +29,7 @@ fn tcp_crosses_two_taps_in_large_segments_and_intact() {
     assert_eq!((a.link(), b.link()), (LinkState::Up, LinkState::Up));
     assert!(a.info().offloads.tcp_segmentation);
     let bytes = pattern(8 << 20);
-    let stop = AtomicBool::new(false);
-    let longest = std::thread::scope(|scope| {
-        let forwarder = scope.spawn(|| forward(&mut a, &mut b, &stop));
-        let listener = right.enter(|| TcpListener::bind("10.9.0.2:5000").unwrap());
-        let receiver = scope.spawn(move || {
-            let mut received = Vec::new();
-            listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
-            received
-        });
-        let mut stream = left.enter(|| TcpStream::connect("10.9.0.2:5000").unwrap());
-        stream.write_all(&bytes).unwrap();
-        drop(stream);
-        let received = receiver.join().unwrap();
-        stop.store(true, Ordering::Relaxed);
-        assert!(received == bytes, "{} bytes of {} arrived, or changed", received.len(), bytes.len());
-        forwarder.join().unwrap()
-    });
+    let longest = transfer(&left, &right, &mut a, &mut b, &bytes);
     assert!(longest >= 32 << 10, "the longest frame had {longest} bytes");
     let (from, to) = (a.counters(), b.counters());
     assert!(from.rx_bytes >= bytes.len() as u64 && to.tx_bytes >= bytes.len() as u64);

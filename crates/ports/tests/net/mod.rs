@@ -1,6 +1,8 @@
 //! Network namespaces for tests, made and entered by threads, removed on every path.
 #![allow(dead_code, unreachable_pub)]
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -104,4 +106,26 @@ pub fn forward(a: &mut dyn Port, b: &mut dyn Port, stop: &AtomicBool) -> usize {
 
 pub fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at * 31 + at / 251) as u8).collect()
+}
+
+/// Sends bytes over TCP from 10.9.0.1 in `left` to 10.9.0.2 in `right` while packets pass between the ports, and checks
+/// that they arrive; returns the longest frame seen.
+pub fn transfer(left: &Netns, right: &Netns, a: &mut dyn Port, b: &mut dyn Port, bytes: &[u8]) -> usize {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let forwarder = scope.spawn(|| forward(a, b, &stop));
+        let listener = right.enter(|| TcpListener::bind("10.9.0.2:5000").unwrap());
+        let receiver = scope.spawn(move || {
+            let mut received = Vec::new();
+            listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
+            received
+        });
+        let mut stream = left.enter(|| TcpStream::connect("10.9.0.2:5000").unwrap());
+        stream.write_all(bytes).unwrap();
+        drop(stream);
+        let received = receiver.join().unwrap();
+        stop.store(true, Ordering::Relaxed);
+        assert!(received == bytes, "{} bytes of {} arrived, or changed", received.len(), bytes.len());
+        forwarder.join().unwrap()
+    })
 }
