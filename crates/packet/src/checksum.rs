@@ -2,8 +2,8 @@
 //!
 //! Two kinds of 16-bit values travel through here, both in host order:
 //!
-//! * a **sum** is a folded one's-complement sum that is *not* complemented. [`sum`], [`pseudo_v4`] and [`combine`] return sums;
-//!   so does a `CHECKSUM_PARTIAL` field, which holds the pseudo header's sum until the last hop finishes the job;
+//! * a **sum** is a folded one's-complement sum that is *not* complemented. [`sum`], [`pseudo_v4`] and [`combine`]
+//!   return sums; a `CHECKSUM_PARTIAL` field holds one, the pseudo header's, until the last hop finishes the job;
 //! * a **checksum** is what a finished header field holds: the complement of a sum.
 //!
 //! ```
@@ -247,7 +247,9 @@ mod tests {
         }
 
         #[test]
-        fn pseudo_headers_equal_their_bytes(s in any::<[u8; 16]>(), d in any::<[u8; 16]>(), protocol in 1u8.., length in any::<u32>()) {
+        fn pseudo_headers_equal_their_bytes(
+            s in any::<[u8; 16]>(), d in any::<[u8; 16]>(), protocol in 1u8.., length in any::<u32>(),
+        ) {
             let mut six = Vec::new();
             six.extend(s);
             six.extend(d);

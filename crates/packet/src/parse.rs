@@ -83,7 +83,8 @@ pub enum Network {
 /// #     .emit(&mut ethernet::View::new_unchecked(&mut frame[..]));
 /// # ipv4::Repr::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), IpProtocol::UDP, 10)
 /// #     .emit(&mut ipv4::View::new_unchecked(&mut frame[14..]));
-/// # udp::Repr { source_port: 5000, destination_port: 53, payload_len: 2 }.emit(&mut udp::View::new_unchecked(&mut frame[34..]));
+/// # udp::Repr { source_port: 5000, destination_port: 53, payload_len: 2 }
+/// #     .emit(&mut udp::View::new_unchecked(&mut frame[34..]));
 /// let layers = Layers::of(&frame)?; // a UDP datagram of 2 bytes in a frame padded to 60
 /// assert_eq!((layers.network, layers.l3), (Network::V4, 14));
 /// assert_eq!((layers.protocol, layers.l4, layers.payload), (IpProtocol::UDP, Some(34), Some(42)));

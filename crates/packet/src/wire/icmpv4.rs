@@ -227,7 +227,7 @@ pub enum Repr<'a> {
     },
     /// Destination unreachable.
     Unreachable {
-        /// One of [`unreachable`].
+        /// One of [`mod@unreachable`].
         code: u8,
         /// The next hop's MTU with [`unreachable::FRAGMENTATION_NEEDED`], else 0.
         mtu: u16,

@@ -1,4 +1,4 @@
-//! ICMPv6 (RFC 4443). Neighbour discovery has its own file, [`ndp`](super::ndp).
+//! ICMPv6 (RFC 4443). Neighbour discovery has its own file, [`ndp`].
 //!
 //! The checksum covers the IPv6 pseudo header, so filling and verifying take the addresses.
 
@@ -278,7 +278,7 @@ pub enum Repr<'a> {
     },
     /// Destination unreachable.
     Unreachable {
-        /// One of [`unreachable`].
+        /// One of [`mod@unreachable`].
         code: u8,
         /// The packet at fault.
         quoted: &'a [u8],

@@ -2,14 +2,15 @@
 //!
 //! Every protocol module holds
 //!
-//! * `View<T: AsRef<[u8]>>`, the bytes seen as that protocol. [`View::new_checked`](udp::View::new_checked) validates every length
-//!   the header claims **once**; after it, accessors cannot fail. With `T: AsMut<[u8]>` there are setters. An accessor that
-//!   slices by a length field clamps to the buffer, so a setter that lies shortens a payload and never panics;
-//! * `Repr`, a plain value of what the header says: `Repr::parse(&view)` reads it, `repr.emit(&mut view)` writes it into a
-//!   buffer of at least `repr.buffer_len()` bytes (made with `View::new_unchecked`, whose accessors panic on a buffer shorter
-//!   than the fixed header);
-//! * iterators over options and extension headers which yield `Result`, end at the first error, and are bounded by the
-//!   length of what they walk;
+//! * `View<T: AsRef<[u8]>>`, the bytes seen as that protocol. [`View::new_checked`](udp::View::new_checked)
+//!   validates every length the header claims **once**; after it, accessors cannot fail. With `T: AsMut<[u8]>`
+//!   there are setters. An accessor that slices by a length field clamps to the buffer, so a setter that lies
+//!   shortens a payload and never panics;
+//! * `Repr`, a plain value of what the header says: `Repr::parse(&view)` reads it, `repr.emit(&mut view)` writes
+//!   it into a buffer of at least `repr.buffer_len()` bytes (made with `View::new_unchecked`, whose accessors panic
+//!   on a buffer shorter than the fixed header);
+//! * iterators over options and extension headers which yield `Result`, end at the first error, and are bounded by
+//!   the length of what they walk;
 //! * `Display`, which reads like tcpdump.
 //!
 //! ```
@@ -20,7 +21,8 @@
 //! #     .emit(&mut ethernet::View::new_unchecked(&mut bytes[..]));
 //! # ipv4::Repr::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), IpProtocol::UDP, 10)
 //! #     .emit(&mut ipv4::View::new_unchecked(&mut bytes[14..]));
-//! # udp::Repr { source_port: 5000, destination_port: 53, payload_len: 2 }.emit(&mut udp::View::new_unchecked(&mut bytes[34..]));
+//! # udp::Repr { source_port: 5000, destination_port: 53, payload_len: 2 }
+//! #     .emit(&mut udp::View::new_unchecked(&mut bytes[34..]));
 //! let frame = ethernet::View::new_checked(&bytes[..])?;
 //! let ip = ipv4::View::new_checked(frame.payload())?;
 //! let datagram = udp::View::new_checked(ip.payload())?;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// An EtherType ([IEEE 802 numbers](https://www.iana.org/assignments/ieee-802-numbers)). Values below 0x0600 are 802.3 lengths.
+/// An EtherType ([IEEE 802 numbers](https://www.iana.org/assignments/ieee-802-numbers)). Values below 0x0600 are
+/// 802.3 lengths.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EtherType(pub u16);
 
