@@ -160,7 +160,7 @@ allowTraffic(a, [lb, custom], 80);
         [
             "machines are accepted and ignored: everything runs on this one",
             "'privileged' of container 'a' is ignored",
-            "container 'a' runs on this host's own files in place of image 'alpine'",
+            "image 'alpine' is not pulled: its containers run on this host's own files",
         ]
     );
     let blueprint = evaluation.blueprint;

@@ -11,7 +11,7 @@ use crate::model::{Blueprint, Link, Party, Protocol};
 /// The first link by which `source` may connect to `destination` on `port`.
 ///
 /// `source` and `destination` are names of containers or services; `protocol` is what the packet carries
-/// (`Any` asks for both). A service as source asks whether every member may.
+/// (`Any` asks for both). A service as source is covered by links from the service itself.
 ///
 /// ```
 /// use quilt::check::reach::allowed;

@@ -15,6 +15,9 @@ use crate::model::{
 /// Text a blueprint may hold once its replicas are counted, in bytes.
 const TEXT_BYTES_MAX: usize = 64 << 20;
 
+/// Most notes given.
+const NOTES_MAX: usize = 100;
+
 /// Options of a container in weft's dialect.
 const CONTAINER_OPTIONS: [&str; 12] = [
     "command", "cpu", "env", "files", "image", "memory", "mounts", "pids", "replicas", "restart", "user",
@@ -36,7 +39,6 @@ pub(crate) fn lower(raw: Raw, spans: &[Span], file: &str) -> Lowered {
     lower.deployment(&raw.take("deployment"));
     each(raw.take("containers"), |entry| lower.container(entry));
     each(raw.take("services"), |entry| lower.service(&entry));
-    lower.index();
     each(raw.take("links"), |entry| lower.link(&entry));
     each(raw.take("publishes"), |entry| lower.publish(&entry));
     Lowered { blueprint: lower.blueprint, faults: lower.faults, notes: lower.notes }
@@ -53,7 +55,8 @@ struct Lower<'a> {
     blueprint: Blueprint,
     faults: Vec<Fault>,
     notes: Vec<Note>,
-    /// What each name is, once containers and services are known.
+    noted: HashSet<String>,
+    /// What each name is.
     parties: HashMap<String, Party>,
     /// Containers whose own faults would make faults of everything that names them.
     broken: HashSet<String>,
@@ -74,6 +77,7 @@ impl<'a> Lower<'a> {
             blueprint: Blueprint { name: default_name(file), ..Blueprint::default() },
             faults: Vec::new(),
             notes: Vec::new(),
+            noted: HashSet::new(),
             parties: HashMap::new(),
             broken: HashSet::new(),
             text_bytes: 0,
@@ -100,12 +104,16 @@ impl<'a> Lower<'a> {
     fn notes(&mut self, notes: Raw) {
         each(notes, |entry| {
             if let Raw::Text(text) = entry.get("text") {
-                let note = Note { text: text.clone(), span: self.span(&entry) };
-                if !self.notes.iter().any(|known| known.text == note.text) {
-                    self.notes.push(note);
-                }
+                self.note(text.clone(), self.span(&entry));
             }
         });
+    }
+
+    /// Adds a note unless it was given before.
+    fn note(&mut self, text: String, span: Span) {
+        if self.noted.len() < NOTES_MAX && self.noted.insert(text.clone()) {
+            self.notes.push(Note { text, span });
+        }
     }
 
     fn deployment(&mut self, entry: &Raw) {
@@ -191,10 +199,8 @@ impl<'a> Lower<'a> {
             Image::Host
         } else {
             command = images::command(&image, command);
-            self.notes.push(Note {
-                text: format!("container '{name}' runs on this host's own files in place of image '{image}'"),
-                span: span.clone(),
-            });
+            let text = format!("image '{image}' is not pulled: its containers run on this host's own files");
+            self.note(text, span.clone());
             Image::Alias(image)
         };
         Container {
@@ -385,11 +391,8 @@ impl<'a> Lower<'a> {
             members.push(name.clone());
             self.push(Container { name, ..container.clone() });
         }
-        self.blueprint.services.push(Service {
-            name: container.name.clone(),
-            members,
-            span: container.span.clone(),
-        });
+        let (name, span) = (container.name.clone(), container.span.clone());
+        self.push_service(Service { name, members, span });
     }
 
     fn push(&mut self, container: Container) {
@@ -403,6 +406,7 @@ impl<'a> Lower<'a> {
         } else if self.text_bytes > TEXT_BYTES_MAX {
             "too much text in its containers"
         } else {
+            self.parties.insert(container.name.clone(), Party::Container(container.name.clone()));
             return self.blueprint.containers.push(container);
         };
         if !std::mem::replace(&mut self.too_large, true) {
@@ -415,7 +419,6 @@ impl<'a> Lower<'a> {
         let Raw::Text(name) = entry.get("name") else {
             return self.shape(&At { span: &span, what: "name of a service" }, "a string", entry.get("name"));
         };
-        self.index();
         let mut members = Vec::new();
         let what = format!("service '{name}'");
         if let Raw::List(entries) = entry.get("members") {
@@ -434,21 +437,13 @@ impl<'a> Lower<'a> {
                 }
             }
         }
-        self.blueprint.services.push(Service { name: name.clone(), members, span });
+        self.push_service(Service { name: name.clone(), members, span });
     }
 
-    /// Learns what each name is.
-    fn index(&mut self) {
-        let known = self.parties.len();
-        if known > 0 && known == self.blueprint.containers.len() + self.blueprint.services.len() {
-            return;
-        }
-        for container in &self.blueprint.containers {
-            self.parties.insert(container.name.clone(), Party::Container(container.name.clone()));
-        }
-        for service in &self.blueprint.services {
-            self.parties.insert(service.name.clone(), Party::Service(service.name.clone()));
-        }
+    /// Adds a service, and what its name is.
+    fn push_service(&mut self, service: Service) {
+        self.parties.insert(service.name.clone(), Party::Service(service.name.clone()));
+        self.blueprint.services.push(service);
     }
 
     fn party(&mut self, raw: &Raw, what: &str, span: &Span) -> Option<Party> {
