@@ -13,12 +13,17 @@ use super::tables::{Owner, Tables, Want, compile};
 impl Fabric {
     /// Replaces the program. Flows that the new one allows live on, with the member they were balanced to; the
     /// others are cut, and their next packet is answered with a reset. Counters stay with the names of endpoints and
-    /// the numbers of rules. A program that is wrong changes nothing.
+    /// the numbers of rules. A program that is wrong changes nothing. Returns how many flows were cut.
     ///
     /// # Errors
     /// What is wrong with the program.
-    pub fn apply(&mut self, program: &Program) -> Result<(), ProgramError> {
-        let tables = compile(program)?;
+    pub fn apply(&mut self, program: &Program) -> Result<u64, ProgramError> {
+        Ok(self.replace(compile(program)?))
+    }
+
+    /// [`Fabric::apply`] for a program that was compiled elsewhere, so that packets need not wait for that.
+    pub fn replace(&mut self, tables: Tables) -> u64 {
+        let cut_before = self.flows.counters.cut;
         let old = std::mem::replace(&mut self.tables, tables);
         self.keep_endpoints(&old);
         self.keep_rules(&old);
@@ -26,7 +31,7 @@ impl Fabric {
         self.keep_flows();
         let tables = &self.tables;
         self.denied.retain_sources(|source| matches!(tables.owner(source), Some(Owner::Endpoint(_))));
-        Ok(())
+        self.flows.counters.cut - cut_before
     }
 
     fn keep_endpoints(&mut self, old: &Tables) {

@@ -100,9 +100,13 @@ impl Fabric {
     /// # Errors
     /// What is wrong with the program.
     pub fn with_flows(program: &Program, seed: u64, flows_max: usize) -> Result<Self, ProgramError> {
-        let tables = compile(program)?;
+        Ok(Self::with_tables(compile(program)?, seed, flows_max))
+    }
+
+    /// The same for a program that was compiled elsewhere.
+    pub fn with_tables(tables: Tables, seed: u64, flows_max: usize) -> Self {
         let up = |port| EndpointState { up: port != PortId::NONE, ..EndpointState::default() };
-        Ok(Self {
+        Self {
             endpoints: tables.endpoints.iter().map(|endpoint| up(endpoint.port)).collect(),
             rules: vec![RuleState::default(); tables.rules.len()],
             turns: vec![0; tables.services.len()],
@@ -113,7 +117,7 @@ impl Fabric {
             answers: AnswerCounters::default(),
             adopt_until_ns: 0,
             tables,
-        })
+        }
     }
 
     /// Until then, a packet in the middle of a connection that policy allows is taken for one of a connection that
@@ -128,6 +132,11 @@ impl Fabric {
         if let Some(endpoint) = self.tables.endpoint_of(port) {
             self.endpoints[endpoint as usize].up = up;
         }
+    }
+
+    /// The ports that endpoints have.
+    pub fn ports(&self) -> impl Iterator<Item = PortId> + '_ {
+        self.tables.endpoints.iter().map(|endpoint| endpoint.port).filter(|port| *port != PortId::NONE)
     }
 
     /// Takes in a packet, by its ingress port; gives out what leaves, with the egress port set: the packet itself,

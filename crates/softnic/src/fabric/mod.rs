@@ -91,5 +91,6 @@ mod rewrite;
 pub mod tables;
 
 pub use datapath::{FLOWS_MAX, Fabric};
-pub use program::{Program, ProgramError};
+pub use program::{Program, ProgramError, Protocol};
 pub use report::{Counters, ExplainError, Explanation};
+pub use tables::{Tables, compile};

@@ -1,0 +1,149 @@
+//! [`FabricModule`].
+
+use packet::{Batch, PortId};
+
+use crate::engine::{Context, GATES_MAX, Gate, Module, monotonic_ns};
+use crate::fabric::{
+    Counters, ExplainError, Explanation, FLOWS_MAX, Fabric, Program, ProgramError, Protocol, Tables, compile,
+};
+
+/// How long after the first program connections from before the start are picked up.
+const ADOPTION_NS: u64 = 60_000_000_000;
+/// How often flows are looked at that may have run out of time.
+const EXPIRY_NS: u64 = 1_000_000_000;
+/// Bounded steps of expiry made in one go; what is left waits for the next round of the worker.
+const EXPIRY_STEPS: usize = 16;
+
+/// Runs the container network: see [`fabric`](crate::fabric).
+///
+/// *Input gates*: one, for packets of every port; a packet's ingress port says which (`PortIn::numbered`). *Output
+/// gates*: gate N leads to port N.
+///
+/// An endpoint is attached once [`set_link`](Self::set_link) has said so of its port, before or after the program
+/// that names it.
+pub struct FabricModule {
+    fabric: Fabric,
+    /// By port number.
+    attached: Vec<bool>,
+    expire_at_ns: Option<u64>,
+}
+
+impl FabricModule {
+    /// Ports there may be: numbers are below.
+    pub const PORTS_MAX: Gate = GATES_MAX;
+
+    /// A network of nobody, until a program is applied. The seed keys the hash tables.
+    ///
+    /// # Panics
+    /// Never: the empty program is in order.
+    pub fn new(seed: u64) -> Self {
+        // Addresses that are nobody's: the dummy address of RFC 7600 and one of the discard prefix of RFC 6666.
+        let nobody = Program::new([192, 0, 0, 8].into(), std::net::Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1));
+        let tables = compile(&nobody).expect("an empty program is in order");
+        Self {
+            fabric: Fabric::with_tables(tables, seed, FLOWS_MAX),
+            attached: Vec::new(),
+            expire_at_ns: None,
+        }
+    }
+
+    /// Says whether a port is there. Ports that are not are neither sent to nor balanced to.
+    pub fn set_link(&mut self, port: PortId, up: bool) {
+        let at = port.0 as usize;
+        if at >= usize::from(Self::PORTS_MAX) {
+            return;
+        }
+        if self.attached.len() <= at {
+            self.attached.resize(at + 1, false);
+        }
+        self.attached[at] = up;
+        self.fabric.set_link(port, up);
+    }
+
+    /// Puts a program in force, and returns how many flows that cut. With the `first` one, connections that are
+    /// underway are taken over for a minute.
+    pub fn apply(&mut self, tables: Tables, first: bool) -> u64 {
+        let cut = self.fabric.replace(tables);
+        let ports: Vec<PortId> = self.fabric.ports().collect();
+        for port in ports {
+            let up = self.attached.get(port.0 as usize).copied().unwrap_or(false);
+            self.fabric.set_link(port, up);
+        }
+        if first {
+            self.fabric.adopt_existing(monotonic_ns().saturating_add(ADOPTION_NS));
+        }
+        cut
+    }
+
+    /// [`FabricModule::apply`] for a program that is not compiled yet.
+    ///
+    /// # Errors
+    /// What is wrong with it; then nothing changes.
+    pub fn apply_program(&mut self, program: &Program, first: bool) -> Result<u64, ProgramError> {
+        Ok(self.apply(compile(program)?, first))
+    }
+
+    /// Everything that is counted.
+    pub fn counters(&self) -> Counters {
+        self.fabric.counters()
+    }
+
+    /// Whether a flow would pass, and why.
+    ///
+    /// # Errors
+    /// A party that does not exist.
+    pub fn explain(
+        &self,
+        source: &str,
+        destination: &str,
+        protocol: Protocol,
+        port: u16,
+    ) -> Result<Explanation, ExplainError> {
+        self.fabric.explain(source, destination, protocol, port)
+    }
+}
+
+impl Module for FabricModule {
+    fn class(&self) -> &'static str {
+        "Fabric"
+    }
+
+    fn outputs(&self) -> Gate {
+        Self::PORTS_MAX
+    }
+
+    fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
+        let now = ctx.now_ns();
+        self.fabric.handle_batch(now, batch, &mut |packet| {
+            // A number above every gate is counted as one that leads nowhere.
+            let gate = Gate::try_from(packet.egress().0).unwrap_or(Gate::MAX);
+            ctx.emit(gate, packet);
+        });
+        if self.expire_at_ns.is_none() {
+            self.expire_at_ns = Some(now + EXPIRY_NS);
+        }
+    }
+
+    fn timed(&self) -> bool {
+        true
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        self.expire_at_ns
+    }
+
+    fn expire(&mut self, ctx: &mut Context<'_>) {
+        let now = ctx.now_ns();
+        let due = |fabric: &Fabric| fabric.next_deadline().is_some_and(|deadline| deadline <= now);
+        for _ in 0..EXPIRY_STEPS {
+            if !due(&self.fabric) {
+                break;
+            }
+            self.fabric.expire(now);
+        }
+        // With flows there is something to look at again; the deadline itself may be hours away.
+        let next = self.fabric.next_deadline();
+        self.expire_at_ns =
+            next.map(|deadline| if deadline <= now { now } else { deadline.max(now + EXPIRY_NS) });
+    }
+}
