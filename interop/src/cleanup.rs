@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::{During, Result};
@@ -36,6 +36,7 @@ impl Undo {
             // It may have ended by itself; not being there is what we want.
             Self::Kill(pid) => {
                 let _ = kill_process(*pid, Signal::KILL);
+                let _ = waitpid(Some(*pid), WaitOptions::empty());
             }
             Self::Namespace(name) => quietly(Command::new("ip").args(["netns", "del", name])),
             Self::Directory(path) => drop(std::fs::remove_dir_all(path)),

@@ -32,7 +32,13 @@ pub(super) fn profile(peer: &dyn Peer, directory: &Path) -> Result<Vec<String>> 
         !line.is_empty() && !line.starts_with('#') && !idle
     });
     let heading = format!("{}: busiest functions of all CPUs during TCP", peer.kind().name());
-    Ok(std::iter::once(heading).chain(busy.take(SHOWN).map(|line| format!("    {line}"))).collect())
+    let shown = busy.take(SHOWN).map(|line| format!("    {}", squeezed(line)));
+    Ok(std::iter::once(heading).chain(shown).collect())
+}
+
+/// One space between words, without the empty columns perf pads a row with.
+fn squeezed(line: &str) -> String {
+    line.trim_end_matches([' ', '-']).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// System calls of the dataplane's processes for each packet delivered. Tracing slows them down: what counts is
@@ -73,6 +79,12 @@ fn call(line: &str) -> Option<(String, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_perf_are_squeezed() {
+        let row = " 6.13%  iperf3    [k] _copy_to_iter        -      -   ";
+        assert_eq!(squeezed(row), "6.13% iperf3 [k] _copy_to_iter");
+    }
 
     #[test]
     fn rows_of_strace_are_read() {

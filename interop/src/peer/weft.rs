@@ -46,9 +46,16 @@ impl Weft {
         let before = machine::running(program)?;
         let stop = Guard::command(program, &["stop", "--all", "--grace", "1"], state_variable(), &state);
         run(Command::new(program).arg("up").arg(&blueprint).env(state_variable(), &state), START)?;
-        let dataplane = machine::running(program)?.difference(&before).copied().collect();
+        let ours = machine::running(program)?;
+        let dataplane = ours.difference(&before).copied().filter(|&pid| carries_packets(pid)).collect();
         Ok(Self { program: program.into(), state, dataplane, _stop: stop })
     }
+}
+
+/// weft's processes are one program under hidden subcommands; this one moves the packets.
+fn carries_packets(pid: u32) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|&byte| byte == 0).any(|word| word == b"__dataplane")
 }
 
 fn text(bin: &Path) -> String {
