@@ -103,7 +103,12 @@ impl Scale {
         };
         let (up_seconds, up_cpu_seconds) = weft_command(&["up", &blueprint.to_string_lossy()])?;
         let ours = &machine::running(weft)? - &there;
-        let memory = (machine::memory(&ours), machine::memory(&machine::with_descendants(&ours)));
+        let all = machine::with_descendants(&ours);
+        if all.len() < containers {
+            let what = format!("said that all is up, but only {} processes run", all.len());
+            return Err(Error::Peer { peer: "weft".into(), what });
+        }
+        let memory = (machine::memory(&ours), machine::memory(&all));
         let (stop_seconds, stop_cpu_seconds) = weft_command(&["stop"])?;
         stop.release_if(|| Some(()));
         let left_behind = left_behind(weft, &before)?;
@@ -197,5 +202,24 @@ fn print(runs: &[Run]) {
         for left in run.left_behind.iter().take(20) {
             println!("left behind after {}: {left}", run.containers);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weft_that_starts_nothing_is_caught() {
+        let scale = Scale { containers: vec![3], links: Links::Chain, weft: None, json: false };
+        let error = scale.time(Path::new("/bin/true"), 3).unwrap_err().to_string();
+        assert!(error.contains("only 0 processes"), "{error}");
+    }
+
+    #[test]
+    fn the_blueprint_links_what_it_makes() {
+        let scale = Scale { containers: vec![], links: Links::Star, weft: None, json: false };
+        let text = scale.blueprint(7);
+        assert!(text.contains("i < 7;") && text.contains("allow(all.slice(1), all[0], 80)"), "{text}");
     }
 }
