@@ -183,18 +183,30 @@ impl<'a> Builder<'a> {
             // A directory this user may not read (/root) is empty inside instead of an error.
             Some(own) if !readable => (own, None),
             Some(_) if self.spec.state.starts_with(path) => {
-                let upper = self.container.layers().join(name).join("upper");
-                let filled = fs::create_dir_all(&upper).during("make", upper.display());
-                if let Err(error) = filled.and_then(|()| skeleton::fill_upper(path, &upper)) {
-                    self.warnings.push(error.to_string());
-                }
-                (path.to_path_buf(), None)
+                (path.to_path_buf(), self.skeleton_in_memory(path))
             }
             own if readable => (path.to_path_buf(), own),
             _ => return,
         };
         if let Err(error) = self.overlay(&lower, &layer, target, own.as_deref()) {
             self.show_read_only(path, target, &error);
+        }
+    }
+
+    /// Overlay takes no layer that lies inside another. When the deployment's state is in the very directory to be
+    /// overlaid, its part of the skeleton is made once more, elsewhere.
+    fn skeleton_in_memory(&mut self, top: &Path) -> Option<PathBuf> {
+        let place = self.target.join("run").join(top.file_name()?);
+        let made = fs::create_dir_all(&place)
+            .during("make", place.display())
+            .and_then(|()| mounts::tmpfs(&place, "mode=755,size=32m"))
+            .and_then(|()| skeleton::fill(top, &place));
+        match made {
+            Ok(()) => Some(place),
+            Err(error) => {
+                self.warnings.push(error.to_string());
+                None
+            }
         }
     }
 

@@ -94,11 +94,12 @@ impl Sandbox {
         let (reader, writer) = std::io::pipe().during("make", "a pipe")?;
         match sys::fork(single).during("fork", "a holder")? {
             Fork::Child => {
-                drop(reader);
-                let made = self.create_here().and_then(|()| {
-                    let _ = rustix::thread::set_name(c"weft:holder");
-                    if network { crate::netns::unshare_here() } else { Ok(()) }
-                });
+                // It must not keep the caller's pipes and files open.
+                let made =
+                    crate::init::keep_only(&[&writer]).and_then(|()| self.create_here()).and_then(|()| {
+                        let _ = rustix::thread::set_name(c"weft:holder");
+                        if network { crate::netns::unshare_here() } else { Ok(()) }
+                    });
                 let _ = rustix::process::setsid();
                 let _ = serde_json::to_writer(&writer, &made);
                 drop(writer);

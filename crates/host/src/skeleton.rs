@@ -58,15 +58,12 @@ pub(crate) fn ensure(path: &Path) -> Result<()> {
     }
 }
 
-/// Puts the layer of one top directory straight into a container's own `upper` directory: what to do when
-/// the deployment's state lies in that very directory, since overlay takes no layer that is inside another.
-pub(crate) fn fill_upper(top: &Path, upper: &Path) -> Result<()> {
+/// Puts the layer of one top directory into an empty directory.
+pub(crate) fn fill(top: &Path, own: &Path) -> Result<()> {
     let mut builder = Builder { directories: 0, bytes: 0 };
     for (tree, depth) in TREES {
         if Path::new("/").join(tree) == top {
-            builder
-                .fill(top, upper, depth, tree == "etc")
-                .during("copy the directories of", top.display())?;
+            builder.fill(top, own, depth, tree == "etc").during("copy the directories of", top.display())?;
         }
     }
     Ok(())

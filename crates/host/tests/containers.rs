@@ -228,7 +228,7 @@ fn stop_leaves_nothing(who: Who) {
     let begin = Instant::now();
     let results = stage.stop(None, StopOptions { grace: Duration::from_millis(300), keep_logs: false });
     assert_eq!(results, vec![Ok(()); 5]);
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     assert_eq!(stage.traces(), before);
     // The host's first process buries the inits in its own time.
     let deadline = Instant::now() + Duration::from_secs(5);
