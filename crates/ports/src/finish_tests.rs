@@ -40,7 +40,7 @@ impl Case {
             if index > 0 {
                 flags &= !0x80;
             }
-            transport.extend([((20 + self.options) / 4 << 4) as u8, flags, 4, 0, 0, 0, 0, 0]);
+            transport.extend([(((20 + self.options) / 4) << 4) as u8, flags, 4, 0, 0, 0, 0, 0]);
             transport.extend(std::iter::repeat_n(1, self.options));
         } else {
             transport.extend(((8 + payload.len()) as u16).to_be_bytes());

@@ -79,7 +79,7 @@ impl RingRx {
     /// Frames left in the current block, if it is ours.
     fn enter(&mut self) -> Option<(u32, usize)> {
         if self.open.is_none() {
-            let ready = self.status()?.load(Ordering::Acquire) & libc::TP_STATUS_USER as u32 != 0;
+            let ready = self.status()?.load(Ordering::Acquire) & libc::TP_STATUS_USER != 0;
             // num_pkts and offset_to_first_pkt follow the status.
             self.open = Some((self.word(12)?, self.word(16)? as usize)).filter(|_| ready);
         }
@@ -90,7 +90,7 @@ impl RingRx {
     fn leave(&mut self) {
         self.open = None;
         if let Some(status) = self.status() {
-            status.store(libc::TP_STATUS_KERNEL as u32, Ordering::Release);
+            status.store(libc::TP_STATUS_KERNEL, Ordering::Release);
         }
         self.block = (self.block + 1) % self.blocks;
     }
@@ -120,7 +120,7 @@ impl RingRx {
     /// Looks now and then whether the interface is still there; nothing else would say so.
     fn check(&mut self) -> Result<usize, PortError> {
         self.idle = self.idle.wrapping_add(1);
-        if self.idle % IDLE_CHECK == 0 {
+        if self.idle.is_multiple_of(IDLE_CHECK) {
             let _ = rustix::net::sockopt::socket_error(&self.socket.fd);
             self.gone = !self.socket.exists();
         }

@@ -226,7 +226,7 @@ fn parse(kind: &str, target: String, mut options: Options<'_>) -> Result<PortSpe
 struct Written<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
 impl Written<'_, '_> {
-    fn option<V: PartialEq + fmt::Display>(&mut self, key: &str, value: V, default: V) -> fmt::Result {
+    fn option<V: PartialEq + fmt::Display + Copy>(&mut self, key: &str, value: V, default: V) -> fmt::Result {
         if value == default { Ok(()) } else { write!(self.0, ",{key}={value}") }
     }
 

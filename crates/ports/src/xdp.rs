@@ -357,7 +357,7 @@ impl XdpRx {
         packet.set_len(frame.len()).ok()?;
         // SAFETY: the kernel has given this chunk to us and does not touch it until it is in the fill ring again.
         unsafe {
-            std::ptr::copy_nonoverlapping(frame.cast::<u8>(), packet.data_mut().as_mut_ptr(), frame.len())
+            std::ptr::copy_nonoverlapping(frame.cast::<u8>(), packet.data_mut().as_mut_ptr(), frame.len());
         };
         Some(packet)
     }
@@ -368,7 +368,7 @@ impl RxQueue for XdpRx {
         let waiting = self.rx.filled().min(batch.room() as u32);
         if waiting == 0 {
             self.idle = self.idle.wrapping_add(1);
-            let check = self.idle % IDLE_CHECK == 0;
+            let check = self.idle.is_multiple_of(IDLE_CHECK);
             return match check.then(|| self.socket.deleted()).flatten() {
                 Some(error) => Err(error),
                 None => Ok(0),

@@ -28,7 +28,7 @@ fn name(test: &str) -> String {
 
 fn client(name: &str) -> std::os::fd::OwnedFd {
     let client = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
-    connect(&client, &SocketAddrUnix::new_abstract_name(name[1..].as_bytes()).unwrap()).unwrap();
+    connect(&client, &SocketAddrUnix::new_abstract_name(&name.as_bytes()[1..]).unwrap()).unwrap();
     client
 }
 
@@ -99,7 +99,7 @@ fn a_client_is_confirmed_and_a_full_socket_takes_no_more() {
         }
         assert!(sent < 100_000, "the socket never filled");
     }
-    assert_eq!((batch.len() > 0, port.counters().tx_packets), (true, sent as u64));
+    assert_eq!((!batch.is_empty(), port.counters().tx_packets), (true, sent as u64));
     assert_eq!(port.counters().tx_dropped, 0);
 }
 
@@ -155,7 +155,7 @@ fn a_path_in_use_or_in_no_directory_is_an_error_and_an_abandoned_socket_is_not()
     let nowhere = format!("{path}/no/such");
     assert!(matches!(
         UnixPort::open(&nowhere, &listening(), &pool),
-        Err(PortError::Missing { .. }) | Err(PortError::System { .. })
+        Err(PortError::Missing { .. } | PortError::System { .. })
     ));
     std::fs::write(&path, b"precious").unwrap();
     assert!(matches!(UnixPort::open(&path, &listening(), &pool), Err(PortError::Option { .. })));
