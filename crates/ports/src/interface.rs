@@ -54,6 +54,11 @@ pub(crate) fn name(socket: impl AsFd, index: i32) -> io::Result<String> {
     String::from_utf8(name.collect()).map_err(io::Error::other)
 }
 
+/// Whether there is no longer an interface of this number.
+pub(crate) fn is_gone(socket: impl AsFd, index: i32) -> bool {
+    name(socket, index).is_err_and(|error| error.raw_os_error() == Some(libc::ENODEV))
+}
+
 pub(crate) fn mtu(socket: impl AsFd, name: &str) -> io::Result<usize> {
     let mut request = request(name)?;
     ioctl(socket, libc::SIOCGIFMTU as _, &mut request)?;

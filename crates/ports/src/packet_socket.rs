@@ -234,7 +234,7 @@ impl Socket {
     }
 
     pub(crate) fn exists(&self) -> bool {
-        interface::name(&self.fd, self.interface).is_ok()
+        !interface::is_gone(&self.fd, self.interface)
     }
 
     /// Adds what the kernel dropped since it was last asked.

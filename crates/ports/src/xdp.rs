@@ -81,13 +81,15 @@ pub struct XdpPort {
     info: PortInfo,
     queues: Vec<Option<(XdpRx, XdpTx)>>,
     sockets: Vec<Arc<Socket>>,
-    control: OwnedFd,
+    control: Arc<OwnedFd>,
     native: bool,
 }
 
 /// What the two directions of a queue share.
 struct Socket {
     fd: OwnedFd,
+    /// A plain socket of the interface's namespace: AF_XDP sockets answer no questions about interfaces.
+    control: Arc<OwnedFd>,
     umem: Mapping,
     zero_copy: bool,
     interface: i32,
@@ -107,7 +109,7 @@ impl XdpPort {
     pub fn open(name: &str, config: &XdpConfig, pool: &Pool) -> Result<Self, PortError> {
         let failure = Failure { name };
         config.check(name)?;
-        let control = interface::control_socket().map_err(failure.at("opening a control socket"))?;
+        let control = Arc::new(interface::control_socket().map_err(failure.at("opening a control socket"))?);
         let missing = |source| interface::missing(&format!("xdp:{name}"), name, source);
         let index = interface::index(&control, name).map_err(missing)?;
         let mtu = interface::mtu(&control, name).map_err(missing)?;
@@ -125,6 +127,7 @@ impl XdpPort {
             bpf::set_socket(&map, queue, &fd).map_err(failure.at("entering the socket into the XSKMAP"))?;
             let socket = Arc::new(Socket {
                 fd,
+                control: control.clone(),
                 umem,
                 zero_copy,
                 interface: index,
@@ -303,7 +306,7 @@ fn bind(fd: &OwnedFd, interface: i32, queue: u32, flags: u16) -> io::Result<()> 
 
 impl Socket {
     fn deleted(&self) -> Option<PortError> {
-        let gone = interface::name(&self.fd, self.interface).is_err();
+        let gone = interface::is_gone(&self.control, self.interface);
         gone.then(|| interface::deleted(&format!("xdp:{}", self.name)))
     }
 

@@ -185,6 +185,9 @@ fn down_and_deleted(config: &PacketConfig) {
     let mut port = port(&ns, "10.9.0.1", "10.9.0.2", config, &pool);
     let (mut rx, mut tx) = port.queue(0).unwrap();
     let mut batch = Batch::new();
+    for _ in 0..1000 {
+        assert_eq!(rx.receive(&mut batch).unwrap(), 0, "an idle port is no deleted one");
+    }
     ns.ip("link set port0 down");
     assert_eq!(port.link(), LinkState::Down);
     assert_eq!(rx.receive(&mut batch).unwrap(), 0);

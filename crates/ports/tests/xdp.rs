@@ -109,6 +109,9 @@ fn an_interface_that_is_taken_down_comes_back_and_one_that_is_deleted_does_not()
     let (pool, ns) = (pool(), Netns::new());
     let mut port = port(&ns, XdpMode::Auto, &pool).unwrap();
     let (mut rx, mut tx) = port.queue(0).unwrap();
+    for _ in 0..1000 {
+        assert_eq!(rx.receive(&mut Batch::new()).unwrap(), 0, "an idle port is no deleted one");
+    }
     ns.ip("link set port0 down");
     assert_eq!(port.link(), LinkState::Down);
     let mut batch = Batch::new();
