@@ -84,7 +84,7 @@ fn established_flow_to_service(bencher: Bencher<'_, '_>, v6: bool) {
     drive(bencher, &mut fabric, &frames, CLIENT);
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 500)]
 fn first_packet(bencher: Bencher<'_, '_>) {
     let frames: Vec<_> =
         (1..60_000u16).map(|port| Way::new(CLIENT, WEB, (port, 9), false).udp(b"x")).collect();
@@ -92,7 +92,7 @@ fn first_packet(bencher: Bencher<'_, '_>) {
     drive(bencher, &mut net.fabric, &frames, CLIENT);
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 500)]
 fn first_packet_to_service(bencher: Bencher<'_, '_>) {
     let frames: Vec<_> =
         (1..60_000u16).map(|port| Way::new(CLIENT, TIER, (port, 80), false).udp(b"x")).collect();
@@ -108,7 +108,7 @@ fn dns(bencher: Bencher<'_, '_>) {
     drive(bencher, &mut net.fabric, &frames, LONER);
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 500)]
 fn denied(bencher: Bencher<'_, '_>) {
     let frames = [Way::new(LONER, DB, (4000, 53), false).tcp(SYN, b"")];
     let mut net = Net::new(&program());

@@ -193,6 +193,9 @@ fn a_wrong_program_changes_nothing() {
     assert!(net.send(WEB, &open.tcp(ACK, b"")).is_some());
 }
 
+/// What is done to a program, and what is then said of it.
+type Case<'a> = (&'a dyn Fn(&mut Program), &'a str);
+
 #[test]
 fn programs_that_make_no_sense_are_refused() {
     let refusal = |change: &dyn Fn(&mut Program)| {
@@ -200,7 +203,7 @@ fn programs_that_make_no_sense_are_refused() {
         change(&mut wrong);
         softnic::fabric::tables::compile(&wrong).unwrap_err().to_string()
     };
-    let cases: [(&dyn Fn(&mut Program), &str); 12] = [
+    let cases: [Case<'_>; 12] = [
         (&|p| p.endpoints[1].name = "db".into(), "two parties are called \"db\""),
         (&|p| p.endpoints[1].ipv4 = p.endpoints[2].ipv4, "10.181.0.4 belongs to both \"web\" and \"db\""),
         (&|p| p.services[0].vip_v6 = p.gateway_v6, "fd57::1 belongs to both \"the gateway\" and \"tier\""),
