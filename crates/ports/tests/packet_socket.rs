@@ -5,7 +5,7 @@ mod net;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use net::{Netns, pattern, transfer};
+use net::{Netns, pattern, transfer, wait_up};
 use packet::{Batch, Checksum, Pool, PoolConfig, ROOM_GSO};
 use ports::packet_socket::{PacketConfig, PacketPort};
 use ports::{Counters, LinkState, Offloads, Port, PortError, PortInfo, RxQueue, TxQueue};
@@ -43,7 +43,7 @@ fn tcp_crosses(config: &PacketConfig) {
     let (pool, left, right) = (pool(), Netns::new(), Netns::new());
     let mut a = port(&left, "10.9.0.1", "10.9.0.2", config, &pool);
     let mut b = port(&right, "10.9.0.2", "10.9.0.1", config, &pool);
-    assert_eq!(a.link(), LinkState::Up);
+    wait_up(&a);
     let longest = transfer(&left, &right, &mut a, &mut b, &pattern(8 << 20));
     assert!(longest >= 32 << 10, "the longest frame had {longest} bytes");
     assert_eq!(pool.available(), pool.capacity());
@@ -195,7 +195,7 @@ fn down_and_deleted(config: &PacketConfig) {
     assert_eq!(tx.send(&mut batch).unwrap(), 1);
     assert_eq!(port.counters().tx_dropped, 1);
     ns.ip("link set port0 up");
-    assert_eq!(port.link(), LinkState::Up);
+    wait_up(&port);
     let socket = ns.enter(|| UdpSocket::bind("10.9.0.1:7000").unwrap());
     socket.send_to(b"back", "10.9.0.2:7000").unwrap();
     assert!(receive(&mut *rx)[0].data().ends_with(b"back"));

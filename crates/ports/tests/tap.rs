@@ -5,7 +5,7 @@ mod net;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use net::{Netns, pattern, transfer};
+use net::{Netns, pattern, transfer, wait_up};
 use packet::{Batch, Pool, PoolConfig, ROOM_GSO};
 use ports::tap::{Tap, TapConfig, open_queue};
 use ports::{LinkState, Port, PortError};
@@ -26,7 +26,8 @@ fn tcp_crosses_two_taps_in_large_segments_and_intact() {
     let (pool, left, right) = (large_pool(), Netns::new(), Netns::new());
     let mut a = tap(&left, "10.9.0.1", "10.9.0.2", &pool);
     let mut b = tap(&right, "10.9.0.2", "10.9.0.1", &pool);
-    assert_eq!((a.link(), b.link()), (LinkState::Up, LinkState::Up));
+    wait_up(&a);
+    wait_up(&b);
     assert!(a.info().offloads.tcp_segmentation);
     let bytes = pattern(8 << 20);
     let longest = transfer(&left, &right, &mut a, &mut b, &bytes);
@@ -90,7 +91,7 @@ fn a_link_that_is_down_is_a_state_and_a_deleted_interface_is_an_error() {
     assert_eq!(tx.send(&mut batch).unwrap(), 1);
     assert_eq!(tap.counters().tx_dropped, 1);
     ns.ip("link set eth0 up");
-    assert_eq!(tap.link(), LinkState::Up);
+    wait_up(&tap);
     batch.push(pool.packet(&[0xff; 60]).unwrap()).unwrap();
     assert_eq!(tx.send(&mut batch).unwrap(), 1);
     assert_eq!(tap.counters().tx_packets, 1);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use packet::Batch;
-use ports::Port;
+use ports::{LinkState, Port};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -106,6 +106,15 @@ pub fn forward(a: &mut dyn Port, b: &mut dyn Port, stop: &AtomicBool) -> usize {
 
 pub fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at * 31 + at / 251) as u8).collect()
+}
+
+/// Waits for the link: the kernel tells of a carrier a moment after it is there.
+pub fn wait_up(port: &dyn Port) {
+    let start = Instant::now();
+    while port.link() != LinkState::Up {
+        assert!(start.elapsed() < Duration::from_secs(5), "{} stays down", port.info().name);
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Sends bytes over TCP from 10.9.0.1 in `left` to 10.9.0.2 in `right` while packets pass between the ports, and checks
