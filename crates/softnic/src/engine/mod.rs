@@ -14,6 +14,7 @@ mod scheduler;
 mod snapshot;
 mod worker;
 
+pub use clock::monotonic_ns;
 pub use context::Context;
 pub use control::{CommandError, Engine, PortsError, WORKERS_MAX, WorkerError};
 pub use edge::RING_BATCHES;

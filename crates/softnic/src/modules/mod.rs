@@ -1,5 +1,6 @@
 //! The stock modules. Each is one file, whose doc comment is its manual.
 
+mod fabric;
 mod merge;
 mod noop;
 mod port_in;
@@ -10,6 +11,7 @@ mod round_robin;
 mod sink;
 mod source;
 
+pub use fabric::FabricModule;
 pub use merge::Merge;
 pub use noop::NoOp;
 pub use port_in::PortIn;
