@@ -53,14 +53,21 @@ struct Table {
     go: HashMap<usize, Go>,
     /// The worker that each module has from now on; a module that is not listed is gone.
     owner: HashMap<NodeId, usize>,
+    /// The modules behind rings that are no more, those downstream first.
+    order: HashMap<NodeId, usize>,
     removed: Vec<Box<Node>>,
     lost: u64,
 }
 
 impl Meeting {
     /// A meeting of `workers` workers, at which each gets its `go`.
-    pub(crate) fn new(workers: usize, go: HashMap<usize, Go>, owner: HashMap<NodeId, usize>) -> Self {
-        let table = Table { missing: workers, go, owner, ..Table::default() };
+    pub(crate) fn new(
+        workers: usize,
+        go: HashMap<usize, Go>,
+        owner: HashMap<NodeId, usize>,
+        order: HashMap<NodeId, usize>,
+    ) -> Self {
+        let table = Table { missing: workers, go, owner, order, ..Table::default() };
         Self { table: Mutex::new(table), all_here: Condvar::new() }
     }
 
@@ -106,7 +113,10 @@ impl Table {
                 None => self.removed.push(node),
             }
         }
-        for inbox in std::mem::take(&mut self.inboxes) {
+        let mut inboxes = std::mem::take(&mut self.inboxes);
+        // What is further on its way was sent earlier, so it goes first.
+        inboxes.sort_by_key(|inbox| self.order.get(&inbox.node).copied());
+        for inbox in inboxes {
             match self.owner.get(&inbox.node) {
                 Some(&worker) => self.go.entry(worker).or_default().drain.push(inbox),
                 // Its writer has let go of it, so what is in it now is all that will ever be.

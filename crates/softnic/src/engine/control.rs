@@ -306,6 +306,7 @@ impl State {
         let mut stops: BTreeMap<usize, Stop> = BTreeMap::new();
         let mut go: HashMap<usize, Go> = HashMap::new();
         let mut owner: HashMap<NodeId, usize> = HashMap::new();
+        let mut ends: Vec<NodeId> = Vec::new();
         for (&id, &worker) in trial.removed.iter().chain(&trial.moved) {
             stops.entry(worker).or_default().nodes.push(id);
         }
@@ -328,6 +329,7 @@ impl State {
                 stops.entry(worker).or_default().inboxes.push(inbox);
                 if self.model.entry(before.to).is_some() {
                     owner.insert(before.to, self.worker_of(before.to));
+                    ends.push(before.to);
                 }
             }
             self.connect(from, gate, &mut go);
@@ -335,7 +337,7 @@ impl State {
         for &worker in go.keys().chain(owner.values()) {
             stops.entry(worker).or_default();
         }
-        let meeting = Arc::new(Meeting::new(stops.len(), go, owner));
+        let meeting = Arc::new(Meeting::new(stops.len(), go, owner, self.model.downstream_first(&ends)));
         (stops, meeting)
     }
 
@@ -371,11 +373,11 @@ impl State {
 /// Counts of a worker and its modules.
 fn inspect(worker: &mut Worker) -> (WorkerSnapshot, Vec<(NodeId, ModuleSnapshot)>) {
     let index = worker.index;
-    let modules = worker.executor.nodes().map(|(id, node)| (id, describe(node, index))).collect();
+    let modules = worker.executor.nodes().map(|(id, node)| (id, describe(node, Some(index)))).collect();
     (worker.snapshot(), modules)
 }
 
-fn describe(node: &Node, worker: usize) -> ModuleSnapshot {
+fn describe(node: &Node, worker: Option<usize>) -> ModuleSnapshot {
     let gate = |output: &super::node::Output| GateSnapshot {
         to: None,
         packets: output.packets,
@@ -399,5 +401,5 @@ fn describe(node: &Node, worker: usize) -> ModuleSnapshot {
 }
 
 fn taken_out(node: Node) -> Removed {
-    Removed { held: node.module.held(), name: node.name.to_string(), module: node.module }
+    Removed { name: node.name.to_string(), counts: describe(&node, None), module: node.module }
 }

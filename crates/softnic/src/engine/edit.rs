@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{GATES_MAX, Gate, Module, TASKS_MAX};
+use super::{GATES_MAX, Gate, Module, ModuleSnapshot, TASKS_MAX};
 
 /// The most modules that an engine holds.
 pub const MODULES_MAX: usize = 1 << 20;
@@ -114,8 +114,8 @@ pub struct Removed {
     pub name: String,
     /// The module itself, with what it holds.
     pub module: Box<dyn Module>,
-    /// Packets in it.
-    pub held: usize,
+    /// Its last counts.
+    pub counts: ModuleSnapshot,
 }
 
 /// Why an edit was refused; nothing has changed then.

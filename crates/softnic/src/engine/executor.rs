@@ -261,3 +261,163 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+
+    use packet::{Packet, Pool, PoolConfig};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engine::Module;
+    use crate::engine::node::{Shape, Target};
+
+    /// What a module does with a packet, by the packet's number.
+    #[derive(Clone, Copy, Debug)]
+    enum Action {
+        /// Lets it out at a gate.
+        Emit(Gate),
+        /// Leaves it in the batch.
+        Leave,
+        /// Lets a copy out at a gate and leaves it in the batch.
+        Copy(Gate),
+    }
+
+    #[derive(Clone, Debug)]
+    struct Plan {
+        actions: Vec<Action>,
+        forward: Option<Gate>,
+        /// Where each of the gates leads.
+        gates: Vec<Option<usize>>,
+    }
+
+    /// The mark of a packet that was left in its batch.
+    const LEFT: u8 = 100;
+
+    /// The numbers of the packets that reached a place without gates, by their way there.
+    type Arrivals = BTreeMap<Vec<u8>, Vec<u8>>;
+
+    struct Scripted {
+        id: u8,
+        plan: Plan,
+        arrivals: Arc<Mutex<Arrivals>>,
+    }
+
+    impl Module for Scripted {
+        fn class(&self) -> &'static str {
+            "Scripted"
+        }
+
+        fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
+            for packet in &mut *batch {
+                packet.append(1).unwrap()[0] = self.id;
+                if self.plan.gates.is_empty() {
+                    let way = packet.data()[1..].to_vec();
+                    self.arrivals.lock().unwrap().entry(way).or_default().push(packet.data()[0]);
+                }
+            }
+            let packets: Vec<Packet> = batch.drain(..).collect();
+            for packet in packets {
+                let (emit, leave) = match self.plan.action(packet.data()[0]) {
+                    Action::Emit(gate) => (Some((gate, packet)), None),
+                    Action::Leave => (None, Some(packet)),
+                    Action::Copy(gate) => (Some((gate, packet.try_clone().unwrap())), Some(packet)),
+                };
+                // The gate is part of a packet's way, and so is whether it was emitted or left.
+                if let Some((gate, mut packet)) = emit {
+                    packet.append(1).unwrap()[0] = gate as u8;
+                    ctx.emit(gate, packet);
+                }
+                if let Some(mut packet) = leave {
+                    packet.append(1).unwrap()[0] = LEFT;
+                    batch.push(packet).unwrap();
+                }
+            }
+            if let Some(gate) = self.plan.forward {
+                ctx.forward(gate);
+            }
+        }
+    }
+
+    impl Plan {
+        fn action(&self, number: u8) -> Action {
+            self.actions[usize::from(number) % self.actions.len()]
+        }
+    }
+
+    /// The twin: one packet at a time, by recursion.
+    fn visit(plans: &[Plan], at: usize, number: u8, mut way: Vec<u8>, arrivals: &mut Arrivals) {
+        let plan = &plans[at];
+        way.push(at as u8);
+        if plan.gates.is_empty() {
+            arrivals.entry(way.clone()).or_default().push(number);
+        }
+        let (first, second) = match plan.action(number) {
+            Action::Emit(gate) => (Some(gate), None),
+            Action::Leave => (None, plan.forward),
+            Action::Copy(gate) => (Some(gate), plan.forward),
+        };
+        let ways = [first.map(|gate| (gate, gate as u8)), second.map(|gate| (gate, LEFT))];
+        for (gate, mark) in ways.into_iter().flatten() {
+            if let Some(&Some(next)) = plan.gates.get(usize::from(gate)) {
+                visit(plans, next, number, [&way[..], &[mark]].concat(), arrivals);
+            }
+        }
+    }
+
+    fn plans() -> impl Strategy<Value = Vec<Plan>> {
+        let action = prop_oneof![
+            (0..4u16).prop_map(Action::Emit),
+            Just(Action::Leave),
+            (0..4u16).prop_map(Action::Copy)
+        ];
+        let plan = (
+            prop::collection::vec(action, 1..5),
+            prop::option::weighted(0.8, 0..4u16),
+            prop::collection::vec(prop::option::weighted(0.8, any::<prop::sample::Index>()), 0..4),
+        );
+        prop::collection::vec(plan, 1..8).prop_map(|plans| {
+            let count = plans.len();
+            let forwards = |at: usize, gate: prop::sample::Index| at + 1 + gate.index(count - at - 1);
+            let build =
+                |(at, (actions, forward, gates)): (usize, (_, _, Vec<Option<prop::sample::Index>>))| {
+                    let lead =
+                        |gate: Option<_>| gate.filter(|_| at + 1 < count).map(|gate| forwards(at, gate));
+                    Plan { actions, forward, gates: gates.into_iter().map(lead).collect() }
+                };
+            plans.into_iter().enumerate().map(build).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn packets_take_the_ways_that_recursion_takes(plans in plans(), count in 1..=BATCH as u8) {
+            let pool = Pool::new(PoolConfig { buffers: 8192, room: 64, ..PoolConfig::default() }).unwrap();
+            let arrivals = Arc::new(Mutex::new(Arrivals::new()));
+            let mut executor = Executor::default();
+            for (id, plan) in plans.iter().enumerate() {
+                let module = Scripted { id: id as u8, plan: plan.clone(), arrivals: Arc::clone(&arrivals) };
+                let outputs = plan.gates.len() as Gate;
+                let shape = Shape { class: "Scripted", inputs: 1, outputs, tasks: 0 };
+                let mut node = Node::new("x".into(), Box::new(module), shape);
+                for (output, to) in node.outputs.iter_mut().zip(&plan.gates) {
+                    output.target = to.map_or(Target::None, |to| Target::Local(to as NodeId, 0));
+                }
+                executor.insert(id as NodeId, Box::new(node));
+            }
+            let mut batch = Batch::new();
+            let mut twin = Arrivals::new();
+            for number in 0..count {
+                batch.push(pool.packet(&[number]).unwrap()).unwrap();
+                visit(&plans, 0, number, Vec::new(), &mut twin);
+            }
+            executor.accept(0, 0, batch);
+            prop_assert_eq!(&*arrivals.lock().unwrap(), &twin);
+            prop_assert_eq!(executor.circling(), 0);
+            drop(executor);
+            prop_assert_eq!(pool.available(), 8192);
+        }
+    }
+}

@@ -1,4 +1,49 @@
 //! The engine: modules joined into a graph, run by workers, changed while packets flow.
+//!
+//! ```text
+//!   control threads                       worker (one thread, pinned)
+//!   ┌────────┐  Edit, command, snapshot   ┌──────────────────────────────────────────────┐
+//!   │ Engine │ ─────────► mailbox ──────► │ scheduler ─► task's turn ─► stack of batches │
+//!   └────────┘ ◄───────── answer ──────── │     ▲                        │   module …    │
+//!                                         │   epoll: ports that wait     ▼   module …    │
+//!                                         └────────────────────────────── ring ──────────┘─► other worker
+//! ```
+//!
+//! # Decisions, and why
+//!
+//! **A module has one owner.** Everything a packet meets is `&mut`: no lock, no atomic operation, no reference count
+//! between the port and the port. Counters are plain integers in the worker's memory. Whoever wants to read or change
+//! something sends the worker a message, which it reads between two batches; there is no state that a control
+//! thread and a worker touch at the same time. The price is that an answer takes as long as the turn under way.
+//!
+//! **A batch stays where it is.** A module that changes packets in place says [`Context::forward`] and the executor
+//! calls the next one with the same batch; nothing is moved. [`Context::emit_batch`] goes through the work list and
+//! swaps 264 bytes twice, [`Context::emit`] moves packets one by one. The README has the three side by side, from
+//! `cargo bench -p softnic --bench graph`.
+//!
+//! **Depth first, by a stack.** A work list instead of calls from module to module: graphs may loop, and a module's
+//! code never runs inside another's, so a panic leaves one module broken and not a chain of them. First out of a
+//! module is first through the rest of the graph, which keeps the order of packets on every path.
+//! [`HOPS_MAX`] and [`TURN_CALLS_MAX`] bound loops.
+//!
+//! **Edits meet, workers do not wait for the editor.** The workers that an edit concerns stop between two batches, lay
+//! what changes hands on a table, and the last to come deals it out. One worker alone never waits. Rings that an
+//! edit retires are emptied through the new graph, downstream ones first, so that nothing is lost and nothing overtakes.
+//!
+//! **Level-triggered epoll, registered once.** An idle task costs nothing; falling asleep and waking cost no system
+//! call but `epoll_wait`. Edge-triggered interest would save the repeated reports of busy ports but loses the wake-up
+//! of a port that could not be read for want of buffers; one-shot interest costs an `epoll_ctl` for every sleep.
+//!
+//! # Seams
+//!
+//! Traffic classes: `scheduler::Scheduler` decides whose turn it is and is told what each turn cost. Hooks on gates: every
+//! batch passes `node::Output::pass`, where it is counted. Named commands: [`Engine::command`] runs any closure on a
+//! module of a known type. Restart of broken modules: `executor::Executor::fail` is the one place where a panic is seen.
+//!
+//! # Limits
+//!
+//! A module that does not return holds up its worker, and every edit or question that concerns the worker.
+
 mod clock;
 mod commit;
 mod context;

@@ -88,6 +88,27 @@ impl Model {
         Ok(trial)
     }
 
+    /// Ranks the modules that can be reached from `starts`: each after all that can be reached from it, but for
+    /// loops.
+    pub(crate) fn downstream_first(&self, starts: &[NodeId]) -> HashMap<NodeId, usize> {
+        let mut ranks = HashMap::new();
+        let mut seen = BTreeSet::new();
+        let mut path = Vec::new();
+        for &start in starts {
+            path.push((start, false));
+            while let Some((id, done)) = path.pop() {
+                if done {
+                    ranks.insert(id, ranks.len());
+                } else if seen.insert(id) {
+                    path.push((id, true));
+                    let links = self.entry(id).into_iter().flat_map(|entry| entry.links.values());
+                    path.extend(links.map(|link| (link.to, false)));
+                }
+            }
+        }
+        ranks
+    }
+
     /// Lets the numbers of removed modules be used again, once no worker knows them any more.
     pub(crate) fn settle(&mut self, trial: &Trial) {
         self.free.extend(trial.removed.keys());

@@ -61,8 +61,8 @@ pub struct ModuleSnapshot {
     pub name: String,
     /// Its class.
     pub class: String,
-    /// The worker that owns it.
-    pub worker: usize,
+    /// The worker that owns it; `None` once it is taken out.
+    pub worker: Option<usize>,
     /// How many tasks it has.
     pub tasks: usize,
     /// Packets that have come in, by input gate.

@@ -1,6 +1,6 @@
 //! [`PortIn`].
 
-use packet::Batch;
+use packet::{Batch, PortId};
 use ports::RxQueue;
 
 use crate::engine::{Context, Gate, Module, Ran, Readiness};
@@ -25,13 +25,21 @@ use crate::engine::{Context, Gate, Module, Ran, Readiness};
 /// ```
 pub struct PortIn {
     queue: Box<dyn RxQueue>,
+    number: PortId,
     error: String,
 }
 
 impl PortIn {
     /// Receives from `queue`.
     pub fn new(queue: Box<dyn RxQueue>) -> Self {
-        Self { queue, error: String::new() }
+        Self { queue, number: PortId::NONE, error: String::new() }
+    }
+
+    /// Marks the packets with the number of the port they came from ([`packet::Packet::ingress`]).
+    #[must_use]
+    pub fn numbered(mut self, number: PortId) -> Self {
+        self.number = number;
+        self
     }
 
     /// Gives the queue back.
@@ -57,7 +65,14 @@ impl Module for PortIn {
         ctx.forward(0);
         match self.queue.receive(batch) {
             Ok(0) => Ran::idle(),
-            Ok(_) => Ran::more(batch.len(), batch.iter().map(|packet| packet.len() as u64).sum()),
+            Ok(count) => {
+                let mut bytes = 0;
+                for packet in batch.iter_mut() {
+                    packet.set_ingress(self.number);
+                    bytes += packet.len() as u64;
+                }
+                Ran::more(count, bytes)
+            }
             Err(error) => {
                 tracing::warn!("receiving ends: {error}");
                 self.error = error.to_string();
