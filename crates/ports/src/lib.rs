@@ -50,6 +50,7 @@ pub mod ring;
 pub mod spec;
 pub mod tap;
 pub mod unix;
+mod wake;
 pub mod xdp;
 mod xdp_ring;
 

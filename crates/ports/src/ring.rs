@@ -20,16 +20,18 @@
 //! A reader that sleeps is woken through an eventfd. The reader says that it found the ring empty (`asleep`), looks
 //! once more, and only then goes to sleep; a writer that has published looks at `asleep` and writes to the eventfd
 //! at most once per sleep. Both put a full fence between their write and their look, so one of them sees the other.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p ports --release --lib ring` tries every interleaving of small cases.
 #![allow(unsafe_code)]
 
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use packet::{Batch, Packet};
-use rustix::event::{EventfdFlags, eventfd};
 
 use crate::counters::{self, QueueCounters};
+use crate::wake::Wake;
 use crate::{Counters, LinkState, Offloads, Port, PortError, PortInfo, RxQueue, TxQueue};
 
 #[cfg(loom)]
@@ -83,7 +85,7 @@ struct Shared<T> {
     asleep: Padded<AtomicBool>,
     writer_gone: AtomicBool,
     reader_gone: AtomicBool,
-    wake: Option<OwnedFd>,
+    wake: Option<Wake>,
 }
 
 // SAFETY: values cross from the writer's thread to the reader's, hence `T: Send`. A slot is touched by the writer
@@ -101,8 +103,7 @@ impl<T> Shared<T> {
 
     fn signal(&self) {
         if let Some(wake) = &self.wake {
-            // Full is as good as written: the descriptor polls readable.
-            let _ = rustix::io::write(wake, &1u64.to_ne_bytes());
+            wake.signal();
         }
     }
 }
@@ -146,10 +147,10 @@ pub fn channel<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// # Errors
 /// The kernel's, when the process has no descriptor left.
 pub fn channel_with_wake<T: Send>(capacity: usize) -> std::io::Result<(Sender<T>, Receiver<T>)> {
-    Ok(ring(capacity, Some(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)))
+    Ok(ring(capacity, Some(Wake::new()?)))
 }
 
-fn ring<T: Send>(capacity: usize, wake: Option<OwnedFd>) -> (Sender<T>, Receiver<T>) {
+fn ring<T: Send>(capacity: usize, wake: Option<Wake>) -> (Sender<T>, Receiver<T>) {
     let capacity = capacity.clamp(1, CAPACITY_MAX).next_power_of_two();
     let shared = Arc::new(Shared {
         slots: (0..capacity).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect(),
@@ -304,7 +305,7 @@ impl<T: Send> Receiver<T> {
 
     /// The descriptor that [`Receiver::prepare_sleep`] makes poll readable; `None` from [`channel`].
     pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.shared.wake.as_ref().map(AsFd::as_fd)
+        self.shared.wake.as_ref().and_then(Wake::fd)
     }
 
     /// Sees to it that [`Receiver::poll_fd`] polls readable as long as values wait, or the writer is gone, and no
@@ -326,7 +327,7 @@ impl<T: Send> Receiver<T> {
         }
         // The writer, or this side, has written to the eventfd since `asleep` was last set, or never did.
         if let Some(wake) = &self.shared.wake {
-            let _ = rustix::io::read(wake, &mut [0u8; 8]);
+            wake.clear();
         }
         self.signalled = false;
         self.shared.asleep.0.store(true, Ordering::Relaxed);
@@ -492,3 +493,7 @@ impl TxQueue for RingTx {
         Ok(count)
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "ring_model.rs"]
+mod model;
