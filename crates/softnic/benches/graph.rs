@@ -2,8 +2,8 @@
 //! which a module can hand its packets on, and across two workers.
 //!
 //! `cargo bench -p softnic --bench graph` prints the table. CPU time of the worker's thread is what is counted,
-//! so other load on the machine matters little. `… --bench graph -- forward 8 1000000` runs one row once, for
-//! counting instructions with `valgrind --tool=callgrind`.
+//! so other load on the machine matters little. `… --bench graph -- forward 8 1000000` runs one row once, for a
+//! profiler.
 
 use std::time::Duration;
 

@@ -55,7 +55,7 @@ struct Table {
     owner: HashMap<NodeId, usize>,
     /// The modules behind rings that are no more, those downstream first.
     order: HashMap<NodeId, usize>,
-    removed: Vec<Box<Node>>,
+    removed: Vec<Node>,
     lost: u64,
 }
 
@@ -94,7 +94,7 @@ impl Meeting {
     }
 
     /// After the meeting: the modules that nobody has any more, and how many packets were on their way to them.
-    pub(crate) fn leftovers(self: Arc<Self>) -> (Vec<Box<Node>>, u64) {
+    pub(crate) fn leftovers(self: Arc<Self>) -> (Vec<Node>, u64) {
         let mut table = self.lock();
         (std::mem::take(&mut table.removed), table.lost)
     }
@@ -110,7 +110,7 @@ impl Table {
         for (id, node) in std::mem::take(&mut self.nodes) {
             match self.owner.get(&id) {
                 Some(&worker) => self.go.entry(worker).or_default().nodes.push((id, node)),
-                None => self.removed.push(node),
+                None => self.removed.push(*node),
             }
         }
         let mut inboxes = std::mem::take(&mut self.inboxes);
@@ -119,10 +119,11 @@ impl Table {
         for inbox in inboxes {
             match self.owner.get(&inbox.node) {
                 Some(&worker) => self.go.entry(worker).or_default().drain.push(inbox),
-                // Its writer has let go of it, so what is in it now is all that will ever be.
                 None => {
-                    self.lost +=
-                        std::iter::from_fn(|| inbox.receive()).map(|batch| batch.len() as u64).sum::<u64>()
+                    // Its writer has let go of it, so what is in it now is all that will ever be.
+                    while let Some(batch) = inbox.receive() {
+                        self.lost += batch.len() as u64;
+                    }
                 }
             }
         }

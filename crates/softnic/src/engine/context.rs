@@ -21,7 +21,8 @@ pub struct Context<'a> {
 pub(crate) struct Emission {
     /// Batches by output gate, in the order in which they were begun.
     pub(crate) emitted: Vec<(Gate, Box<Batch>)>,
-    /// Empty batches.
+    /// Empty batches. In boxes, since a batch changes places by its pointer.
+    #[expect(clippy::vec_box)]
     pub(crate) spare: Vec<Box<Batch>>,
     /// The gate that takes what the call leaves in its batch.
     pub(crate) forward: Option<Gate>,

@@ -45,6 +45,9 @@ struct Handle {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The two directions of a port's queue.
+pub type QueuePair = (Box<dyn RxQueue>, Box<dyn TxQueue>);
+
 /// Why a worker could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -150,7 +153,7 @@ impl Engine {
         let stalls = answers.iter().map(wait).collect();
         state.model.settle(&trial);
         let (removed, lost) = meeting.leftovers();
-        Ok(Applied { removed: removed.into_iter().map(|node| taken_out(*node)).collect(), stalls, lost })
+        Ok(Applied { removed: removed.into_iter().map(taken_out).collect(), stalls, lost })
     }
 
     /// Runs a command on a module, between two batches of its worker, and returns what it returns.
@@ -252,11 +255,7 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no such port or queue, or the queue is in use.
-    pub fn queue(
-        &self,
-        port: &str,
-        queue: usize,
-    ) -> Result<(Box<dyn RxQueue>, Box<dyn TxQueue>), PortsError> {
+    pub fn queue(&self, port: &str, queue: usize) -> Result<QueuePair, PortsError> {
         let mut state = self.lock();
         let found = state.ports.get_mut(port).ok_or_else(|| PortsError::NoPort(port.to_owned()))?;
         let queues = found.info().queues;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use packet::Batch;
 
@@ -36,10 +36,10 @@ pub(crate) struct Sender {
 impl Sender {
     /// Moves the packets into the ring and leaves the batch empty; false when the ring is full.
     pub(crate) fn send(&self, batch: &mut Batch) -> bool {
-        // The one thing that can go wrong besides: the reader is gone. Then nobody counts on the packets.
-        if let Err(full) = self.ring.try_send(std::mem::take(batch)) {
-            let (std::sync::mpsc::TrySendError::Full(back)
-            | std::sync::mpsc::TrySendError::Disconnected(back)) = full;
+        // Besides being full, a ring can only be without a reader. Then nobody counts on the packets.
+        if let Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) =
+            self.ring.try_send(std::mem::take(batch))
+        {
             *batch = back;
             return false;
         }
@@ -66,10 +66,7 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// The next batch, if one is there.
     pub(crate) fn receive(&self) -> Option<Batch> {
-        match self.ring.try_recv() {
-            Ok(batch) => Some(batch),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.ring.try_recv().ok()
     }
 
     /// Says that the reader found nothing and wants the bell; gives a batch that came meanwhile.

@@ -61,7 +61,7 @@ mod worker;
 
 pub use clock::monotonic_ns;
 pub use context::Context;
-pub use control::{CommandError, Engine, PortsError, WORKERS_MAX, WorkerError};
+pub use control::{CommandError, Engine, PortsError, QueuePair, WORKERS_MAX, WorkerError};
 pub use edge::RING_BATCHES;
 pub use edit::{Applied, Edit, EditError, MODULES_MAX, Removed};
 pub use executor::{HOPS_MAX, TURN_CALLS_MAX};

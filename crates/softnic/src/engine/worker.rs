@@ -217,9 +217,8 @@ impl Worker {
     fn settle(&mut self, id: TaskId, usage: Usage, next: Next) {
         let task = self.tasks[id as usize].as_mut().expect("it just ran");
         let again = match (next, task.wakeup) {
-            (Next::More, _) => true,
-            (Next::Idle, Wakeup::Poll) => true,
-            (Next::Idle, _) | (Next::Finished, _) => false,
+            (Next::More, _) | (Next::Idle, Wakeup::Poll) => true,
+            (Next::Idle | Next::Finished, _) => false,
         };
         if next == Next::More {
             (self.fruitless, self.pause_ns) = (0, POLL_MIN_NS);
