@@ -138,6 +138,7 @@ fn add_family(
 /// one else in the namespace to protect. Absent files (no IPv6) and refusals do no harm.
 fn write_sysctls() {
     for (name, value) in [
+        ("ipv6/conf/default/disable_ipv6", "0"),
         ("ipv6/conf/default/accept_dad", "0"),
         ("ipv6/conf/default/accept_ra", "0"),
         ("ipv6/conf/default/autoconf", "0"),

@@ -157,7 +157,9 @@ impl Packet {
     pub fn data(&self) -> &[u8] {
         let header = self.header();
         // SAFETY: `start + len <= space` holds always; the mapping was zeroed, so every byte is initialised.
-        unsafe { std::slice::from_raw_parts(self.space().as_ptr().add(header.start as usize), header.len as usize) }
+        unsafe {
+            std::slice::from_raw_parts(self.space().as_ptr().add(header.start as usize), header.len as usize)
+        }
     }
 
     /// The bytes, to change.
@@ -349,7 +351,8 @@ mod tests {
     use crate::{Pool, PoolConfig};
 
     fn packet(bytes: &[u8]) -> Packet {
-        let pool = Pool::new(PoolConfig { buffers: 2, room: 64, headroom: 16, ..PoolConfig::default() }).unwrap();
+        let pool =
+            Pool::new(PoolConfig { buffers: 2, room: 64, headroom: 16, ..PoolConfig::default() }).unwrap();
         pool.packet(bytes).unwrap()
     }
 

@@ -22,8 +22,8 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::buffer::{Header, Packet};
 use crate::Batch;
+use crate::buffer::{Header, Packet};
 
 /// Bytes of a buffer for ordinary frames, after its headroom.
 pub const ROOM: usize = 2048;
@@ -259,7 +259,10 @@ impl Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = self.inner();
-        f.debug_struct("Pool").field("buffers", &inner.count).field("room", &self.room()).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("buffers", &inner.count)
+            .field("room", &self.room())
+            .finish_non_exhaustive()
     }
 }
 
@@ -466,9 +469,8 @@ impl Memory {
     fn anonymous(len: usize, flags: rustix::mm::MapFlags) -> std::io::Result<NonNull<u8>> {
         use rustix::mm::{ProtFlags, mmap_anonymous};
         // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
-        let base = unsafe {
-            mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, flags)?
-        };
+        let base =
+            unsafe { mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, flags)? };
         NonNull::new(base.cast()).ok_or_else(|| std::io::Error::other("the kernel mapped page zero"))
     }
 }

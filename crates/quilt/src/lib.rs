@@ -9,7 +9,7 @@
 //!                                                  └──graph──▶ a drawing
 //! ```
 //!
-//! Everything but `runtime` is a function of its arguments: no clock, no network, no processes. The script runs
+//! Everything but [`runtime`] is a function of its arguments: no clock, no network, no processes. The script runs
 //! in a sandbox ([`eval`]) that sees only the files below its own directory, and gives the same blueprint every
 //! time. Its two dialects are two small modules over one record (`src/js`); nothing behind [`model`] knows which
 //! one was used.
@@ -55,6 +55,7 @@
 
 pub mod address;
 pub mod check;
+pub mod compile;
 pub mod eval;
 pub mod fault;
 #[doc(hidden)]
@@ -64,5 +65,6 @@ pub mod images;
 mod load;
 pub mod model;
 pub mod plan;
+pub mod runtime;
 
 pub use load::{Loaded, checked, load, secret};

@@ -8,7 +8,7 @@
 //!
 //! [`engine`] is the machinery: modules with gates, workers, and edits that take effect between two batches.
 //! [`modules`] are the stock modules. [`fabric`] is the container network, which knows nothing of the engine: packets
-//! and time go in, packets come out.
+//! and time go in, packets come out. [`daemon`] is the process that runs both.
 //!
 //! ```
 //! use packet::{Pool, PoolConfig};
@@ -35,6 +35,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod daemon;
 pub mod engine;
 pub mod fabric;
 pub mod modules;

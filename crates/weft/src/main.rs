@@ -1,1 +1,148 @@
-fn main() {}
+//! The `weft` command: wires the rooms together and holds no logic.
+
+#![forbid(unsafe_code)]
+
+mod commands;
+mod style;
+mod tool;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use commands::{blueprint, exec, graph, logs, ps, roles, stop, top, up, why};
+
+/// Exit code for work that could not be done.
+const FAILED: u8 = 1;
+
+/// Programmable networks: one toolkit, one binary, one blueprint
+#[derive(Debug, Parser)]
+#[command(
+    name = "weft",
+    version,
+    arg_required_else_help = true,
+    after_help = "Example:\n  weft up examples/shop.js\n  curl http://localhost:8080/\n  weft why client db 5432\n  weft stop\n\n\
+                  State lies in $WEFT_STATE, else $XDG_STATE_HOME/weft, else ~/.local/state/weft.\n\
+                  Exit codes: 0 done, 1 failed, 2 wrong usage."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start what a blueprint asks for, or change what runs into it
+    Up(up::Up),
+    /// Show what `up` would change, and change nothing
+    Plan(blueprint::Plan),
+    /// Check a blueprint, and run nothing
+    Check(blueprint::Check),
+    /// List containers, services and published ports
+    Ps(ps::Ps),
+    /// Tell whether one party may reach another on a port, and which line of the blueprint says so
+    Why(why::Why),
+    /// Print what containers wrote
+    Logs(logs::Logs),
+    /// Run a command inside a container
+    Exec(exec::Exec),
+    /// Draw a blueprint's containers and links
+    Graph(graph::Graph),
+    /// Watch traffic and drops, live
+    Top(top::Top),
+    /// Stop everything and leave nothing behind
+    Stop(stop::Stop),
+    /// Small programs for examples: a web server, a database, a client
+    #[command(subcommand)]
+    Tool(tool::Tool),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  weft completions bash > ~/.local/share/bash-completion/completions/weft")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, of weft or of one of its commands
+    #[command(after_help = "Example:\n  weft man up | man -l -")]
+    Man {
+        /// Which command
+        command: Option<String>,
+    },
+    #[command(flatten)]
+    Role(roles::Role),
+}
+
+fn main() -> ExitCode {
+    style::install();
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(report) => {
+            style::show(&report);
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run(command: Command) -> miette::Result<ExitCode> {
+    match command {
+        Command::Up(command) => command.run()?,
+        Command::Plan(command) => command.run()?,
+        Command::Check(command) => command.run()?,
+        Command::Ps(command) => command.run()?,
+        Command::Why(command) => return command.run(),
+        Command::Logs(command) => command.run()?,
+        Command::Exec(command) => return command.run(),
+        Command::Graph(command) => command.run()?,
+        Command::Top(command) => command.run()?,
+        Command::Stop(command) => command.run()?,
+        Command::Tool(tool) => tool.run().map_err(|error| miette::miette!("{error}"))?,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "weft", &mut std::io::stdout());
+        }
+        Command::Man { command } => manual(command.as_deref())?,
+        Command::Role(role) => role.run()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn manual(name: Option<&str>) -> miette::Result<()> {
+    let mut whole = Cli::command();
+    whole.build();
+    let command = match name {
+        None => whole,
+        Some(name) => whole
+            .find_subcommand(name)
+            .filter(|found| !found.is_hide_set())
+            .cloned()
+            .ok_or_else(|| miette::miette!(help = "`weft --help` lists them", "there is no command '{name}'"))?,
+    };
+    clap_mangen::Man::new(command).render(&mut std::io::stdout()).map_err(|error| miette::miette!("{error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_ends_in_an_example() {
+        let mut whole = Cli::command();
+        whole.build();
+        let mut waiting: Vec<_> = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
+        waiting.push(whole);
+        while let Some(command) = waiting.pop() {
+            let name = command.get_name().to_owned();
+            if name == "help" {
+                continue;
+            }
+            if !["weft", "tool"].contains(&name.as_str()) {
+                waiting.extend(command.get_subcommands().cloned());
+            }
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.contains("Example:\n  weft ") || name == "tool", "`weft {name} --help` has no example");
+        }
+    }
+}

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use host::ProcessId;
+use host::helper::{Answer, Request};
+use host::{Container, ProcessId, Sandbox, StopOptions};
 
 use super::store::{Deployment, Lock, Role};
 use super::{RuntimeError, process};
@@ -37,7 +38,7 @@ pub(super) fn stop_locked(deployment: &Deployment, lock: Lock, grace: Duration) 
     // A launcher that was left behind would start more containers: it goes first.
     let strays: Vec<_> = process::marked(deployment).into_iter().filter(|process| !known.contains(process)).collect();
     let mut stuck = process::end(&strays);
-    host::stop_many(&containers, grace)?;
+    stop_containers(deployment, &containers, grace)?;
     stuck.extend(process::end(&carriers));
     stuck.extend(process::end(&process::marked(deployment)));
     if let Some(process) = stuck.first() {
@@ -45,7 +46,38 @@ pub(super) fn stop_locked(deployment: &Deployment, lock: Lock, grace: Duration) 
     }
     // Containers that a launcher made between our look and its end are in the state directory by now.
     let late = deployment.containers().containers()?;
-    host::stop_many(&late, Duration::ZERO)?;
+    stop_containers(deployment, &late, Duration::ZERO)?;
     deployment.remove(lock)?;
     Ok(Stopped { containers: containers.len(), strays: strays.len() })
+}
+
+/// Stops containers, all at once, and takes their traces away.
+pub(super) fn stop_containers(
+    deployment: &Deployment,
+    containers: &[Container],
+    grace: Duration,
+) -> Result<(), RuntimeError> {
+    if containers.is_empty() {
+        return Ok(());
+    }
+    let options = StopOptions { grace, keep_logs: false };
+    let sandbox = Sandbox::detect();
+    if sandbox == Sandbox::Root {
+        return host::stop_many(containers, options).into_iter().collect::<Result<_, _>>().map_err(RuntimeError::from);
+    }
+    // Files of other users of the namespace are theirs to remove who are in it.
+    let request = Request::Stop {
+        sandbox,
+        member: deployment.alive(Role::Sandbox)?,
+        state: deployment.directory().to_owned(),
+        names: Some(containers.iter().map(|container| container.name().to_owned()).collect()),
+        options,
+    };
+    let mut failed = Ok(());
+    host::helper::call(&mut process::command(deployment, "__host"), &request, |answer| {
+        if let Answer::Stopped(_, Err(error)) = answer {
+            failed = Err(error);
+        }
+    })?;
+    failed.map_err(RuntimeError::from)
 }

@@ -16,11 +16,10 @@ use super::edge::{EdgeClient, PublishedPort};
 use super::error::ContainerFailure;
 use super::launcher::{self, Launcher, Order, Outcome};
 use super::spec::{Specs, edge_network};
-use super::stop::{GRACE, stop_locked};
+use super::stop::{GRACE, stop_containers, stop_locked};
 use super::store::{Deployment, Record, Role, Store};
 use super::{RuntimeError, process, publish};
-use crate::address::AddressPlan;
-use crate::compile::compile;
+use crate::compile::{EDGE, compile};
 use crate::model::{Blueprint, Party, Publish};
 use crate::plan::{Deployed, Plan};
 
@@ -147,7 +146,7 @@ impl<'a> Up<'a> {
 
     /// The dataplane port of a container, or of the edge.
     fn port(&self, name: &str) -> Option<u32> {
-        self.record.ports.get(name).copied()
+        if name == EDGE { Some(EDGE_PORT) } else { self.record.ports.get(name).copied() }
     }
 
     /// What is to be launched.
@@ -176,7 +175,7 @@ impl<'a> Up<'a> {
         }
         progress(Progress::Step("stopping containers"));
         self.deployment.write_record(&self.record)?;
-        host::stop_many(&doomed, GRACE)?;
+        stop_containers(self.deployment, &doomed, GRACE)?;
         if let (Some(_), Ok(mut dataplane)) = (self.deployment.alive(Role::Dataplane)?, self.connect_dataplane()) {
             let ports = names.iter().filter_map(|name| self.port(name)).collect();
             dataplane.detach(ports)?;
@@ -218,7 +217,7 @@ impl<'a> Up<'a> {
         }
         if let Some(edge) = self.deployment.alive(Role::Edge)? {
             let network = edge_network(edge);
-            dataplane.attach(EDGE_PORT, "edge", launcher::device_of(&network.kind, edge))?;
+            dataplane.attach(EDGE_PORT, EDGE, launcher::device_of(&network.kind, edge))?;
         }
         Ok(dataplane)
     }
@@ -244,7 +243,7 @@ impl<'a> Up<'a> {
         process::start(self.deployment, Role::Edge)?;
         let edge = self.deployment.alive(Role::Edge)?.ok_or(RuntimeError::NoSandbox)?;
         let network = edge_network(edge);
-        dataplane.attach(EDGE_PORT, "edge", launcher::device_of(&network.kind, edge))?;
+        dataplane.attach(EDGE_PORT, EDGE, launcher::device_of(&network.kind, edge))?;
         Ok(Some(EdgeClient::connect(&self.deployment.socket(Role::Edge))?))
     }
 

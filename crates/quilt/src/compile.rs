@@ -1,0 +1,140 @@
+//! From a blueprint to what the dataplane is told.
+
+use std::collections::HashSet;
+
+use packet::PortId;
+use packet::wire::MacAddr;
+use softnic::fabric::program::{self, DnsName, Endpoint, Program, Rule, Selector};
+
+use crate::address::{Address, AddressPlan};
+use crate::model::{Blueprint, Denied, Party, Ports, Protocol, Publish};
+
+/// The dataplane's name for the process that serves published ports; no host name can look like it.
+pub const EDGE: &str = "_edge";
+
+/// The network program of a blueprint. `port` tells where a container, or the edge, is attached.
+///
+/// A link to a service becomes one rule for its virtual address and one for each member, as
+/// [`crate::check::reach`] has it. A published port becomes a rule for the edge. Rules are numbered by what they
+/// say, so that counters stay with a link when others come and go.
+pub fn compile(blueprint: &Blueprint, addresses: &AddressPlan, port: impl Fn(&str) -> Option<u32>) -> Program {
+    let gateway = AddressPlan::gateway();
+    let mut program = Program::new(gateway.ipv4, gateway.ipv6);
+    program.denied = match blueprint.denied {
+        Denied::Refuse => program::Denied::Refuse,
+        Denied::Drop => program::Denied::Drop,
+    };
+    let endpoint = |name: &str, own: Address, edge: bool| Endpoint {
+        port: port(name).map_or(PortId::NONE, PortId),
+        name: name.to_owned(),
+        mac: MacAddr(own.mac),
+        ipv4: own.ipv4,
+        ipv6: own.ipv6,
+        edge,
+    };
+    program.endpoints.push(endpoint(EDGE, AddressPlan::edge(), true));
+    for container in &blueprint.containers {
+        let own = addresses.get(&container.name);
+        program.endpoints.extend(own.map(|own| endpoint(&container.name, own, false)));
+    }
+    for service in &blueprint.services {
+        let own = addresses.get(&service.name);
+        program.services.extend(own.map(|own| program::Service {
+            name: service.name.clone(),
+            vip_v4: own.ipv4,
+            vip_v6: own.ipv6,
+            members: service.members.clone(),
+        }));
+    }
+    let name = |(name, own): (&str, Address)| DnsName { name: name.to_owned(), ipv4s: vec![own.ipv4], ipv6s: vec![own.ipv6] };
+    program.names = addresses.iter().map(name).collect();
+    let mut rules = Rules::default();
+    for link in &blueprint.links {
+        let Some(from) = selector(&link.from) else { continue };
+        for to in destinations(blueprint, &link.to) {
+            rules.add(&from, to, link.protocol, link.ports, &link.span.to_string());
+        }
+    }
+    for Publish { to, container_port, protocol, span, .. } in &blueprint.publishes {
+        // The edge reaches a service by its virtual address, so that the members answer in turn.
+        let Some(to) = selector(to) else { continue };
+        rules.add(&Selector::Edge, to, *protocol, Ports::one(*container_port), &span.to_string());
+    }
+    program.rules = rules.rules;
+    program
+}
+
+fn selector(party: &Party) -> Option<Selector> {
+    match party {
+        Party::Container(name) => Some(Selector::Endpoint(name.clone())),
+        Party::Service(name) => Some(Selector::Service(name.clone())),
+        Party::PublicInternet => None,
+    }
+}
+
+/// What a link to a party opens.
+fn destinations(blueprint: &Blueprint, party: &Party) -> Vec<Selector> {
+    let mut all: Vec<_> = selector(party).into_iter().collect();
+    if let Party::Service(_) = party {
+        all.extend(blueprint.members(party).into_iter().map(|member| Selector::Endpoint(member.to_owned())));
+    }
+    all
+}
+
+/// Rules under construction: a link that is written twice is one rule, labelled with its first place.
+#[derive(Default)]
+struct Rules {
+    rules: Vec<Rule>,
+    numbers: HashSet<u64>,
+}
+
+impl Rules {
+    fn add(&mut self, from: &Selector, to: Selector, protocol: Protocol, ports: Ports, label: &str) {
+        let protocol = match protocol {
+            Protocol::Any => program::Protocol::Any,
+            Protocol::Tcp => program::Protocol::Tcp,
+            Protocol::Udp => program::Protocol::Udp,
+        };
+        let id = number(from, &to, protocol, ports);
+        if self.numbers.insert(id) {
+            let ports = ports.min..=ports.max;
+            self.rules.push(Rule { id, from: from.clone(), to, protocol, ports, label: label.to_owned() });
+        }
+    }
+}
+
+/// A number that says what a rule says, the same in every program and version (FNV-1a, 64 bit:
+/// <http://www.isthe.com/chongo/tech/comp/fnv/>).
+fn number(from: &Selector, to: &Selector, protocol: program::Protocol, ports: Ports) -> u64 {
+    let text = format!("{from:?} {to:?} {protocol} {ports}");
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::{Options, evaluate_text};
+
+    #[test]
+    fn links_become_rules_with_their_lines_and_lasting_numbers() {
+        let text = "import {Container, allow, publish} from 'weft';
+const web = new Container('web', {command: ['web'], replicas: 2});
+const db = new Container('db', {command: ['db']});
+allow(web, db, 5432);
+allow(db, web, 80);
+publish(web, 8080, 80);";
+        let blueprint = evaluate_text("shop.js", text, &Options::default()).unwrap().blueprint;
+        let addresses = AddressPlan::default().next(&blueprint).unwrap();
+        let program = compile(&blueprint, &addresses, |name| (name != "db").then_some(1));
+        let rules: Vec<_> = program.rules.iter().map(|rule| format!("{} {} -> {}", rule.label, rule.from, rule.to)).collect();
+        let lines = ["4:1 web -> db", "5:1 db -> web", "5:1 db -> web-1", "5:1 db -> web-2", "6:1 the edge -> web"];
+        assert_eq!(rules, lines.map(|line| format!("shop.js:{line}")));
+        let db = program.endpoints.iter().find(|endpoint| endpoint.name == "db").unwrap();
+        assert_eq!(db.port, PortId::NONE);
+        softnic::fabric::tables::compile(&program).expect("a program that makes sense");
+
+        let fewer = evaluate_text("other.js", &text.replace("allow(web, db, 5432);\n", ""), &Options::default()).unwrap();
+        let again = compile(&fewer.blueprint, &addresses, |_| None);
+        assert_eq!(again.rules[0].id, program.rules[1].id);
+    }
+}

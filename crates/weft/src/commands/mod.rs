@@ -1,0 +1,51 @@
+//! One file a command: its arguments, what it calls, how it shows the answer.
+
+pub(crate) mod blueprint;
+pub(crate) mod exec;
+pub(crate) mod graph;
+pub(crate) mod logs;
+pub(crate) mod ps;
+pub(crate) mod roles;
+pub(crate) mod stop;
+pub(crate) mod top;
+pub(crate) mod up;
+pub(crate) mod why;
+
+use clap::Args;
+use miette::Report;
+use quilt::runtime::{Deployment, RuntimeError, Store};
+use serde::Serialize;
+
+/// Which deployment a command is about.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// The deployment, if more than one runs
+    #[arg(short, long, value_name = "NAME")]
+    deployment: Option<String>,
+}
+
+impl Which {
+    /// Finds it.
+    fn find(&self) -> miette::Result<Deployment> {
+        let store = Store::from_env().map_err(report)?;
+        let Some(name) = &self.deployment else { return store.only().map_err(report) };
+        let all = store.deployments().map_err(report)?;
+        let known = all.iter().map(|one| one.name().to_owned()).collect();
+        all.into_iter()
+            .find(|one| one.name() == name)
+            .ok_or_else(|| report(RuntimeError::NoDeployment { name: name.clone(), known }))
+    }
+}
+
+/// An error without a place in a blueprint.
+fn report(error: impl Into<RuntimeError>) -> Report {
+    let error = error.into();
+    miette::miette!("{error}")
+}
+
+/// Prints a value as JSON, for programs.
+fn print_json(value: &impl Serialize) -> miette::Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| miette::miette!("{error}"))?;
+    println!("{text}");
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! The hidden subcommands under which this program carries a deployment.
+
+use clap::Subcommand;
+use quilt::runtime::{self, RoleContext};
+
+use super::report;
+
+/// What one process of a deployment does.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Role {
+    /// Hold the deployment's namespaces
+    #[command(name = "__sandbox", hide = true)]
+    Sandbox,
+    /// Carry its packets
+    #[command(name = "__dataplane", hide = true)]
+    Dataplane,
+    /// Serve its published ports
+    #[command(name = "__edge", hide = true)]
+    Edge,
+    /// Make containers
+    #[command(name = "__launch", hide = true)]
+    Launch,
+    /// Stop containers
+    #[command(name = "__host", hide = true)]
+    Host,
+}
+
+impl Role {
+    pub(crate) fn run(self) -> miette::Result<()> {
+        if let Self::Host = self {
+            std::process::exit(host::helper::serve());
+        }
+        let context = RoleContext::from_env().map_err(report)?;
+        if let Self::Dataplane | Self::Edge = self {
+            let filter = tracing_subscriber::EnvFilter::try_from_env("WEFT_LOG").unwrap_or_else(|_| "info".into());
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+        }
+        match self {
+            Self::Sandbox => runtime::run_sandbox(&context),
+            Self::Dataplane => runtime::run_dataplane(&context),
+            Self::Edge => runtime::run_edge(&context),
+            Self::Launch => runtime::launch(&context),
+            Self::Host => Ok(()),
+        }
+        .map_err(report)
+    }
+}

@@ -1,0 +1,37 @@
+//! `weft stop`: everything goes.
+
+use std::time::Duration;
+
+use clap::Args;
+use quilt::runtime::{self, Store};
+
+use super::{Which, report};
+
+/// Stop everything and leave nothing behind.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  weft stop --grace 10")]
+pub(crate) struct Stop {
+    #[command(flatten)]
+    which: Which,
+    /// Stop every deployment
+    #[arg(long, conflicts_with = "deployment")]
+    all: bool,
+    /// Seconds that containers get to end by themselves
+    #[arg(long, default_value_t = runtime::GRACE.as_secs())]
+    grace: u64,
+}
+
+impl Stop {
+    pub(crate) fn run(&self) -> miette::Result<()> {
+        let deployments = if self.all {
+            Store::from_env().and_then(|store| store.deployments()).map_err(report)?
+        } else {
+            vec![self.which.find()?]
+        };
+        for deployment in deployments {
+            let stopped = runtime::stop(&deployment, Duration::from_secs(self.grace)).map_err(report)?;
+            println!("stopped {} ({} containers)", deployment.name(), stopped.containers);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! Blueprints that cannot run: one clear error each, with the line, and nothing left behind.
+
+use std::net::TcpListener;
+
+use crate::harness::{Weft, Who, free_port};
+
+/// A blueprint, the line at fault, and words of the error.
+const CASES: [(&str, &str, u32, &str); 9] = [
+    ("syntax", "import {Container} from 'weft';\nconst a = ;\n", 2, "syntax error"),
+    ("endless", "import {Container} from 'weft';\nfor (;;) {}\n", 2, "ran for more than"),
+    ("memory", "import {Container} from 'weft';\nconst a = []; for (;;) a.push('x'.repeat(1 << 20) + a.length);\n", 2, "MiB of memory"),
+    ("unknown name", "import {Container, allow} from 'weft';\nallow(missing, missing, 80);\n", 2, "missing"),
+    (
+        "twice",
+        "import {Container} from 'weft';\nnew Container('a', {command: ['sleep', '9']});\nnew Container('a', {command: ['sleep', '9']});\n",
+        3,
+        "'a'",
+    ),
+    (
+        "port",
+        "import {Container, allow} from 'weft';\nconst a = new Container('a', {command: ['sleep', '9']});\nconst b = new Container('b', {command: ['sleep', '9']});\nallow(a, b, 65536);\n",
+        4,
+        "65536",
+    ),
+    ("no command", "import {Container} from 'weft';\nnew Container('a', {});\n", 2, "command"),
+    (
+        "missing command",
+        "import {Container} from 'weft';\nnew Container('good', {command: ['sleep', '9']});\nnew Container('bad', {command: ['no-such-program']});\n",
+        3,
+        "`no-such-program` not found",
+    ),
+    (
+        "outbound",
+        "import {Container, allow, publicInternet} from 'weft';\nconst a = new Container('a', {command: ['sleep', '9']});\nallow(a, publicInternet, 443);\n",
+        3,
+        "public internet",
+    ),
+];
+
+#[test]
+fn each_bad_blueprint_gets_one_clear_error_and_leaves_nothing_as_root() {
+    each_case(Who::Root);
+}
+
+#[test]
+fn each_bad_blueprint_gets_one_clear_error_and_leaves_nothing_as_an_ordinary_user() {
+    each_case(Who::User);
+}
+
+fn each_case(who: Who) {
+    let weft = Weft::new(who);
+    for (name, text, line, words) in CASES {
+        let file = weft.blueprint("bad.js", text);
+        let error = weft.fails(&["up", &file]);
+        assert!(error.contains(words), "{name}: {error}");
+        assert!(error.contains(&format!("bad.js:{line}:")), "{name} points at line {line}: {error}");
+        assert!(!error.contains("panicked"), "{name}: {error}");
+        weft.nothing_left();
+    }
+    let error = weft.fails(&["up", "no-such-file.js"]);
+    assert!(error.contains("no-such-file.js"), "{error}");
+    weft.nothing_left();
+}
+
+#[test]
+fn a_port_that_is_taken_costs_nothing() {
+    let weft = Weft::new(Who::Root);
+    let port = free_port();
+    let _taken = TcpListener::bind(("0.0.0.0", port)).expect("the port");
+    let file = weft.blueprint(
+        "taken.js",
+        &format!("import {{Container, publish}} from 'weft';\nconst a = new Container('a', {{command: ['sleep', '9']}});\npublish(a, {port}, 80);\n"),
+    );
+    let error = weft.fails(&["up", &file]);
+    assert!(error.contains(&format!("port {port}/tcp of the host is taken")) && error.contains("taken.js:3:"), "{error}");
+    weft.nothing_left();
+}
+
+#[test]
+fn wrong_usage_is_told_apart_from_failure() {
+    let weft = Weft::new(Who::Root);
+    for args in [&["up"][..], &["why", "a", "b", "0"], &["nonsense"], &["exec", "a"]] {
+        assert_eq!(weft.run(args).status.code(), Some(2), "{args:?}");
+    }
+    assert!(weft.fails(&["ps"]).contains("nothing runs"));
+    assert!(weft.fails(&["stop"]).contains("nothing runs"));
+}
