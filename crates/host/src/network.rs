@@ -61,8 +61,8 @@ pub(crate) fn set_up(network: Option<&NetworkSpec>, peer: Option<&OwnedFd>) -> R
     write_sysctls();
     let Some(network) = network else { return Ok(Vec::new()) };
     match &network.kind {
-        NetworkKind::Tap { txqueuelen } => {
-            tap::create(INTERFACE)?;
+        NetworkKind::Tap { queues, txqueuelen } => {
+            tap::create(INTERFACE, usize::from(*queues))?;
             let index = netlink.index(INTERFACE)?;
             netlink.set_mac(index, network.mac)?;
             netlink.set_mtu(index, network.mtu)?;

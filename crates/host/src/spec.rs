@@ -192,6 +192,9 @@ pub struct NetworkSpec {
 pub enum NetworkKind {
     /// A persistent TAP device, whose other end [`crate::tap::attach`] opens.
     Tap {
+        /// How many queues it may be read through; more than one costs the kernel memory for 256.
+        #[serde(default = "one_queue")]
+        queues: u16,
         /// Length of the queue towards the dataplane, in packets.
         txqueuelen: u32,
     },
@@ -202,6 +205,10 @@ pub enum NetworkKind {
         /// The process in whose network namespace the other end is put.
         peer_netns: ProcessId,
     },
+}
+
+fn one_queue() -> u16 {
+    1
 }
 
 /// An Ethernet address.
@@ -454,7 +461,7 @@ mod tests {
         spec.files.insert("/etc/motd".into(), FileSpec { content: b"hi\n".to_vec().into(), mode: 0o600 });
         spec.files.insert("/bin/x".into(), FileSpec { content: vec![0xff, 0].into(), mode: 0o755 });
         spec.network = Some(NetworkSpec {
-            kind: NetworkKind::Tap { txqueuelen: 1000 },
+            kind: NetworkKind::Tap { queues: 1, txqueuelen: 1000 },
             mac: Mac([2, 0, 0, 0, 0, 1]),
             ipv4: Some(Ipv4Addr::new(10, 0, 0, 2)),
             ipv6: None,

@@ -18,7 +18,13 @@ pub const HEADER_BYTES: usize = 10;
 pub const QUEUES_MAX: usize = 256;
 
 const DEVICE: &str = "/dev/net/tun";
-const FLAGS: i32 = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE;
+
+/// Flags of a device with this many queues. One that may have several takes 25 MB of the kernel's memory at a queue
+/// length of 4096: it has all 256 transmit queues from the start (`tun_set_iff`, drivers/net/tun.c).
+fn flags(queues: usize) -> i32 {
+    let base = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+    if queues > 1 { base | libc::IFF_MULTI_QUEUE } else { base }
+}
 
 // linux/if_tun.h; the libc crate has no names for them.
 const TUN_F_CSUM: u32 = 0x01;
@@ -34,14 +40,14 @@ pub fn available() -> bool {
     open().is_ok()
 }
 
-/// Makes a persistent TAP device in the network namespace of the calling thread.
+/// Makes a persistent TAP device for this many queues in the network namespace of the calling thread.
 ///
 /// # Errors
 /// /dev/net/tun may not be opened, or the name is taken.
-pub fn create(name: &str) -> Result<()> {
+pub fn create(name: &str, queues: usize) -> Result<()> {
     crate::spec::check_interface(name)?;
     let tun = open()?;
-    sys::tun_set_interface(&tun, name, FLAGS).during("make TAP device", name)?;
+    sys::tun_set_interface(&tun, name, flags(queues)).during("make TAP device", name)?;
     sys::tun_set_persistent(&tun).during("keep TAP device", name)?;
     sys::tun_set_header_len(&tun, HEADER_BYTES as i32).during("set the header length of TAP device", name)
 }
@@ -50,7 +56,8 @@ pub fn create(name: &str) -> Result<()> {
 /// queue, non-blocking, every frame prefixed by a [`HEADER_BYTES`] long virtio_net header.
 ///
 /// # Errors
-/// The process has ended, there is no such device, or someone else is attached to all its queues.
+/// The process has ended, there is no such device, it was made for another number of queues (one, or several), or
+/// someone else is attached to all of them.
 pub fn attach(process: ProcessId, name: &str, queues: usize) -> Result<Vec<OwnedFd>> {
     attach_in(netns::of(process)?, name, queues)
 }
@@ -66,13 +73,13 @@ pub fn attach_in(netns: impl AsFd, name: &str, queues: usize) -> Result<Vec<Owne
     netns::within(netns, || {
         // TUNSETIFF would quietly make a new device.
         crate::link::Netlink::open()?.index(name)?;
-        (0..queues).map(|_| attach_queue(name)).collect()
+        (0..queues).map(|_| attach_queue(name, flags(queues))).collect()
     })?
 }
 
-fn attach_queue(name: &str) -> Result<OwnedFd> {
+fn attach_queue(name: &str, flags: i32) -> Result<OwnedFd> {
     let tun = open()?;
-    sys::tun_set_interface(&tun, name, FLAGS).during("attach to TAP device", name)?;
+    sys::tun_set_interface(&tun, name, flags).during("attach to TAP device", name)?;
     sys::tun_set_header_len(&tun, HEADER_BYTES as i32).during("set the header length of TAP device", name)?;
     let tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
     // UDP segmentation needs Linux 6.2.

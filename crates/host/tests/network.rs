@@ -99,12 +99,12 @@ fn be_the_gateway(tap: &OwnedFd, goal: impl Fn() -> bool) -> (u32, u32) {
 fn a_tap_carries_arp_and_ping_to_whoever_attaches_and_attaches_again() {
     let stage = Stage::new(Who::Root);
     let script = "while :; do ping -c1 -W1 10.77.0.1; sleep 0.05; done";
-    let launched = stage.launch_one(with(stage.shell("tap", script), NetworkKind::Tap { txqueuelen: 750 }));
+    let launched =
+        stage.launch_one(with(stage.shell("tap", script), NetworkKind::Tap { queues: 1, txqueuelen: 750 }));
     let link = link_of(launched.init);
     assert_eq!((link.mac, link.mtu, link.up), (Some(MAC), 1400, true));
-    let queues = tap::attach(launched.init, host::network::INTERFACE, 2).unwrap();
-    assert_eq!(queues.len(), 2);
-    drop(queues);
+    let several = tap::attach(launched.init, host::network::INTERFACE, 2);
+    assert!(several.is_err(), "it was made for one queue");
     let received = || stage.output("tap").matches("1 received").count();
     let tap = tap::attach(launched.init, host::network::INTERFACE, 1).unwrap().remove(0);
     let (arps, pings) = be_the_gateway(&tap, || received() > 0);
@@ -122,12 +122,23 @@ fn a_tap_carries_arp_and_ping_to_whoever_attaches_and_attaches_again() {
     assert!(stage.traces().is_empty());
 }
 
+#[test]
+fn a_tap_of_several_queues_gives_one_descriptor_for_each() {
+    let stage = Stage::new(Who::Root);
+    let launched = stage
+        .launch_one(with(stage.shell("wide", "sleep 60"), NetworkKind::Tap { queues: 2, txqueuelen: 100 }));
+    let queues = tap::attach(launched.init, host::network::INTERFACE, 2).unwrap();
+    assert_eq!(queues.len(), 2);
+    drop(queues);
+    assert_eq!(stage.stop(None, StopOptions { grace: Duration::ZERO, keep_logs: false }), [Ok(())]);
+}
+
 /// Two containers whose TAPs this test joins like a cable: what TCP sends as one segment of many packets' size
 /// arrives as one, with its checksum left to nobody.
 #[test]
 fn taps_carry_tcp_in_large_segments_with_their_offloads() {
     let stage = Stage::new(Who::Root);
-    let kind = || NetworkKind::Tap { txqueuelen: 1000 };
+    let kind = || NetworkKind::Tap { queues: 1, txqueuelen: 1000 };
     let server = "exec perl -MIO::Socket::INET -e '$l = IO::Socket::INET->new(LocalPort => 80, Listen => 1) or die; print \"up\\n\"; \
         $| = 1; $c = $l->accept; $n += length $b while sysread $c, $b, 65536; print \"got $n\\n\"'";
     let client = "exec perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(PeerAddr => \"10.77.0.1:80\") or die $!; \

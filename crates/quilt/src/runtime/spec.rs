@@ -111,7 +111,7 @@ impl<'a> Specs<'a> {
         let kind = match self.sandbox {
             // Its other end goes into the sandbox's network, where the dataplane is.
             Some(peer_netns) if !self.tap => NetworkKind::Veth { peer_name: format!("w{port}"), peer_netns },
-            _ => NetworkKind::Tap { txqueuelen: QUEUE_PACKETS },
+            _ => NetworkKind::Tap { queues: 1, txqueuelen: QUEUE_PACKETS },
         };
         network(own, kind)
     }
@@ -120,7 +120,7 @@ impl<'a> Specs<'a> {
 /// The edge's own interface; `holder` is the process whose network the dataplane is in.
 pub(super) fn edge_network(holder: ProcessId) -> NetworkSpec {
     let kind = if host::tap::available() {
-        NetworkKind::Tap { txqueuelen: QUEUE_PACKETS }
+        NetworkKind::Tap { queues: 1, txqueuelen: QUEUE_PACKETS }
     } else {
         NetworkKind::Veth { peer_name: EDGE_PEER.into(), peer_netns: holder }
     };
