@@ -15,6 +15,7 @@ deployment({ name: 'nginx' });
 const config = `
 daemon off;
 master_process off;
+user root;
 error_log stderr;
 pid /tmp/nginx.pid;
 events {}

@@ -20,6 +20,7 @@ function redis(name, ...options) {
       'redis-server', '--port', port,
       '--bind', '*', '-::*', '--protected-mode', 'no', // links decide who connects
       '--save', '', '--appendonly', 'no', '--dir', '/tmp', // nothing is kept
+      '--repl-diskless-sync-delay', '0', // the one replica need not wait for others
       ...options,
     ],
     memory: '256M',
