@@ -45,7 +45,7 @@ impl Batch {
     /// The packet itself, when the batch is full.
     #[inline]
     pub fn push(&mut self, packet: Packet) -> Result<(), Packet> {
-        self.0.try_push(packet).map_err(|full| full.element())
+        self.0.try_push(packet).map_err(arrayvec::CapacityError::element)
     }
 
     /// Adds a packet where the caller has seen to the room.

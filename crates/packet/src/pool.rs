@@ -375,9 +375,12 @@ fn entry(caches: &mut Vec<Cache>, pool: NonNull<Inner>) -> &mut Cache {
         return &mut caches[at];
     }
     // A new pool is the moment to send the buffers of closed ones home.
-    // SAFETY: a cache with a buffer in it keeps its pool alive.
     caches.retain(|cache| {
-        !cache.free.is_empty() && !unsafe { cache.pool.as_ref() }.closed.load(Ordering::Relaxed)
+        if cache.free.is_empty() {
+            return false;
+        }
+        // SAFETY: a cache with a buffer in it keeps its pool alive.
+        !unsafe { cache.pool.as_ref() }.closed.load(Ordering::Relaxed)
     });
     caches.push(Cache { pool, free: Vec::with_capacity(2 * CACHE_MAX) });
     caches.last_mut().expect("just pushed")

@@ -82,7 +82,7 @@ impl Store {
         };
         let mut names: Vec<_> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort_unstable();
-        Ok(names.iter().map(|name| self.deployment(name)).filter(|found| found.exists()).collect())
+        Ok(names.iter().map(|name| self.deployment(name)).filter(Deployment::exists).collect())
     }
 
     /// The deployment that a command without a name means: the only one there is.

@@ -81,7 +81,9 @@ impl Client {
         let channel = runtime
             .block_on(endpoint.connect_with_connector(connector))
             .map_err(|source| DaemonError::Gone { path: socket.to_owned(), source: source.into() })?;
-        let inner = DataplaneClient::new(channel).max_decoding_message_size(ANSWER_MAX).max_encoding_message_size(ANSWER_MAX);
+        let inner = DataplaneClient::new(channel)
+            .max_decoding_message_size(ANSWER_MAX)
+            .max_encoding_message_size(ANSWER_MAX);
         Ok(Self { runtime, inner })
     }
 
@@ -134,8 +136,15 @@ impl Client {
     ///
     /// # Errors
     /// When a name is unknown.
-    pub fn explain(&mut self, from: &str, to: &str, protocol: &str, port: u16) -> Result<Explanation, DaemonError> {
-        let request = ExplainRequest { from: from.into(), to: to.into(), protocol: protocol.into(), port: port.into() };
+    pub fn explain(
+        &mut self,
+        from: &str,
+        to: &str,
+        protocol: &str,
+        port: u16,
+    ) -> Result<Explanation, DaemonError> {
+        let request =
+            ExplainRequest { from: from.into(), to: to.into(), protocol: protocol.into(), port: port.into() };
         let reply = self.runtime.block_on(self.inner.explain(request))?.into_inner();
         Ok(serde_json::from_str(&reply.explanation_json)?)
     }

@@ -55,8 +55,16 @@ pub(super) struct Dataplane {
     worker: usize,
     pool: Pool,
     /// What is attached, by port number.
-    attached: BTreeMap<u32, String>,
+    attached: BTreeMap<u32, Attached>,
+    attachments: u64,
     generation: u64,
+}
+
+/// What is behind a port number.
+struct Attached {
+    label: String,
+    /// Tells this one from others that have had the number.
+    attachment: u64,
 }
 
 impl Dataplane {
@@ -72,7 +80,7 @@ impl Dataplane {
         let engine = Engine::new();
         let worker = engine.add_worker(WorkerConfig::default())?;
         engine.apply(Edit::new().add(FABRIC, FabricModule::new(seed), worker))?;
-        Ok(Self { engine, worker, pool, attached: BTreeMap::new(), generation: 0 })
+        Ok(Self { engine, worker, pool, attached: BTreeMap::new(), attachments: 0, generation: 0 })
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -83,8 +91,9 @@ impl Dataplane {
         self.attached.keys().copied().collect()
     }
 
-    /// Opens a device and joins it to the fabric, in place of what had its number.
-    pub(super) fn attach(&mut self, port: u32, name: &str, device: &Device) -> Result<(), DataplaneError> {
+    /// Opens a device and joins it to the fabric, in place of what had its number. Returns what [`Self::lost`] wants
+    /// to be told when the other end is gone.
+    pub(super) fn attach(&mut self, port: u32, name: &str, device: &Device) -> Result<u64, DataplaneError> {
         let gate = Gate::try_from(port).ok().filter(|gate| *gate < FabricModule::PORTS_MAX);
         let gate = gate.ok_or(DataplaneError::PortNumber(port))?;
         // The old one goes first: a TAP that we have open ourselves would be busy.
@@ -97,9 +106,11 @@ impl Dataplane {
             let _ = self.engine.remove_port(&label);
         }
         joined?;
-        self.attached.insert(port, label);
+        self.attachments += 1;
+        let attachment = self.attachments;
+        self.attached.insert(port, Attached { label, attachment });
         tracing::info!(port, name, "attached");
-        Ok(())
+        Ok(attachment)
     }
 
     fn open(&self, device: &Device) -> Result<Box<dyn Port>, DataplaneError> {
@@ -128,13 +139,23 @@ impl Dataplane {
     }
 
     fn set_attached(&self, port: u32, attached: bool) -> Result<(), DataplaneError> {
-        Ok(self.engine.with_module(FABRIC, move |module: &mut FabricModule| module.set_link(PortId(port), attached))?)
+        Ok(self
+            .engine
+            .with_module(FABRIC, move |module: &mut FabricModule| module.set_link(PortId(port), attached))?)
+    }
+
+    /// Closes a port whose other end is gone, so that nothing is sent or balanced there any more.
+    pub(super) fn lost(&mut self, port: u32, attachment: u64) -> Result<(), DataplaneError> {
+        match self.attached.get(&port) {
+            Some(attached) if attached.attachment == attachment => self.detach(&[port]),
+            _ => Ok(()),
+        }
     }
 
     /// Closes ports; numbers that are not in use are passed over.
     pub(super) fn detach(&mut self, ports: &[u32]) -> Result<(), DataplaneError> {
         for port in ports {
-            let Some(label) = self.attached.remove(port) else { continue };
+            let Some(Attached { label, .. }) = self.attached.remove(port) else { continue };
             self.set_attached(*port, false)?;
             let (inward, outward) = names(*port);
             self.engine.apply(Edit::new().remove(inward).remove(outward))?;
@@ -150,7 +171,8 @@ impl Dataplane {
         // Compiled here, so that packets wait for no more than the exchange of tables.
         let tables = compile(&program)?;
         let first = self.generation == 0;
-        let cut = self.engine.with_module(FABRIC, move |module: &mut FabricModule| module.apply(tables, first))?;
+        let cut =
+            self.engine.with_module(FABRIC, move |module: &mut FabricModule| module.apply(tables, first))?;
         self.generation += 1;
         tracing::info!(generation = self.generation, cut, "network program in force");
         Ok(cut)
@@ -170,9 +192,9 @@ impl Dataplane {
         port: u16,
     ) -> Result<Explanation, DataplaneError> {
         let (from, to) = (from.to_owned(), to.to_owned());
-        let explained = self
-            .engine
-            .with_module(FABRIC, move |module: &mut FabricModule| module.explain(&from, &to, protocol, port))?;
+        let explained = self.engine.with_module(FABRIC, move |module: &mut FabricModule| {
+            module.explain(&from, &to, protocol, port)
+        })?;
         Ok(explained?)
     }
 }

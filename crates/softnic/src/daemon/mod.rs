@@ -43,7 +43,8 @@ impl Snapshot {
     pub fn busy_since(&self, before: &Self) -> f64 {
         let elapsed = self.at_ns.saturating_sub(before.at_ns).max(1);
         let busy = |worker: &WorkerSnapshot| {
-            let earlier = before.workers.iter().find(|old| old.index == worker.index).map_or(0, |old| old.cpu_ns);
+            let earlier =
+                before.workers.iter().find(|old| old.index == worker.index).map_or(0, |old| old.cpu_ns);
             worker.cpu_ns.saturating_sub(earlier) as f64 / elapsed as f64
         };
         self.workers.iter().map(busy).fold(0.0, f64::max).min(1.0)

@@ -15,8 +15,8 @@ use super::client::DaemonError;
 use super::dataplane::{Dataplane, DataplaneError};
 use super::proto::dataplane_server::{self, DataplaneServer};
 use super::proto::{
-    ApplyReply, ApplyRequest, AttachReply, AttachRequest, DetachReply, DetachRequest, ExplainReply, ExplainRequest,
-    HelloReply, HelloRequest, ShutdownReply, ShutdownRequest, SnapshotReply, SnapshotRequest,
+    ApplyReply, ApplyRequest, AttachReply, AttachRequest, DetachReply, DetachRequest, ExplainReply,
+    ExplainRequest, HelloReply, HelloRequest, ShutdownReply, ShutdownRequest, SnapshotReply, SnapshotRequest,
 };
 use crate::fabric::program::Protocol;
 
@@ -67,8 +67,10 @@ impl Service {
     }
 }
 
-fn refused(error: DataplaneError) -> Status {
-    Status::failed_precondition(error.to_string())
+impl From<DataplaneError> for Status {
+    fn from(error: DataplaneError) -> Self {
+        Self::failed_precondition(error.to_string())
+    }
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, Status> {
@@ -91,23 +93,23 @@ impl dataplane_server::Dataplane for Service {
     async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachReply>, Status> {
         let AttachRequest { port, name, device } = request.into_inner();
         let device = device.ok_or_else(|| Status::invalid_argument("no device to attach"))?;
-        self.dataplane().attach(port, &name, &device).map_err(refused)?;
+        self.dataplane().attach(port, &name, &device)?;
         Ok(Response::new(AttachReply {}))
     }
 
     async fn detach(&self, request: Request<DetachRequest>) -> Result<Response<DetachReply>, Status> {
-        self.dataplane().detach(&request.into_inner().ports).map_err(refused)?;
+        self.dataplane().detach(&request.into_inner().ports)?;
         Ok(Response::new(DetachReply {}))
     }
 
     async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<ApplyReply>, Status> {
         let mut dataplane = self.dataplane();
-        let flows_cut = dataplane.apply(&request.into_inner().program_json).map_err(refused)?;
+        let flows_cut = dataplane.apply(&request.into_inner().program_json)?;
         Ok(Response::new(ApplyReply { generation: dataplane.generation(), flows_cut }))
     }
 
     async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<SnapshotReply>, Status> {
-        let snapshot = self.dataplane().snapshot().map_err(refused)?;
+        let snapshot = self.dataplane().snapshot()?;
         Ok(Response::new(SnapshotReply { snapshot_json: json(&snapshot)? }))
     }
 
@@ -119,7 +121,7 @@ impl dataplane_server::Dataplane for Service {
             other => return Err(Status::invalid_argument(format!("`{other}` is neither tcp nor udp"))),
         };
         let port = u16::try_from(port).map_err(|_| Status::invalid_argument(format!("{port} is no port")))?;
-        let explanation = self.dataplane().explain(&from, &to, protocol, port).map_err(refused)?;
+        let explanation = self.dataplane().explain(&from, &to, protocol, port)?;
         Ok(Response::new(ExplainReply { explanation_json: json(&explanation)? }))
     }
 
