@@ -54,8 +54,11 @@ pub fn graph(blueprint: &Blueprint) -> Result<Topology, TopologyError> {
         nodes.insert(OUTSIDE, graph.add_node(NodeSpec::new(NodeKind::External, OUTSIDE))?);
     }
     for link in &blueprint.links {
-        let spec = LinkSpec::default().label(label(link.ports, link.protocol));
-        join(&mut graph, &nodes, link.from.name(), link.to.name(), spec)?;
+        // A service opens no connections itself: its members do, and an arrow from it would pass behind them.
+        for from in blueprint.members(&link.from) {
+            let spec = LinkSpec::default().label(label(link.ports, link.protocol));
+            join(&mut graph, &nodes, from, link.to.name(), spec)?;
+        }
     }
     for publish in &blueprint.publishes {
         let inside = label(Ports::one(publish.container_port), publish.protocol);
