@@ -111,10 +111,10 @@ impl<'a> Builder<'a> {
         self.volatile = true;
         match self.overlay_once(&lowers, layer, target) {
             Ok(()) => {
-                let place = layers.display();
-                self.warnings.push(format!(
-                    "{place} cannot hold an overlay, so what the container writes stays in memory"
-                ));
+                self.warnings.push(
+                    "the state directory cannot hold an overlay, so what is written inside stays in memory"
+                        .into(),
+                );
                 Ok(())
             }
             Err(_) => {

@@ -420,7 +420,9 @@ impl Diagnostic for Fault {
         };
         let here = if matches!(self.kind, Kind::TimeLimit { .. }) { "still running here" } else { "here" };
         let first = self.kind.first().filter(|first| first.is_known() && first.file == self.span.file);
-        let mut labels = vec![label(here, &self.span)];
+        // The header of the report names the place at fault, though another one may come first in the file.
+        let place = SourceSpan::from((self.span.offset, self.span.len));
+        let mut labels = vec![LabeledSpan::new_primary_with_span(Some(here.to_owned()), place)];
         labels.extend(first.map(|first| label("first here", first)));
         Some(Box::new(labels.into_iter()))
     }

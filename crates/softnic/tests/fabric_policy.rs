@@ -217,10 +217,13 @@ fn explanations_agree_with_packets() {
     assert_eq!((allowed.rule, allowed.label.as_deref()), (Some(2), Some("shop.js:2:1")));
     let counter = allowed.counter.as_ref().unwrap();
     assert_eq!((counter.flows, counter.packets, counter.bytes), (1, 1, 54));
-    assert_eq!(allowed.to_string(), "web -> db tcp/5432: allowed by shop.js:2:1 (rule 2)");
+    assert_eq!(
+        allowed.to_string(),
+        "allowed: web -> db:5432/tcp by shop.js:2:1 (link web -> db; 1 connection, 1 packet, 54 B)"
+    );
     let denied = net.fabric.explain("web", "db", Protocol::Tcp, 1).unwrap();
     assert_eq!((denied.reason, denied.denied_packets), (Some(DropReason::NotAllowed), 1));
-    assert_eq!(denied.to_string(), "web -> db tcp/1: refused: no link allows it");
+    assert_eq!(denied.to_string(), "denied: web -> db:1/tcp is refused: no link allows it (1 packet so far)");
     let tier = net.fabric.explain("client", "10.181.1.1", Protocol::Tcp, 80).unwrap();
     assert_eq!((tier.service.as_deref(), tier.members.len()), (Some("tier"), 3));
     let nowhere = net.fabric.explain("client", "10.9.9.9", Protocol::Tcp, 80).unwrap();

@@ -86,7 +86,9 @@ pub enum RuntimeError {
         span: Span,
     },
     /// A link leads outside, which this runtime does not carry.
-    #[error("'{from}' may reach the public internet, but connections out of a deployment are not carried yet")]
+    #[error(
+        "'{from}' may reach the public internet, but connections out of a deployment are not carried yet"
+    )]
     Outbound {
         /// Who would connect.
         from: String,
@@ -157,7 +159,9 @@ impl RuntimeError {
     pub fn places(&self) -> Vec<(&Span, String)> {
         match self {
             Self::PortTaken { span, .. } => vec![(span, "published here".into())],
-            Self::Outbound { span, .. } => vec![(span, "allowed here: remove it to run this blueprint".into())],
+            Self::Outbound { span, .. } => {
+                vec![(span, "allowed here: remove it to run this blueprint".into())]
+            }
             Self::Secret { span, .. } => vec![(span, "used here".into())],
             Self::Containers(all) => all.iter().map(|one| (&one.span, one.reason.clone())).collect(),
             _ => Vec::new(),

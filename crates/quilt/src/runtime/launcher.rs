@@ -6,8 +6,8 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
-use host::network::INTERFACE;
 use host::Enter;
+use host::network::INTERFACE;
 use host::{ContainerSpec, NetworkKind, ProcessId};
 use serde::{Deserialize, Serialize};
 use softnic::daemon::{Client, Device, PacketDevice, TapDevice};
@@ -52,7 +52,11 @@ impl Launcher {
     }
 
     /// Hands over all orders and hears what became of each, as it does.
-    pub(super) fn run(mut self, orders: Vec<Order>, mut done: impl FnMut(Outcome)) -> Result<(), RuntimeError> {
+    pub(super) fn run(
+        mut self,
+        orders: Vec<Order>,
+        mut done: impl FnMut(Outcome),
+    ) -> Result<(), RuntimeError> {
         let mut input = self.input.take().ok_or(io::ErrorKind::BrokenPipe).during("talk to the launcher")?;
         // From a thread of its own: the launcher answers while it still reads.
         let writer = std::thread::spawn(move || {
@@ -136,7 +140,11 @@ pub(super) fn device_of(kind: &NetworkKind, process: ProcessId) -> Device {
             netns_start_time: process.start_time,
             interface: INTERFACE.into(),
         }),
-        NetworkKind::Veth { peer_name, .. } => Device::Packet(PacketDevice { interface: peer_name.clone() }),
+        NetworkKind::Veth { peer_name, .. } => Device::Packet(PacketDevice {
+            interface: peer_name.clone(),
+            peer_pid: process.pid,
+            peer_start_time: process.start_time,
+        }),
     }
 }
 

@@ -5,16 +5,16 @@
 //! command that was killed between starting a process and noting it leaves nothing that cannot be found: the mark
 //! is in `/proc/PID/environ` from the first instruction on.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use host::ProcessId;
-use host::{Enter, Sandbox};
+use host::{Container, Enter, ProcessId, Sandbox};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -54,13 +54,18 @@ impl RoleContext {
 
     /// Enters the deployment's user namespace, and its network too if asked.
     pub(super) fn enter(&self, what: Enter) -> Result<ProcessId, RuntimeError> {
-        let holder = self.deployment.alive(Role::Sandbox)?.ok_or(RuntimeError::NoSandbox)?;
+        let holder = self.deployment.holder()?.ok_or(RuntimeError::NoSandbox)?;
         self.sandbox.enter(holder, what)?;
         Ok(holder)
     }
 
-    /// Tells the starting command that all is well, and lets go of it.
-    pub(super) fn ready(&self) -> io::Result<()> {
+    /// Notes the calling process as the one in this role, tells the starting command that all is well, and lets go of
+    /// it. A process that is noted is one that can be counted on; one that is not yet so when its command is killed is
+    /// a stray.
+    pub(super) fn ready(&self, role: Role) -> io::Result<()> {
+        let noted =
+            ProcessId::current().map_err(RuntimeError::from).and_then(|own| self.deployment.note(role, own));
+        noted.map_err(io::Error::other)?;
         say(&Started::Ready)?;
         let null = File::options().write(true).open("/dev/null")?;
         rustix::stdio::dup2_stdout(null)?;
@@ -71,13 +76,11 @@ impl RoleContext {
 /// Runs the body of a long-lived role: in a session of its own, and with its failure told to whoever started it.
 pub(super) fn run_role(
     context: &RoleContext,
-    role: Role,
     body: impl FnOnce(&RoleContext) -> Result<(), RuntimeError>,
 ) -> Result<(), RuntimeError> {
     // Not in a session of our own yet, unless somebody made us a group leader; then we need none.
     let _ = rustix::process::setsid();
-    let noted = ProcessId::current().map_err(RuntimeError::from).and_then(|own| context.deployment.note(role, own));
-    let result = noted.and_then(|()| body(context));
+    let result = body(context);
     if let Err(error) = &result {
         let _ = say(&Started::Failed(error.to_string()));
     }
@@ -142,6 +145,15 @@ pub(super) fn marked(deployment: &Deployment) -> Vec<ProcessId> {
             .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|entry| entry == wanted))
     };
     numbers.filter(|pid| *pid != own).filter(carries).filter_map(|pid| ProcessId::of(pid).ok()).collect()
+}
+
+/// Marked processes that nobody noted: a command was killed before they were ready, or they are its launcher, which
+/// would go on making containers.
+pub(super) fn strays(deployment: &Deployment, containers: &[Container]) -> Vec<ProcessId> {
+    let carriers = Role::ALL.iter().filter_map(|role| deployment.process(*role).ok().flatten());
+    let inits = containers.iter().filter_map(|container| Some(container.status().ok()??.init));
+    let known: HashSet<ProcessId> = inits.chain(carriers).collect();
+    marked(deployment).into_iter().filter(|process| !known.contains(process)).collect()
 }
 
 /// Ends processes for good and waits until they are gone; says which would not go.

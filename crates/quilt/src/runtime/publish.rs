@@ -42,7 +42,10 @@ pub(super) fn bind_new(
 fn bind_port(port: PublishedPort) -> io::Result<OwnedFd> {
     let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port.port));
     match bind_at(port.protocol, AddressFamily::INET6, both) {
-        Err(error) if error.kind() != io::ErrorKind::AddrInUse && error.kind() != io::ErrorKind::PermissionDenied => {
+        Err(error)
+            if error.kind() != io::ErrorKind::AddrInUse
+                && error.kind() != io::ErrorKind::PermissionDenied =>
+        {
             bind_at(port.protocol, AddressFamily::INET, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.port)))
         }
         bound => bound,

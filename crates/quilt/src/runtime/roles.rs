@@ -1,7 +1,7 @@
 //! What the hidden subcommands do: the long-lived processes of a deployment.
 
-use host::link::Netlink;
 use host::Enter;
+use host::link::Netlink;
 
 use super::process::{RoleContext, run_role};
 use super::spec::edge_network;
@@ -20,13 +20,18 @@ pub(super) const QUEUE_PACKETS: u32 = 4096;
 /// # Errors
 /// When namespaces cannot be made; the error says what to change.
 pub fn sandbox(context: &RoleContext) -> Result<(), RuntimeError> {
-    run_role(context, Role::Sandbox, |context| {
-        context.sandbox.create_here()?;
-        host::netns::unshare_here()?;
-        let mut netlink = Netlink::open()?;
-        let loopback = netlink.index("lo")?;
-        netlink.set_up(loopback, true)?;
-        context.ready().during("answer the starting command")?;
+    run_role(context, |context| {
+        if context.deployment.holder()?.is_some() {
+            // The last one was killed, and the dataplane kept its namespaces.
+            context.enter(Enter::UserAndNetwork)?;
+        } else {
+            context.sandbox.create_here()?;
+            host::netns::unshare_here()?;
+            let mut netlink = Netlink::open()?;
+            let loopback = netlink.index("lo")?;
+            netlink.set_up(loopback, true)?;
+        }
+        context.ready(Role::Sandbox).during("answer the starting command")?;
         loop {
             std::thread::park();
         }
@@ -38,10 +43,10 @@ pub fn sandbox(context: &RoleContext) -> Result<(), RuntimeError> {
 /// # Errors
 /// When the deployment's namespaces cannot be entered or the socket cannot be made.
 pub fn dataplane(context: &RoleContext) -> Result<(), RuntimeError> {
-    run_role(context, Role::Dataplane, |context| {
+    run_role(context, |context| {
         context.enter(Enter::UserAndNetwork)?;
         let socket = context.deployment.socket(Role::Dataplane);
-        softnic::daemon::serve(&socket, || context.ready()).map_err(RuntimeError::from)
+        softnic::daemon::serve(&socket, || context.ready(Role::Dataplane)).map_err(RuntimeError::from)
     })
 }
 
@@ -50,10 +55,11 @@ pub fn dataplane(context: &RoleContext) -> Result<(), RuntimeError> {
 /// # Errors
 /// When the deployment's namespaces cannot be entered or the interface cannot be made.
 pub fn edge(context: &RoleContext) -> Result<(), RuntimeError> {
-    run_role(context, Role::Edge, |context| {
+    run_role(context, |context| {
         let holder = context.enter(Enter::User)?;
         host::netns::unshare_here()?;
         host::network::configure(&edge_network(holder))?;
-        edge::serve(&context.deployment.socket(Role::Edge), || context.ready()).during("serve published ports")
+        edge::serve(&context.deployment.socket(Role::Edge), || context.ready(Role::Edge))
+            .during("serve published ports")
     })
 }

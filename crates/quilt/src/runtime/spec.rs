@@ -6,7 +6,7 @@ use host::{Capabilities, Content, FileSpec, Limits, LogSpec, MountSpec, Restart,
 use host::{ContainerSpec, Mac, NetworkKind, NetworkSpec, ProcessId};
 
 use super::roles::{EDGE_PEER, MTU, QUEUE_PACKETS};
-use super::store::{Deployment, Role, Store};
+use super::store::{Deployment, Store};
 use super::{During, RuntimeError};
 use crate::address::{Address, AddressPlan};
 use crate::model::{self, Container, MountSource, Text};
@@ -37,7 +37,7 @@ impl<'a> Specs<'a> {
             hide: store.directories(),
             weft: std::env::current_exe().during("find the path of this program")?,
             tap: host::tap::available(),
-            sandbox: deployment.process(Role::Sandbox)?,
+            sandbox: deployment.holder()?,
         })
     }
 

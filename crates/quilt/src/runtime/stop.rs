@@ -1,6 +1,5 @@
 //! Stopping: everything goes, however the deployment came to be as it is.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use host::helper::{Answer, Request};
@@ -30,13 +29,16 @@ pub fn stop(deployment: &Deployment, grace: Duration) -> Result<Stopped, Runtime
     stop_locked(deployment, lock, grace)
 }
 
-pub(super) fn stop_locked(deployment: &Deployment, lock: Lock, grace: Duration) -> Result<Stopped, RuntimeError> {
+pub(super) fn stop_locked(
+    deployment: &Deployment,
+    lock: Lock,
+    grace: Duration,
+) -> Result<Stopped, RuntimeError> {
     let containers = deployment.containers().containers()?;
-    let carriers: Vec<ProcessId> = Role::ALL.iter().filter_map(|role| deployment.process(*role).ok().flatten()).collect();
-    let inits = containers.iter().filter_map(|container| Some(container.status().ok()??.init));
-    let known: HashSet<ProcessId> = inits.chain(carriers.iter().copied()).collect();
+    let carriers: Vec<ProcessId> =
+        Role::ALL.iter().filter_map(|role| deployment.process(*role).ok().flatten()).collect();
     // A launcher that was left behind would start more containers: it goes first.
-    let strays: Vec<_> = process::marked(deployment).into_iter().filter(|process| !known.contains(process)).collect();
+    let strays = process::strays(deployment, &containers);
     let mut stuck = process::end(&strays);
     stop_containers(deployment, &containers, grace)?;
     stuck.extend(process::end(&carriers));
@@ -63,12 +65,15 @@ pub(super) fn stop_containers(
     let options = StopOptions { grace, keep_logs: false };
     let sandbox = Sandbox::detect();
     if sandbox == Sandbox::Root {
-        return host::stop_many(containers, options).into_iter().collect::<Result<_, _>>().map_err(RuntimeError::from);
+        return host::stop_many(containers, options)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(RuntimeError::from);
     }
     // Files of other users of the namespace are theirs to remove who are in it.
     let request = Request::Stop {
         sandbox,
-        member: deployment.alive(Role::Sandbox)?,
+        member: deployment.holder()?,
         state: deployment.directory().to_owned(),
         names: Some(containers.iter().map(|container| container.name().to_owned()).collect()),
         options,

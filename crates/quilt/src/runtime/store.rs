@@ -62,7 +62,11 @@ impl Store {
 
     /// Every directory that weft keeps something in.
     pub(crate) fn directories(&self) -> Vec<PathBuf> {
-        if self.state == self.sockets { vec![self.state.clone()] } else { vec![self.state.clone(), self.sockets.clone()] }
+        if self.state == self.sockets {
+            vec![self.state.clone()]
+        } else {
+            vec![self.state.clone(), self.sockets.clone()]
+        }
     }
 
     /// The deployment of this name, whether it exists or not.
@@ -80,7 +84,8 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.during("read the state directory")?,
         };
-        let mut names: Vec<_> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let mut names: Vec<_> =
+            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort_unstable();
         Ok(names.iter().map(|name| self.deployment(name)).filter(Deployment::exists).collect())
     }
@@ -180,7 +185,9 @@ impl Deployment {
         if longest.as_os_str().len() > SOCKET_PATH_MAX {
             return Err(RuntimeError::SocketPath { path: longest, bytes_max: SOCKET_PATH_MAX });
         }
-        let options = |options: &mut fs::OpenOptions| options.write(true).create(true).mode(0o600).open(self.directory.join("lock"));
+        let options = |options: &mut fs::OpenOptions| {
+            options.write(true).create(true).mode(0o600).open(self.directory.join("lock"))
+        };
         let file = options(File::options().truncate(false)).during("open the deployment's lock")?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Lock { _file: file }),
@@ -218,6 +225,14 @@ impl Deployment {
     /// When the note cannot be read.
     pub(crate) fn alive(&self, role: Role) -> Result<Option<ProcessId>, RuntimeError> {
         Ok(self.process(role)?.filter(|process| process.is_alive()))
+    }
+
+    /// A living process whose user and network namespaces are the deployment's.
+    ///
+    /// # Errors
+    /// When a note cannot be read.
+    pub(crate) fn holder(&self) -> Result<Option<ProcessId>, RuntimeError> {
+        Ok(self.alive(Role::Sandbox)?.or(self.alive(Role::Dataplane)?))
     }
 
     /// Notes the calling process as the one in this role.
@@ -273,12 +288,16 @@ impl Deployment {
     fn write(&self, file: &str, value: &impl Serialize) -> Result<(), RuntimeError> {
         let path = self.directory.join(file);
         let draft = self.directory.join(format!("{file}.{}", std::process::id()));
-        let text = serde_json::to_vec(value).map_err(|source| RuntimeError::State { path: path.clone(), source })?;
-        let written = File::options().write(true).create(true).truncate(true).mode(0o600).open(&draft).and_then(|mut file| {
-            io::Write::write_all(&mut file, &text)?;
-            file.sync_data()?;
-            fs::rename(&draft, &path)
-        });
+        let text =
+            serde_json::to_vec(value).map_err(|source| RuntimeError::State { path: path.clone(), source })?;
+        let written =
+            File::options().write(true).create(true).truncate(true).mode(0o600).open(&draft).and_then(
+                |mut file| {
+                    io::Write::write_all(&mut file, &text)?;
+                    file.sync_data()?;
+                    fs::rename(&draft, &path)
+                },
+            );
         if written.is_err() {
             let _ = fs::remove_file(&draft);
         }

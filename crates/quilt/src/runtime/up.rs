@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use host::{State, Status};
+use host::{Sandbox, State, Status};
 use softnic::daemon::Client;
 
 use super::edge::{EdgeClient, PublishedPort};
@@ -50,7 +50,7 @@ pub fn plan(store: &Store, blueprint: &Blueprint) -> Result<Plan, RuntimeError> 
     let deployment = store.deployment(&blueprint.name);
     carried(blueprint)?;
     let record = deployment.record()?;
-    let running = record.map(|record| present(&deployment, record.deployed));
+    let running = record.map(|record| present(&deployment, record.deployed)).transpose()?;
     Ok(Plan::between(running.as_ref(), blueprint))
 }
 
@@ -70,7 +70,12 @@ pub fn up(
     // Before anything is made: a port that is taken, or a secret that is missing, costs nothing.
     let fresh = !deployment.exists();
     let lock = deployment.lock()?;
-    let result = Up::prepare(&deployment, store, blueprint, source).and_then(|mut up| up.run(progress));
+    let result = (|| {
+        if !fresh {
+            end_strays(&deployment)?;
+        }
+        Up::prepare(&deployment, store, blueprint, source)?.run(progress)
+    })();
     match result {
         Ok(plan) => Ok((deployment, plan)),
         Err(error) => {
@@ -83,20 +88,40 @@ pub fn up(
     }
 }
 
+/// Ends what a command that was killed had just started.
+fn end_strays(deployment: &Deployment) -> Result<(), RuntimeError> {
+    let strays = process::strays(deployment, &deployment.containers().containers()?);
+    match process::end(&strays).first() {
+        Some(stuck) => Err(RuntimeError::WouldNotEnd { pid: stuck.pid }),
+        None => Ok(()),
+    }
+}
+
+/// Whether the containers' network is gone for good. A user namespace that nobody holds cannot be entered any more,
+/// so the dataplane cannot get back to them; root's can.
+fn cut_off(deployment: &Deployment) -> Result<bool, RuntimeError> {
+    Ok(Sandbox::detect() == Sandbox::Rootless && deployment.holder()?.is_none())
+}
+
 /// Refuses what the model can say and this runtime does not carry.
 fn carried(blueprint: &Blueprint) -> Result<(), RuntimeError> {
     let outbound = blueprint.links.iter().find(|link| link.to == Party::PublicInternet);
-    outbound.map_or(Ok(()), |link| Err(RuntimeError::Outbound { from: link.from.to_string(), span: link.span.clone() }))
+    outbound.map_or(Ok(()), |link| {
+        Err(RuntimeError::Outbound { from: link.from.to_string(), span: link.span.clone() })
+    })
 }
 
-/// What the record says, less the containers that are not there any more.
-fn present(deployment: &Deployment, mut deployed: Deployed) -> Deployed {
+/// What the record says, less the containers that are not there any more or cannot be reached.
+fn present(deployment: &Deployment, mut deployed: Deployed) -> Result<Deployed, RuntimeError> {
     let layout = deployment.containers();
+    if cut_off(deployment)? {
+        deployed.fingerprints.clear();
+    }
     deployed.fingerprints.retain(|name, _| {
         let status = Status::observe(&layout.container(name)).ok().flatten();
         status.is_some_and(|status| !matches!(status.state, State::Failed | State::Lost))
     });
-    deployed
+    Ok(deployed)
 }
 
 struct Up<'a> {
@@ -115,7 +140,8 @@ impl<'a> Up<'a> {
         source: &Path,
     ) -> Result<Self, RuntimeError> {
         let recorded = deployment.record()?;
-        let running = recorded.as_ref().map(|record| present(deployment, record.deployed.clone()));
+        let running =
+            recorded.as_ref().map(|record| present(deployment, record.deployed.clone())).transpose()?;
         let plan = Plan::between(running.as_ref(), wanted);
         let mut record = recorded.unwrap_or_default();
         record.deployed = running.unwrap_or_default();
@@ -132,7 +158,8 @@ impl<'a> Up<'a> {
         self.clear_away(progress)?;
         self.deployment.write_record(&self.record)?;
         let mut dataplane = self.living_dataplane(progress)?;
-        let edge = self.attached_edge(edge, &mut dataplane, progress)?;
+        let edge = self.served_edge(edge, progress)?;
+        self.attach_living(&mut dataplane, progress)?;
         dataplane.apply(&compile(self.wanted, &self.record.addresses, |name| self.port(name)))?;
         let failures = self.launch(self.orders()?, progress)?;
         if let Some(edge) = edge {
@@ -154,7 +181,8 @@ impl<'a> Up<'a> {
         let specs = Specs::new(self.deployment, self.store, &self.record.addresses)?;
         let replaced = self.plan.replace.iter().map(|replace| replace.name.as_str());
         let names: BTreeSet<&str> = self.plan.create.iter().map(String::as_str).chain(replaced).collect();
-        let containers = self.wanted.containers.iter().filter(|container| names.contains(container.name.as_str()));
+        let containers =
+            self.wanted.containers.iter().filter(|container| names.contains(container.name.as_str()));
         containers
             .map(|container| {
                 let port = self.port(&container.name).unwrap_or_default();
@@ -176,7 +204,9 @@ impl<'a> Up<'a> {
         progress(Progress::Step("stopping containers"));
         self.deployment.write_record(&self.record)?;
         stop_containers(self.deployment, &doomed, GRACE)?;
-        if let (Some(_), Ok(mut dataplane)) = (self.deployment.alive(Role::Dataplane)?, self.connect_dataplane()) {
+        if let (Some(_), Ok(mut dataplane)) =
+            (self.deployment.alive(Role::Dataplane)?, self.connect_dataplane())
+        {
             let ports = names.iter().filter_map(|name| self.port(name)).collect();
             dataplane.detach(ports)?;
         }
@@ -187,8 +217,11 @@ impl<'a> Up<'a> {
         Ok(Client::connect(&self.deployment.socket(Role::Dataplane))?)
     }
 
-    /// The dataplane, started if it is not there; then the containers that live are attached to it again.
+    /// The dataplane, started if it is not there.
     fn living_dataplane(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<Client, RuntimeError> {
+        if self.deployment.alive(Role::Sandbox)?.is_none() {
+            process::start(self.deployment, Role::Sandbox)?;
+        }
         if self.deployment.alive(Role::Dataplane)?.is_some()
             && let Ok(mut dataplane) = self.connect_dataplane()
             && dataplane.hello().is_ok()
@@ -199,15 +232,23 @@ impl<'a> Up<'a> {
         if let Some(stuck) = self.deployment.process(Role::Dataplane)? {
             process::end(&[stuck]);
         }
-        if self.deployment.alive(Role::Sandbox)?.is_none() {
-            process::start(self.deployment, Role::Sandbox)?;
-        }
         process::start(self.deployment, Role::Dataplane)?;
-        let mut dataplane = self.connect_dataplane()?;
+        self.connect_dataplane()
+    }
+
+    /// Attaches what lives and is not attached: after the dataplane was started again, or because a command was killed
+    /// before it came to it.
+    fn attach_living(
+        &self,
+        dataplane: &mut Client,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), RuntimeError> {
+        let attached = dataplane.hello()?.ports;
         for container in self.deployment.containers().containers()? {
             let living = Status::observe(&container)?.filter(|status| status.init.is_alive());
             let spec = container.journal()?.map(|journal| journal.spec);
-            let parts = living.zip(spec).zip(self.port(container.name()));
+            let port = self.port(container.name()).filter(|port| !attached.contains(port));
+            let parts = living.zip(spec).zip(port);
             if let Some(((status, spec), port)) = parts
                 && let Some(device) = launcher::device(&spec, status.init)
                 && let Err(error) = dataplane.attach(port, container.name(), device)
@@ -215,25 +256,29 @@ impl<'a> Up<'a> {
                 progress(Progress::Warning(format!("{} is cut off: {error}", container.name())));
             }
         }
-        if let Some(edge) = self.deployment.alive(Role::Edge)? {
+        if let Some(edge) = self.deployment.alive(Role::Edge)?.filter(|_| !attached.contains(&EDGE_PORT)) {
             let network = edge_network(edge);
             dataplane.attach(EDGE_PORT, EDGE, launcher::device_of(&network.kind, edge))?;
         }
-        Ok(dataplane)
+        Ok(())
     }
 
+    /// The edge process, if it is of use.
     fn living_edge(&self) -> Result<Option<EdgeClient>, RuntimeError> {
-        match self.deployment.alive(Role::Edge)? {
-            Some(_) => Ok(EdgeClient::connect(&self.deployment.socket(Role::Edge)).ok()),
-            None => Ok(None),
+        let Some(living) = self.deployment.alive(Role::Edge)? else { return Ok(None) };
+        if !cut_off(self.deployment)?
+            && let Ok(edge) = EdgeClient::connect(&self.deployment.socket(Role::Edge))
+        {
+            return Ok(Some(edge));
         }
+        process::end(&[living]);
+        Ok(None)
     }
 
     /// The edge process, started if ports are published and it is not there.
-    fn attached_edge(
+    fn served_edge(
         &self,
         living: Option<EdgeClient>,
-        dataplane: &mut Client,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Option<EdgeClient>, RuntimeError> {
         if living.is_some() || self.wanted.publishes.is_empty() {
@@ -241,32 +286,43 @@ impl<'a> Up<'a> {
         }
         progress(Progress::Step("starting the edge"));
         process::start(self.deployment, Role::Edge)?;
-        let edge = self.deployment.alive(Role::Edge)?.ok_or(RuntimeError::NoSandbox)?;
-        let network = edge_network(edge);
-        dataplane.attach(EDGE_PORT, EDGE, launcher::device_of(&network.kind, edge))?;
         Ok(Some(EdgeClient::connect(&self.deployment.socket(Role::Edge))?))
     }
 
-    fn launch(&self, orders: Vec<Order>, progress: &mut dyn FnMut(Progress)) -> Result<Vec<ContainerFailure>, RuntimeError> {
+    fn launch(
+        &self,
+        orders: Vec<Order>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<ContainerFailure>, RuntimeError> {
         let (total, mut done, mut failures) = (orders.len(), 0, Vec::new());
         if total == 0 {
             return Ok(failures);
         }
         progress(Progress::Containers { done, total });
         let mut finished = BTreeSet::new();
+        let mut warnings: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let names: Vec<String> = orders.iter().map(|order| order.spec.name.clone()).collect();
         let ran = Launcher::start(self.deployment)?.run(orders, |Outcome { name, result }| {
             done += 1;
             finished.insert(name.clone());
             match result {
-                Ok(warnings) => warnings.into_iter().for_each(|text| progress(Progress::Warning(format!("{name}: {text}")))),
+                Ok(texts) => {
+                    texts.into_iter().for_each(|text| warnings.entry(text).or_default().push(name.clone()))
+                }
                 Err(reason) => failures.push(self.failure(&name, reason)),
             }
             progress(Progress::Containers { done, total });
         });
+        for (text, names) in warnings {
+            let whose =
+                if names.len() == 1 { names[0].clone() } else { format!("{} containers", names.len()) };
+            progress(Progress::Warning(format!("{whose}: {text}")));
+        }
         let unheard = names.iter().filter(|name| !finished.contains(*name));
         match ran {
-            Ok(()) => failures.extend(unheard.map(|name| self.failure(name, "the launcher did not say what became of it".into()))),
+            Ok(()) => failures.extend(
+                unheard.map(|name| self.failure(name, "the launcher did not say what became of it".into())),
+            ),
             Err(error) => return Err(error),
         }
         Ok(failures)
@@ -278,7 +334,11 @@ impl<'a> Up<'a> {
     }
 
     /// Leads the published ports to their targets, and closes those that are no longer wanted.
-    fn publish(&self, edge: &EdgeClient, mut sockets: BTreeMap<PublishedPort, OwnedFd>) -> Result<(), RuntimeError> {
+    fn publish(
+        &self,
+        edge: &EdgeClient,
+        mut sockets: BTreeMap<PublishedPort, OwnedFd>,
+    ) -> Result<(), RuntimeError> {
         let wanted: BTreeSet<_> = self.wanted.publishes.iter().map(publish::port_of).collect();
         for served in edge.list()? {
             if !wanted.contains(&served.port) {
@@ -324,7 +384,10 @@ mod tests {
     #[test]
     fn port_numbers_stay_and_are_not_handed_on_at_once() {
         let blueprint = |names: &[&str]| Blueprint {
-            containers: names.iter().map(|name| Container { name: (*name).into(), ..Container::default() }).collect(),
+            containers: names
+                .iter()
+                .map(|name| Container { name: (*name).into(), ..Container::default() })
+                .collect(),
             ..Blueprint::default()
         };
         let first = assign_ports(&BTreeMap::new(), &blueprint(&["a", "b"]));

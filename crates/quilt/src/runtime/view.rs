@@ -143,9 +143,11 @@ fn publishes(blueprint: &Blueprint, statuses: Option<&[PublishedStatus]>) -> Vec
         protocol: publish.protocol,
         to: publish.to.to_string(),
         container_port: publish.container_port,
-        status: statuses.unwrap_or_default().iter().find(|status| {
-            (status.port.port, status.port.protocol) == (publish.host_port, publish.protocol)
-        }).cloned(),
+        status: statuses
+            .unwrap_or_default()
+            .iter()
+            .find(|status| (status.port.port, status.port.protocol) == (publish.host_port, publish.protocol))
+            .cloned(),
     };
     blueprint.publishes.iter().map(row).collect()
 }

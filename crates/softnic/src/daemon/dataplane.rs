@@ -145,11 +145,10 @@ impl Dataplane {
     }
 
     /// Closes a port whose other end is gone, so that nothing is sent or balanced there any more.
-    pub(super) fn lost(&mut self, port: u32, attachment: u64) -> Result<(), DataplaneError> {
-        match self.attached.get(&port) {
-            Some(attached) if attached.attachment == attachment => self.detach(&[port]),
-            _ => Ok(()),
-        }
+    pub(super) fn lost(&mut self, attachment: u64) -> Result<(), DataplaneError> {
+        let port = self.attached.iter().find(|(_, attached)| attached.attachment == attachment);
+        let Some(port) = port.map(|(port, _)| *port) else { return Ok(()) };
+        self.detach(&[port])
     }
 
     /// Closes ports; numbers that are not in use are passed over.

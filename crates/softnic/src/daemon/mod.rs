@@ -16,6 +16,7 @@ mod proto {
     tonic::include_proto!("weft.dataplane.v1");
 }
 mod service;
+mod watch;
 
 use serde::{Deserialize, Serialize};
 

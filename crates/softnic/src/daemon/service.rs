@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use host::ProcessId;
 use tokio::net::UnixListener;
 use tokio::sync::Notify;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -13,11 +14,13 @@ use tonic::{Request, Response, Status};
 
 use super::client::DaemonError;
 use super::dataplane::{Dataplane, DataplaneError};
+use super::proto::attach_request::Device;
 use super::proto::dataplane_server::{self, DataplaneServer};
 use super::proto::{
     ApplyReply, ApplyRequest, AttachReply, AttachRequest, DetachReply, DetachRequest, ExplainReply,
     ExplainRequest, HelloReply, HelloRequest, ShutdownReply, ShutdownRequest, SnapshotReply, SnapshotRequest,
 };
+use super::watch::Watch;
 use crate::fabric::program::Protocol;
 
 /// Bytes of the longest request: the program of the largest network.
@@ -36,7 +39,10 @@ pub fn serve(socket: &Path, ready: impl FnOnce() -> io::Result<()>) -> Result<()
         let listener = UnixListener::bind(socket)?;
         std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
         let over = Arc::new(Notify::new());
-        let service = Service { dataplane: Mutex::new(dataplane), over: over.clone() };
+        let dataplane = Arc::new(Mutex::new(dataplane));
+        let loser = dataplane.clone();
+        let watch = Watch::start(move |attachment| lost(&loser, attachment))?;
+        let service = Service { dataplane, watch, over: over.clone() };
         let service = DataplaneServer::new(service)
             .max_decoding_message_size(REQUEST_MAX)
             .max_encoding_message_size(REQUEST_MAX);
@@ -57,14 +63,47 @@ fn seed() -> io::Result<u64> {
 }
 
 struct Service {
-    dataplane: Mutex<Dataplane>,
+    dataplane: Arc<Mutex<Dataplane>>,
+    watch: Watch,
     over: Arc<Notify>,
 }
 
 impl Service {
     fn dataplane(&self) -> MutexGuard<'_, Dataplane> {
-        self.dataplane.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.dataplane)
     }
+
+    /// Closes the port when the process at its other end has ended: a TAP outlives it for as long as we have it open,
+    /// and connections would be led there.
+    fn watch(&self, attachment: u64, device: &Device) -> io::Result<()> {
+        let Some(process) = owner(device) else { return Ok(()) };
+        match process.open() {
+            Some(handle) => self.watch.add(attachment, handle),
+            None => {
+                lost(&self.dataplane, attachment);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn lost(dataplane: &Mutex<Dataplane>, attachment: u64) {
+    if let Err(error) = locked(dataplane).lost(attachment) {
+        tracing::warn!("a port whose other end is gone cannot be closed: {error}");
+    }
+}
+
+fn locked(dataplane: &Mutex<Dataplane>) -> MutexGuard<'_, Dataplane> {
+    dataplane.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The process whose network namespace has the other end of a device.
+fn owner(device: &Device) -> Option<ProcessId> {
+    let (pid, start_time) = match device {
+        Device::Tap(tap) => (tap.netns_pid, tap.netns_start_time),
+        Device::Packet(packet) => (packet.peer_pid, packet.peer_start_time),
+    };
+    (pid != 0).then_some(ProcessId { pid, start_time })
 }
 
 impl From<DataplaneError> for Status {
@@ -93,7 +132,8 @@ impl dataplane_server::Dataplane for Service {
     async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachReply>, Status> {
         let AttachRequest { port, name, device } = request.into_inner();
         let device = device.ok_or_else(|| Status::invalid_argument("no device to attach"))?;
-        self.dataplane().attach(port, &name, &device)?;
+        let attachment = self.dataplane().attach(port, &name, &device)?;
+        self.watch(attachment, &device).map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(AttachReply {}))
     }
 

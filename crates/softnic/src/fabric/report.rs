@@ -223,25 +223,58 @@ pub struct Explanation {
     pub reason: Option<DropReason>,
 }
 
+/// One line, such as `allowed: web -> db:5432/tcp by shop.js:2:1 (link web -> db; 1 connection, 2 packets, 120 B)` or
+/// `denied: web -> db:1/tcp is refused: no link allows it (3 packets so far)`.
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} -> {} {}/{}: ", self.source, self.destination, self.protocol, self.port)?;
-        if self.allowed {
-            f.write_str("allowed")?;
-            if let (Some(rule), Some(label)) = (self.rule, &self.label) {
-                write!(f, " by {label} (rule {rule})")?;
+        let verdict = if self.allowed { "allowed" } else { "denied" };
+        write!(f, "{verdict}: {} -> {}:{}/{}", self.source, self.destination, self.port, self.protocol)?;
+        if !self.allowed {
+            let how = match self.denied {
+                Denied::Refuse => "refused",
+                Denied::Drop => "dropped",
+            };
+            write!(f, " is {how}")?;
+            if let Some(reason) = self.reason {
+                write!(f, ": {reason}")?;
             }
-            if let Some(service) = &self.service {
-                write!(f, " through {service}")?;
-            }
-            return Ok(());
+            return write!(f, " ({} so far)", Count(self.denied_packets, "packet"));
         }
-        let how = match self.denied {
-            Denied::Refuse => "refused",
-            Denied::Drop => "dropped",
-        };
-        f.write_str(how)?;
-        self.reason.map_or(Ok(()), |reason| write!(f, ": {reason}"))
+        match (&self.label, &self.counter) {
+            (Some(label), Some(counter)) => write!(f, " by {label} ({counter})"),
+            (Some(label), None) => write!(f, " by {label}"),
+            (None, _) => f.write_str(", by the gateway itself"),
+        }
+    }
+}
+
+impl fmt::Display for RuleCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (flows, packets) = (Count(self.flows, "connection"), Count(self.packets, "packet"));
+        write!(f, "link {} -> {}; {flows}, {packets}, {}", self.from, self.to, Bytes(self.bytes))
+    }
+}
+
+/// A number of things, with their name.
+struct Count(u64, &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", self.0, self.1, if self.0 == 1 { "" } else { "s" })
+    }
+}
+
+/// A number of bytes, in the unit that makes it short.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        if self.0 < 1024 {
+            return write!(f, "{} B", self.0);
+        }
+        let power = self.0.ilog2() / 10;
+        write!(f, "{:.1} {}", self.0 as f64 / (1_u64 << (10 * power)) as f64, UNITS[power as usize - 1])
     }
 }
 

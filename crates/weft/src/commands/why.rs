@@ -46,8 +46,9 @@ impl Why {
         if self.json {
             print_json(&explanation)?;
         } else {
-            let verdict = if explanation.allowed { "allowed" } else { "denied" };
-            println!("{}: {explanation}", tint(verdict, explanation.allowed));
+            let text = explanation.to_string();
+            let (verdict, rest) = text.split_once(':').unwrap_or(("", &text));
+            println!("{}:{rest}", tint(verdict, explanation.allowed));
         }
         Ok(if explanation.allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen,
-    recvmsg, sendmsg, socket_with,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
+    listen, recvmsg, sendmsg, socket_with,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -53,7 +53,12 @@ impl EdgeClient {
     ///
     /// # Errors
     /// When the edge refuses, or is gone.
-    pub fn publish(&self, port: PublishedPort, target: SocketAddr, socket: Option<BorrowedFd<'_>>) -> Result<(), EdgeError> {
+    pub fn publish(
+        &self,
+        port: PublishedPort,
+        target: SocketAddr,
+        socket: Option<BorrowedFd<'_>>,
+    ) -> Result<(), EdgeError> {
         self.ask(&Request::Publish { port, target }, socket).and_then(done)
     }
 

@@ -46,7 +46,10 @@ pub fn serve(socket: &Path, ready: impl FnOnce() -> io::Result<()>) -> io::Resul
     })?;
     ready()?;
     runtime.block_on(async move {
-        tokio::task::spawn_blocking(move || control.join()).await.map_err(io::Error::other)?.map_err(|_| io::Error::other("the control thread panicked"))?
+        tokio::task::spawn_blocking(move || control.join())
+            .await
+            .map_err(io::Error::other)?
+            .map_err(|_| io::Error::other("the control thread panicked"))?
     })
 }
 
@@ -64,7 +67,10 @@ impl Ports {
                     published.target.send_replace(target);
                     Reply::Done
                 }
-                None => Reply::Refused(format!("{} {} is not published and came without a socket", port.protocol, port.port)),
+                None => Reply::Refused(format!(
+                    "{} {} is not published and came without a socket",
+                    port.protocol, port.port
+                )),
             },
             (Request::Withdraw { port }, _) => {
                 if let Some(published) = self.published.remove(&port) {

@@ -19,6 +19,10 @@ use super::{CONNECTIONS_MAX, UDP_SENDERS_MAX};
 
 /// How long a target may take to accept.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// How often a target that refuses is asked.
+const CONNECT_ATTEMPTS: u32 = 6;
+/// Pause after the first refusal; it doubles with each one.
+const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 /// How long a UDP sender is remembered after its last datagram either way.
 const UDP_MEMORY: Duration = Duration::from_secs(60);
 /// Bytes copied at a time in each direction of a connection.
@@ -27,7 +31,11 @@ const COPY_BYTES: usize = 64 << 10;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts on a listening socket and joins each connection to one of its own to the target of the moment.
-pub(super) fn tcp(fd: OwnedFd, targets: watch::Receiver<SocketAddr>, tally: Arc<Tally>) -> io::Result<JoinHandle<()>> {
+pub(super) fn tcp(
+    fd: OwnedFd,
+    targets: watch::Receiver<SocketAddr>,
+    tally: Arc<Tally>,
+) -> io::Result<JoinHandle<()>> {
     let listener = StdTcpListener::from(fd);
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
@@ -58,7 +66,7 @@ pub(super) fn tcp(fd: OwnedFd, targets: watch::Receiver<SocketAddr>, tally: Arc<
 /// Joins one connection to the target; an error when the target could not be reached. A connection that breaks
 /// later has been carried as far as it went.
 async fn carry(mut outside: TcpStream, target: SocketAddr) -> io::Result<()> {
-    let inside = match timeout(CONNECT_PATIENCE, TcpStream::connect(target)).await {
+    let inside = match timeout(CONNECT_PATIENCE, connect(target)).await {
         Ok(connected) => connected,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     };
@@ -71,13 +79,31 @@ async fn carry(mut outside: TcpStream, target: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
+/// Connects to the target. A service gives each attempt to its next member, so one that has only just started and
+/// does not listen yet costs a moment and no connection.
+async fn connect(target: SocketAddr) -> io::Result<TcpStream> {
+    let mut pause = CONNECT_PAUSE;
+    for _ in 1..CONNECT_ATTEMPTS {
+        match TcpStream::connect(target).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => sleep(pause).await,
+            outcome => return outcome,
+        }
+        pause *= 2;
+    }
+    TcpStream::connect(target).await
+}
+
 /// Lets the peer see a reset rather than an orderly end.
 fn reset(stream: &TcpStream) {
     let _ = stream.set_zero_linger();
 }
 
 /// Relays datagrams: each sender gets a socket of its own towards the target, so that answers find back.
-pub(super) fn udp(fd: OwnedFd, targets: watch::Receiver<SocketAddr>, tally: Arc<Tally>) -> io::Result<JoinHandle<()>> {
+pub(super) fn udp(
+    fd: OwnedFd,
+    targets: watch::Receiver<SocketAddr>,
+    tally: Arc<Tally>,
+) -> io::Result<JoinHandle<()>> {
     let outside = StdUdpSocket::from(fd);
     outside.set_nonblocking(true)?;
     let outside = Arc::new(UdpSocket::from_std(outside)?);
@@ -121,9 +147,17 @@ struct Sender {
 }
 
 impl Sender {
-    async fn open(from: SocketAddr, target: SocketAddr, outside: &Arc<UdpSocket>, tally: &Arc<Tally>) -> io::Result<Self> {
-        let any: SocketAddr =
-            if target.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    async fn open(
+        from: SocketAddr,
+        target: SocketAddr,
+        outside: &Arc<UdpSocket>,
+        tally: &Arc<Tally>,
+    ) -> io::Result<Self> {
+        let any: SocketAddr = if target.is_ipv4() {
+            (Ipv4Addr::UNSPECIFIED, 0).into()
+        } else {
+            (Ipv6Addr::UNSPECIFIED, 0).into()
+        };
         let inside = Arc::new(UdpSocket::bind(any).await?);
         inside.connect(target).await?;
         let (outside, answers, open) = (outside.clone(), inside.clone(), Open::new(tally));
