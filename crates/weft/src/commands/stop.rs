@@ -7,7 +7,7 @@ use quilt::runtime::{self, Store};
 
 use super::{Which, report};
 
-/// Stop everything and leave nothing behind.
+/// Stop everything and leave nothing behind but named volumes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  weft stop --grace 10")]
 pub(crate) struct Stop {
@@ -16,8 +16,8 @@ pub(crate) struct Stop {
     /// Stop every deployment
     #[arg(long, conflicts_with = "deployment")]
     all: bool,
-    /// Seconds that containers get to end by themselves
-    #[arg(long, default_value_t = runtime::GRACE.as_secs())]
+    /// How long containers get to end by themselves
+    #[arg(long, value_name = "SECONDS", default_value_t = runtime::GRACE.as_secs())]
     grace: u64,
 }
 
