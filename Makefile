@@ -21,7 +21,7 @@ FUZZ_VERSION := 0.13.2
 DENY := $(TOOLS)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 FUZZ := $(TOOLS)/cargo-fuzz-$(FUZZ_VERSION)/bin/cargo-fuzz
 
-.PHONY: help run test bench fuzz fmt lint deny audit
+.PHONY: help run test bench fuzz fmt lint model deny audit
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,11 +33,14 @@ test: ## everything that must hold: format, lints, tests, doc tests, licences
 	tests/install.sh test
 	$(MAKE) --no-print-directory lint
 	cargo test --workspace
-	$(MAKE) --no-print-directory deny
+	$(MAKE) --no-print-directory model deny
 
 lint: ## formatting and clippy, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+model: ## every interleaving of the lock-free rings, by loom
+	RUSTFLAGS="--cfg loom" cargo test --target-dir $(CARGO_TARGET_DIR)/loom -p ports --lib ring
 
 fmt: ## format everything
 	cargo fmt --all

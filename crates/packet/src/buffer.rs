@@ -323,7 +323,10 @@ impl Packet {
 
     /// Writes a value into the metadata area.
     #[inline]
-    #[expect(clippy::needless_pass_by_value, reason = "values are small, and `set(slot, 7)` reads as it should")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "values are small, and `set(slot, 7)` reads as it should"
+    )]
     pub fn set<T: IntoBytes + Immutable>(&mut self, slot: MetaSlot<T>, value: T) {
         self.header_mut().metadata.0[slot.range()].copy_from_slice(value.as_bytes());
     }

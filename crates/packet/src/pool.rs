@@ -6,14 +6,19 @@
 //! else about a packet (where its bytes start, offload state, metadata) sits in a header in front of the bytes,
 //! in the cache lines that the first module touches anyway.
 //!
-//! Three ways of finding the way home were weighed. A reference count in every packet costs an atomic operation
-//! at each allocation and release. A pool that must outlive its packets by a lifetime parameter infects every
-//! type above it. So the header holds a plain pointer to the pool, and the pool counts buffers instead of
-//! references: a dropped pool stays mapped until the last buffer is home, then unmaps itself.
+//! Three ways of finding the way home were weighed. A reference count in every packet is an atomic operation at
+//! each allocation and release, 0.6 ns a packet when one thread has the pool to itself and a shared line when
+//! workers do not. A pool that must outlive its packets by a lifetime parameter infects every type above it. So the
+//! header holds a plain pointer to the pool, and the pool counts buffers instead of references: a dropped pool
+//! stays mapped until the last buffer is home, then unmaps itself.
 //!
 //! Each thread keeps a small stack of free buffers per pool, so that neither an allocation nor a release takes a
 //! lock or touches a shared line; stacks are filled from and spilled to the shared list in bulk, under a mutex.
 //! The stack is last in, first out: the buffer whose lines are still in the cache is the next one used.
+//!
+//! An allocation and its release, by `cargo bench -p packet --bench pool` (a shared machine with two cores): 3.7 ns a
+//! packet in batches of 32, 12 ns one by one, 27 ns without the threads' stacks, 23 ns from the heap. Handing a batch
+//! on costs 0.9 ns a packet out of a reference and 1.3 ns by value, which is why modules take `&mut Batch`.
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
@@ -444,7 +449,6 @@ struct Memory {
     huge: bool,
 }
 
-#[cfg(not(miri))]
 impl Memory {
     fn map(bytes: usize, huge_pages: HugePages) -> Result<Self, PoolError> {
         use rustix::mm::{Advice, MapFlags, madvise};
@@ -478,33 +482,10 @@ impl Memory {
     }
 }
 
-#[cfg(not(miri))]
 impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: mapped by `map` with this length; the pool is freed only when no buffer is in use.
         let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
-    }
-}
-
-/// Miri has no `mmap` flags of ours; the allocator serves it.
-#[cfg(miri)]
-impl Memory {
-    fn layout(len: usize) -> std::alloc::Layout {
-        std::alloc::Layout::from_size_align(len, LINE).expect("a small pool")
-    }
-
-    fn map(bytes: usize, _: HugePages) -> Result<Self, PoolError> {
-        // SAFETY: the length is not zero.
-        let base = unsafe { std::alloc::alloc_zeroed(Self::layout(bytes)) };
-        Ok(Self { base: NonNull::new(base).expect("memory"), len: bytes, huge: false })
-    }
-}
-
-#[cfg(miri)]
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: allocated by `map` with this layout.
-        unsafe { std::alloc::dealloc(self.base.as_ptr(), Self::layout(self.len)) };
     }
 }
 
@@ -556,7 +537,7 @@ mod tests {
     #[test]
     fn buffers_return_from_other_threads() {
         let pool = pool(64);
-        for _ in 0..if cfg!(miri) { 3 } else { 200 } {
+        for _ in 0..200 {
             let mut batch = Batch::new();
             pool.alloc_batch(32, &mut batch);
             std::thread::spawn(move || drop(batch)).join().unwrap();
@@ -566,7 +547,7 @@ mod tests {
 
     #[test]
     fn the_last_buffer_home_closes_the_pool_from_any_thread() {
-        for _ in 0..if cfg!(miri) { 3 } else { 100 } {
+        for _ in 0..100 {
             let pool = pool(64);
             let mut batch = Batch::new();
             pool.alloc_batch(32, &mut batch);
