@@ -57,10 +57,15 @@ impl ProcessId {
     /// A handle that stays tied to this process, or `None` when it has ended.
     #[must_use]
     pub fn open(self) -> Option<OwnedFd> {
+        self.handle().filter(|_| self.is_alive())
+    }
+
+    /// A handle even of a process that has ended and was not yet waited for.
+    fn handle(self) -> Option<OwnedFd> {
         let pid = Pid::from_raw(i32::try_from(self.pid).ok()?)?;
         let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
         // Checked after the handle was made: if it is right now, the handle was made for the right process.
-        self.is_alive().then_some(handle)
+        Self::of(self.pid).is_ok_and(|now| now == self).then_some(handle)
     }
 
     /// Sends a signal; says whether the process was there to receive it.
@@ -76,10 +81,11 @@ impl ProcessId {
         }
     }
 
-    /// Waits for its end; says whether it has ended.
+    /// Waits for its end, that of all its threads; says whether it has ended.
     #[must_use]
     pub fn wait(self, limit: Duration) -> bool {
-        let Some(handle) = self.open() else { return true };
+        // Its first thread may be a zombie while others still hold its sockets: only the handle knows of those.
+        let Some(handle) = self.handle() else { return true };
         let limit =
             rustix::event::Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
         let mut polled = [PollFd::new(&handle, PollFlags::IN)];
