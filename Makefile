@@ -54,7 +54,7 @@ bench: ## measure: the crates' benchmarks, then weft against the kernel bridge a
 		echo "== $$script"; "$$script"; \
 	done
 
-fuzz: $(FUZZ) ## coverage-guided fuzzing of every target: make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS="ipv4"
+fuzz: $(FUZZ) ## coverage-guided fuzzing of every target: make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS="wire"
 	targets="$(FUZZ_TARGETS)"; \
 	[ -n "$$targets" ] || targets="$$($(FUZZ) list --fuzz-dir fuzz)"; \
 	[ -n "$$targets" ] || { echo "no fuzz targets in fuzz/" >&2; exit 1; }; \
