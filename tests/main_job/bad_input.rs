@@ -5,10 +5,23 @@ use std::net::TcpListener;
 use crate::harness::{Weft, Who, free_port};
 
 /// A blueprint, the line at fault, and words of the error.
-const CASES: [(&str, &str, u32, &str); 9] = [
+const CASES: [(&str, &str, u32, &str); 12] = [
     ("syntax", "import {Container} from 'weft';\nconst a = ;\n", 2, "syntax error"),
     ("endless", "import {Container} from 'weft';\nfor (;;) {}\n", 2, "ran for more than"),
-    ("memory", "import {Container} from 'weft';\nconst a = []; for (;;) a.push('x'.repeat(1 << 20) + a.length);\n", 2, "MiB of memory"),
+    (
+        "memory",
+        "import {Container} from 'weft';\nconst a = []; for (;;) a.push('x'.repeat(1 << 20) + a.length);\n",
+        2,
+        "MiB of memory",
+    ),
+    (
+        "ten gigabytes",
+        "import {Container} from 'weft';\nconst a = new Uint8Array(10e9);\n",
+        2,
+        "MiB of memory",
+    ),
+    ("a long text", "import {Container} from 'weft';\nconst a = 'x'.repeat(1e10);\n", 2, "repeat count"),
+    ("endless function", "const f = () => {\n  for (;;) {}\n};\nf();\n", 1, "ran for more than"),
     ("unknown name", "import {Container, allow} from 'weft';\nallow(missing, missing, 80);\n", 2, "missing"),
     (
         "twice",
@@ -72,7 +85,10 @@ fn a_port_that_is_taken_costs_nothing() {
         &format!("import {{Container, publish}} from 'weft';\nconst a = new Container('a', {{command: ['sleep', '9']}});\npublish(a, {port}, 80);\n"),
     );
     let error = weft.fails(&["up", &file]);
-    assert!(error.contains(&format!("port {port}/tcp of the host is taken")) && error.contains("taken.js:3:"), "{error}");
+    assert!(
+        error.contains(&format!("port {port}/tcp of the host is taken")) && error.contains("taken.js:3:"),
+        "{error}"
+    );
     weft.nothing_left();
 }
 

@@ -3,41 +3,50 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// A user that exists on no machine, so that nothing of a real one's is in reach.
 const ORDINARY: u32 = 61_234;
 /// How long anything may take to come about.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Who runs the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
+pub(crate) enum Who {
     Root,
     User,
 }
 
 /// One state directory and the binary that works on it. Dropping it stops whatever still runs.
-pub struct Weft {
+pub(crate) struct Weft {
     who: Who,
     home: TempDir,
     before: Traces,
 }
 
 impl Weft {
-    pub fn new(who: Who) -> Self {
-        assert!(rustix::process::geteuid().is_root(), "these tests make namespaces as root and as an ordinary user: run them as root");
+    pub(crate) fn new(who: Who) -> Self {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "these tests make namespaces as root and as an ordinary user: run them as root"
+        );
         let home = tempfile::Builder::new().prefix("weft-test-").tempdir_in("/var/tmp").expect("a directory");
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
         // The build directory may be closed to others; the binary itself is all they need.
-        fs::copy(env!("CARGO_BIN_EXE_weft"), home.path().join("weft")).expect("a copy of the binary");
+        // Copied by a process of its own: one that another test starts just now would hold a copy of ours open for
+        // writing, and the kernel executes no such file.
+        let copied =
+            Command::new("cp").arg(env!("CARGO_BIN_EXE_weft")).arg(home.path().join("weft")).status();
+        assert!(copied.is_ok_and(|status| status.success()), "a copy of the binary");
         let state = home.path().join("s");
         fs::create_dir(&state).expect("a state directory");
         if who == Who::User {
@@ -46,64 +55,121 @@ impl Weft {
         Self { who, before: Traces::of(&state), home }
     }
 
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.home.path().join("s")
     }
 
     /// The command line `weft ARGS…`, ready to run.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let binary = self.home.path().join("weft");
         let mut command = match self.who {
             Who::Root => Command::new(binary),
             Who::User => {
                 let mut command = Command::new("setpriv");
                 let id = ORDINARY.to_string();
-                command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]);
+                command.args([
+                    "--reuid",
+                    &id,
+                    "--regid",
+                    &id,
+                    "--clear-groups",
+                    "--inh-caps=-all",
+                    "--bounding-set=-all",
+                ]);
                 command.arg(binary);
                 command
             }
         };
-        command.args(args).env("WEFT_STATE", self.state()).env("NO_COLOR", "1").env("HOME", self.state()).env_remove("XDG_RUNTIME_DIR");
+        command
+            .args(args)
+            .env("WEFT_STATE", self.state())
+            .env("NO_COLOR", "1")
+            .env("HOME", self.state())
+            .env_remove("XDG_RUNTIME_DIR");
         command.current_dir(self.home.path()).stdin(Stdio::null());
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().expect("to run weft")
     }
 
     /// Runs a command that must do its job, and returns what it printed.
-    pub fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "weft {args:?} as {:?}: {}\n{out}\n{err}{}", self.who, output.status, self.last_words());
+        assert!(
+            output.status.success(),
+            "weft {args:?} as {:?}: {}\n{out}\n{err}{}",
+            self.who,
+            output.status,
+            self.last_words()
+        );
         out.into_owned()
     }
 
     /// Runs a command that must fail, and returns its error message.
-    pub fn fails(&self, args: &[&str]) -> String {
+    pub(crate) fn fails(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert_eq!(output.status.code(), Some(1), "weft {args:?}: {output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    pub fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         serde_json::from_str(&self.ok(args)).expect("JSON")
     }
 
     /// Writes a blueprint and returns its path.
-    pub fn blueprint(&self, name: &str, text: &str) -> String {
+    pub(crate) fn blueprint(&self, name: &str, text: &str) -> String {
         let path = self.home.path().join(name);
         fs::write(&path, text).expect("to write a blueprint");
         path.to_str().expect("a plain path").to_owned()
     }
 
     /// Process numbers of the running containers, by name.
-    pub fn pids(&self) -> std::collections::BTreeMap<String, u64> {
+    pub(crate) fn pids(&self) -> std::collections::BTreeMap<String, u64> {
         let listing = self.json(&["ps", "--json"]);
         let containers = listing["containers"].as_array().expect("containers");
         let pid = |row: &Value| Some((row["name"].as_str()?.to_owned(), row["pid"].as_u64()?));
         containers.iter().filter_map(pid).collect()
+    }
+
+    /// Its control groups.
+    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
+        cgroups_below(&self.state())
+    }
+
+    /// Starts a command whose standard output is read by the caller, and whose errors nobody reads.
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("to start weft")
+    }
+
+    /// Starts a command and kills it after a while.
+    pub(crate) fn killed_after(&self, args: &[&str], delay: Duration) {
+        let mut command =
+            self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("to start weft");
+        std::thread::sleep(delay);
+        let _ = command.kill();
+        command.wait().expect("its end");
+    }
+
+    /// Runs a command in a container that must do its job there, and returns what it printed.
+    pub(crate) fn inside(&self, container: &str, command: &[&str]) -> String {
+        self.ok(&[&["exec", container, "--"], command].concat())
+    }
+
+    /// The row of a container in `weft ps`.
+    pub(crate) fn row(&self, container: &str) -> Value {
+        let listing = self.json(&["ps", "--json"]);
+        let rows = listing["containers"].as_array().expect("containers");
+        rows.iter().find(|row| row["name"] == container).cloned().unwrap_or_default()
+    }
+
+    /// Process number of one of the processes that carry a deployment: sandbox, dataplane or edge.
+    pub(crate) fn carrier(&self, deployment: &str, role: &str) -> u32 {
+        let path = self.state().join("deployments").join(deployment).join(role).with_extension("json");
+        let note: Value = serde_json::from_slice(&fs::read(path).expect("its note")).expect("JSON");
+        note["pid"].as_u64().expect("a process number") as u32
     }
 
     /// What the processes of the deployment wrote before something went wrong.
@@ -111,7 +177,8 @@ impl Weft {
         let mut text = String::new();
         for deployment in fs::read_dir(self.state().join("deployments")).into_iter().flatten().flatten() {
             for role in ["sandbox", "dataplane", "edge"] {
-                let log = fs::read_to_string(deployment.path().join(format!("{role}.log"))).unwrap_or_default();
+                let log =
+                    fs::read_to_string(deployment.path().join(format!("{role}.log"))).unwrap_or_default();
                 text += &format!("\n{role}: {log}");
             }
         }
@@ -119,7 +186,7 @@ impl Weft {
     }
 
     /// Sees that everything is as it was before.
-    pub fn nothing_left(&self) {
+    pub(crate) fn nothing_left(&self) {
         let state = self.state();
         let same = eventually(|| Traces::of(&state).added_to(&self.before).is_empty());
         assert!(same, "left behind as {:?}: {:?}", self.who, Traces::of(&state).added_to(&self.before));
@@ -149,10 +216,20 @@ impl Traces {
             }
         }
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
-        traces.extend(mounts.lines().filter(|line| line.contains(state.to_str().unwrap())).map(|line| format!("mount {line}")));
+        traces.extend(
+            mounts
+                .lines()
+                .filter(|line| line.contains(state.to_str().unwrap()))
+                .map(|line| format!("mount {line}")),
+        );
         let links = fs::read_dir("/sys/class/net").expect("interfaces").flatten();
-        traces.extend(links.map(|link| format!("interface {:?}", link.file_name())).filter(|name| !name.contains("wb") && !name.contains("wt")));
+        traces.extend(
+            links
+                .map(|link| format!("interface {:?}", link.file_name()))
+                .filter(|name| !name.contains("wb") && !name.contains("wt")),
+        );
         files_below(state, &mut traces);
+        traces.extend(cgroups_below(state).iter().map(|path| format!("cgroup {}", path.display())));
         Self(traces)
     }
 
@@ -171,28 +248,29 @@ fn files_below(directory: &Path, traces: &mut BTreeSet<String>) {
     }
 }
 
-/// Cgroups of deployments whose name holds `part`, in every hierarchy.
-pub fn cgroups_of(part: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut waiting = vec![(PathBuf::from("/sys/fs/cgroup"), 0)];
-    while let Some((directory, depth)) = waiting.pop() {
-        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                continue;
-            }
-            if entry.path().to_string_lossy().contains("weft") && entry.file_name().to_string_lossy().contains(part) {
-                found.push(entry.path());
-            }
-            if depth < 6 {
-                waiting.push((entry.path(), depth + 1));
-            }
-        }
-    }
-    found
+/// Groups of the deployments whose state lies below `state`, in every hierarchy.
+fn cgroups_below(state: &Path) -> Vec<PathBuf> {
+    let list = |directory: &Path| fs::read_dir(directory).into_iter().flatten().flatten();
+    let trees =
+        list(Path::new("/sys/fs/cgroup")).map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
+    let groups =
+        trees.flat_map(|tree| list(&tree.join("weft")).map(|entry| entry.path()).collect::<Vec<_>>());
+    let ours = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let deployment = name.rsplit_once('-').map_or("", |(deployment, _)| deployment);
+        name == host::cgroup::name(deployment, &state.join("deployments").join(deployment))
+    };
+    groups.filter(ours).collect()
+}
+
+/// Kills a process at once.
+pub(crate) fn kill(pid: u64) {
+    let pid = Pid::from_raw(pid as i32).expect("a process number");
+    let _ = kill_process(pid, Signal::KILL);
 }
 
 /// Waits for a condition; says whether it came about.
-pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+pub(crate) fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         if condition() {
@@ -203,14 +281,30 @@ pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     condition()
 }
 
-/// A TCP port that is free now.
-pub fn free_port() -> u16 {
-    TcpListener::bind(("0.0.0.0", 0)).and_then(|listener| listener.local_addr()).expect("a port").port()
+/// A port that is free now, for TCP and UDP, and that nobody is given twice: below those that the kernel hands to
+/// connections (`net.ipv4.ip_local_port_range`), any of which might take it a moment later.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(131);
+    loop {
+        let port = 10_000 + (first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000) as u16;
+        if port_is_free(port) {
+            return port;
+        }
+    }
+}
+
+/// Whether a port of this machine could be published.
+pub(crate) fn port_is_free(port: u16) -> bool {
+    TcpListener::bind(("0.0.0.0", port)).is_ok() && UdpSocket::bind(("0.0.0.0", port)).is_ok()
 }
 
 /// Fetches a page with curl, as a user would; the body, or what curl said.
-pub fn curl(url: &str) -> Result<String, String> {
-    let output = Command::new("curl").args(["-sS", "--max-time", "5", url]).output().expect("curl, which tests/install.sh installs");
+pub(crate) fn curl(url: &str) -> Result<String, String> {
+    let output = Command::new("curl")
+        .args(["-sS", "--max-time", "10", url])
+        .output()
+        .expect("curl, which tests/install.sh installs");
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {

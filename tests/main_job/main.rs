@@ -1,11 +1,19 @@
 //! The main job, end to end, with the real binary: a blueprint goes in, a running network comes out.
 //!
-//! Every scenario runs twice: as root, with TAP devices, and as an ordinary user in a user namespace, with veth.
+//! Scenarios run twice where it makes a difference: as root, with TAP devices, and as an ordinary user in a user
+//! namespace, with veth where `/dev/net/tun` is closed.
 
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod commands;
 mod crashes;
+mod dialect;
+mod examples;
 mod harness;
-mod shop;
+mod lifecycle;
+mod policy;
+mod publish;
 mod scale;
+mod shop;
+mod streams;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Weft, Who, cgroups_of, curl, eventually, free_port};
+use crate::harness::{Weft, Who, curl, eventually, free_port, port_is_free};
 
 /// `examples/shop.js`, published on a port that is free here and under a name of its own.
-pub fn shop(weft: &Weft, port: u16) -> String {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop.js")).expect("the example");
+pub(crate) fn shop(weft: &Weft, port: u16) -> String {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop.js"))
+        .expect("the example");
     assert!(text.contains("8080"), "the example is published on 8080");
     weft.blueprint("shop.js", &text.replace("8080", &port.to_string()))
 }
@@ -30,6 +31,9 @@ fn opens_and_closes(who: Who) {
     assert!(weft.ok(&["plan", &file]).contains("+ container web-1"));
     let shown = weft.ok(&["up", &file]);
     assert!(shown.contains("running") && shown.contains(&format!("localhost:{port}")), "{shown}");
+    let root_with_cgroups =
+        who == Who::Root && host::cgroup::Cgroups::detect() != host::cgroup::Cgroups::default();
+    assert!(!root_with_cgroups || !weft.cgroups().is_empty(), "containers are in groups of their own");
     replicas_answer_in_turn(port);
     names_and_gateway_answer(&weft);
     links_are_enforced(&weft);
@@ -39,13 +43,16 @@ fn opens_and_closes(who: Who) {
     weft.ok(&["stop"]);
     weft.nothing_left();
     assert!(curl(&format!("http://localhost:{port}/")).is_err(), "the port is closed again");
-    let name = weft.state().file_name().unwrap().to_string_lossy().into_owned();
-    assert_eq!(cgroups_of(&name), Vec::<std::path::PathBuf>::new());
+    assert!(port_is_free(port), "and nobody holds it");
 }
 
 fn replicas_answer_in_turn(port: u16) {
     let url = format!("http://localhost:{port}/");
-    assert!(eventually(|| curl(&url).is_ok_and(|page| page.starts_with("hello from web-"))), "{:?}", curl(&url));
+    assert!(
+        eventually(|| curl(&url).is_ok_and(|page| page.starts_with("hello from web-"))),
+        "{:?}",
+        curl(&url)
+    );
     let mut answers = BTreeMap::<String, u32>::new();
     for _ in 0..9 {
         let page = curl(&url).expect("a page");
@@ -83,6 +90,13 @@ fn links_are_enforced(weft: &Weft) {
     let why: serde_json::Value = serde_json::from_slice(&why.stdout).expect("JSON");
     assert_eq!(why["allowed"], false);
     assert!(why["denied_packets"].as_u64().unwrap() > 0, "{why}");
+    let told = weft.run(&["why", "client", "db", "5432"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.starts_with("denied: client -> db:5432/tcp is refused: no link allows it ("), "{told}");
+    assert!(told.trim_end().ends_with("so far)") && !told.contains("(0 packets"), "{told}");
+    let told = weft.ok(&["why", "web-1", "db", "5432"]);
+    assert!(told.starts_with("allowed: web-1 -> db:5432/tcp by ") && told.contains("shop.js:"), "{told}");
+    assert!(told.contains("(link web -> db; ") && told.contains(" connections, "), "{told}");
     let why = weft.json(&["why", "web-2", "db", "5432", "--json"]);
     assert_eq!(why["allowed"], true);
     assert!(why["label"].as_str().unwrap().contains("shop.js:"), "{why}");
@@ -91,7 +105,8 @@ fn links_are_enforced(weft: &Weft) {
 
 fn everything_is_shown(weft: &Weft) {
     let listing = weft.json(&["ps", "--json"]);
-    let states: Vec<_> = listing["containers"].as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap()).collect();
+    let states: Vec<_> =
+        listing["containers"].as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap()).collect();
     assert_eq!(states, vec!["running"; 5], "{listing}");
     assert_eq!(listing["services"][0]["members"].as_array().unwrap().len(), 3);
     assert!(listing["published"][0]["status"]["total"].as_u64().unwrap() >= 9, "{listing}");
@@ -100,7 +115,10 @@ fn everything_is_shown(weft: &Weft) {
     assert!(weft.fails(&["logs", "nobody"]).contains("no container is called 'nobody'"));
     let top = weft.json(&["top", "--json"]);
     let denied = top["fabric"]["denied"].as_array().unwrap();
-    assert!(denied.iter().any(|pair| pair["source"] == "client" && pair["destination"] == "db"), "{denied:?}");
+    assert!(
+        denied.iter().any(|pair| pair["source"] == "client" && pair["destination"] == "db"),
+        "{denied:?}"
+    );
     assert!(weft.ok(&["top", "--once"]).contains("web-1"));
     assert!(weft.ok(&["graph"]).starts_with("<svg"));
     assert!(weft.ok(&["graph", "--format", "dot"]).contains("digraph"));

@@ -1,6 +1,6 @@
 //! Control groups of version 1, version 2, both side by side, or none at all.
 //!
-//! Each container gets `weft/DEPLOYMENT/NAME` in the version 2 tree, which finds and kills all of its
+//! Each container gets `weft/DEPLOYMENT/NAME`, DEPLOYMENT being what [`name`] makes of it, in the version 2 tree, which finds and kills all of its
 //! processes, and in those version 1 trees that hold a controller it has a limit for. What cannot be
 //! done is a warning, never a failure: a container without limits is better than none.
 
@@ -20,6 +20,17 @@ const CPU_PERIOD_US: u64 = 100_000;
 const REMOVE_LIMIT: Duration = Duration::from_secs(2);
 /// Most members of a group looked at in one round of killing.
 const MEMBERS_MAX: usize = 65_536;
+
+/// The group of a deployment below `weft`: its name and a hash of its state directory. Two state directories may each
+/// have a deployment of one name, and stopping one kills all that is in its groups.
+#[must_use]
+pub fn name(deployment: &str, state: &Path) -> String {
+    // FNV-1a: the same from one version of weft to the next, which no hasher of the standard library promises.
+    let hash = state.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    format!("{deployment}-{hash:016x}")
+}
 
 /// Which groups can be made on this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

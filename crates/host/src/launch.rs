@@ -158,13 +158,14 @@ impl Launcher {
         if self.rootless {
             skeleton::ensure(&Deployment::new(&spec.state).skeleton())?;
         }
-        traces.cgroups = self.cgroups.plan(&spec.deployment, &spec.name, &spec.limits);
+        let above = cgroup::name(&spec.deployment, &spec.state);
+        traces.cgroups = self.cgroups.plan(&above, &spec.name, &spec.limits);
         let mut noted = spec.clone();
         for file in noted.files.values_mut() {
             file.content = Vec::new().into();
         }
         container.write_journal(&Journal { spec: noted, cgroups: traces.cgroups.clone() })?;
-        let group = self.cgroups.create(&spec.deployment, &spec.name, &spec.limits);
+        let group = self.cgroups.create(&above, &spec.name, &spec.limits);
         let directory = open_directory(container.directory())?;
         let log_directory = open_directory(&container.log_directory())?;
         let (report, report_writer) = std::io::pipe().during("make", "a pipe")?;

@@ -17,7 +17,11 @@ pub const EDGE: &str = "_edge";
 /// A link to a service becomes one rule for its virtual address and one for each member, as
 /// [`crate::check::reach`] has it. A published port becomes a rule for the edge. Rules are numbered by what they
 /// say, so that counters stay with a link when others come and go.
-pub fn compile(blueprint: &Blueprint, addresses: &AddressPlan, port: impl Fn(&str) -> Option<u32>) -> Program {
+pub fn compile(
+    blueprint: &Blueprint,
+    addresses: &AddressPlan,
+    port: impl Fn(&str) -> Option<u32>,
+) -> Program {
     let gateway = AddressPlan::gateway();
     let mut program = Program::new(gateway.ipv4, gateway.ipv6);
     program.denied = match blueprint.denied {
@@ -46,7 +50,11 @@ pub fn compile(blueprint: &Blueprint, addresses: &AddressPlan, port: impl Fn(&st
             members: service.members.clone(),
         }));
     }
-    let name = |(name, own): (&str, Address)| DnsName { name: name.to_owned(), ipv4s: vec![own.ipv4], ipv6s: vec![own.ipv6] };
+    let name = |(name, own): (&str, Address)| DnsName {
+        name: name.to_owned(),
+        ipv4s: vec![own.ipv4],
+        ipv6s: vec![own.ipv6],
+    };
     program.names = addresses.iter().map(name).collect();
     let mut rules = Rules::default();
     for link in &blueprint.links {
@@ -107,7 +115,9 @@ impl Rules {
 /// <http://www.isthe.com/chongo/tech/comp/fnv/>).
 fn number(from: &Selector, to: &Selector, protocol: program::Protocol, ports: Ports) -> u64 {
     let text = format!("{from:?} {to:?} {protocol} {ports}");
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -126,14 +136,18 @@ publish(web, 8080, 80);";
         let blueprint = evaluate_text("shop.js", text, &Options::default()).unwrap().blueprint;
         let addresses = AddressPlan::default().next(&blueprint).unwrap();
         let program = compile(&blueprint, &addresses, |name| (name != "db").then_some(1));
-        let rules: Vec<_> = program.rules.iter().map(|rule| format!("{} {} -> {}", rule.label, rule.from, rule.to)).collect();
-        let lines = ["4:1 web -> db", "5:1 db -> web", "5:1 db -> web-1", "5:1 db -> web-2", "6:1 the edge -> web"];
+        let rules: Vec<_> =
+            program.rules.iter().map(|rule| format!("{} {} -> {}", rule.label, rule.from, rule.to)).collect();
+        let lines =
+            ["4:1 web -> db", "5:1 db -> web", "5:1 db -> web-1", "5:1 db -> web-2", "6:1 the edge -> web"];
         assert_eq!(rules, lines.map(|line| format!("shop.js:{line}")));
         let db = program.endpoints.iter().find(|endpoint| endpoint.name == "db").unwrap();
         assert_eq!(db.port, PortId::NONE);
         softnic::fabric::tables::compile(&program).expect("a program that makes sense");
 
-        let fewer = evaluate_text("other.js", &text.replace("allow(web, db, 5432);\n", ""), &Options::default()).unwrap();
+        let fewer =
+            evaluate_text("other.js", &text.replace("allow(web, db, 5432);\n", ""), &Options::default())
+                .unwrap();
         let again = compile(&fewer.blueprint, &addresses, |_| None);
         assert_eq!(again.rules[0].id, program.rules[1].id);
     }

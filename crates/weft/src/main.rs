@@ -50,13 +50,15 @@ enum Command {
     Graph(graph::Graph),
     /// Watch traffic and drops, live
     Top(top::Top),
-    /// Stop everything and leave nothing behind
+    /// Stop everything and leave nothing behind but named volumes
     Stop(stop::Stop),
     /// Small programs for examples: a web server, a database, a client
     #[command(subcommand)]
     Tool(tool::Tool),
     /// Print a completion script for a shell
-    #[command(after_help = "Example:\n  weft completions bash > ~/.local/share/bash-completion/completions/weft")]
+    #[command(
+        after_help = "Example:\n  weft completions bash > ~/.local/share/bash-completion/completions/weft"
+    )]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
@@ -96,7 +98,7 @@ fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Stop(command) => command.run()?,
         Command::Tool(tool) => tool.run().map_err(|error| miette::miette!("{error}"))?,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "weft", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut shown(), "weft", &mut std::io::stdout());
         }
         Command::Man { command } => manual(command.as_deref())?,
         Command::Role(role) => role.run()?,
@@ -104,16 +106,26 @@ fn run(command: Command) -> miette::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The command line without the subcommands that only weft itself uses.
+fn shown() -> clap::Command {
+    let whole = Cli::command();
+    let subcommands = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    clap::Command::new("weft")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(whole.get_about().cloned().unwrap_or_default())
+        .subcommands(subcommands)
+}
+
 fn manual(name: Option<&str>) -> miette::Result<()> {
     let mut whole = Cli::command();
     whole.build();
     let command = match name {
         None => whole,
-        Some(name) => whole
-            .find_subcommand(name)
-            .filter(|found| !found.is_hide_set())
-            .cloned()
-            .ok_or_else(|| miette::miette!(help = "`weft --help` lists them", "there is no command '{name}'"))?,
+        Some(name) => {
+            whole.find_subcommand(name).filter(|found| !found.is_hide_set()).cloned().ok_or_else(|| {
+                miette::miette!(help = "`weft --help` lists them", "there is no command '{name}'")
+            })?
+        }
     };
     clap_mangen::Man::new(command).render(&mut std::io::stdout()).map_err(|error| miette::miette!("{error}"))
 }
@@ -131,7 +143,8 @@ mod tests {
     fn every_help_ends_in_an_example() {
         let mut whole = Cli::command();
         whole.build();
-        let mut waiting: Vec<_> = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
+        let mut waiting: Vec<_> =
+            whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
         waiting.push(whole);
         while let Some(command) = waiting.pop() {
             let name = command.get_name().to_owned();
@@ -142,7 +155,10 @@ mod tests {
                 waiting.extend(command.get_subcommands().cloned());
             }
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(after.contains("Example:\n  weft ") || name == "tool", "`weft {name} --help` has no example");
+            assert!(
+                after.contains("Example:\n  weft ") || name == "tool",
+                "`weft {name} --help` has no example"
+            );
         }
     }
 }

@@ -34,7 +34,8 @@ pub(crate) fn show(report: &Report) {
         GraphicalTheme::unicode_nocolor()
     };
     let mut text = String::new();
-    let rendered = GraphicalReportHandler::new_themed(theme).with_links(false).render_report(&mut text, report.as_ref());
+    let rendered =
+        GraphicalReportHandler::new_themed(theme).with_links(false).render_report(&mut text, report.as_ref());
     if rendered.is_err() {
         text = format!("{report:?}");
     }
@@ -55,7 +56,9 @@ pub(crate) fn tint(text: &str, good: bool) -> String {
 pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let width = |text: &String| shown_width(text);
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..count).map(|at| rows.iter().filter_map(|row| row.get(at)).map(width).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..count)
+        .map(|at| rows.iter().filter_map(|row| row.get(at)).map(width).max().unwrap_or(0))
+        .collect();
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
@@ -113,7 +116,10 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!((bytes(512.0), bytes(1536.0), bytes(300e6)), ("512 B".into(), "1.5 KiB".into(), "286 MiB".into()));
+        assert_eq!(
+            (bytes(512.0), bytes(1536.0), bytes(300e6)),
+            ("512 B".into(), "1.5 KiB".into(), "286 MiB".into())
+        );
         assert_eq!((count(12.0), count(1_500_000.0)), ("12".into(), "1.5 M".into()));
     }
 }

@@ -1,5 +1,6 @@
 //! What people see of the fabric: counters, and explanations from the very tables that packets are looked up in.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use packet::PortId;
@@ -53,19 +54,25 @@ impl Fabric {
     }
 
     fn denied_pairs(&self) -> Vec<DeniedPair> {
-        let mut pairs: Vec<DeniedPair> = self
-            .denied
-            .iter()
-            .map(|(source, destination, pair)| DeniedPair {
-                source: self.tables.name_of(source),
-                destination: self.tables.name_of(destination),
+        // IPv4 and IPv6 between the same two are one pair for people.
+        let mut named: BTreeMap<(String, String), DeniedPair> = BTreeMap::new();
+        for (from, to, pair) in self.denied.iter() {
+            let (source, destination) = (self.tables.name_of(from), self.tables.name_of(to));
+            let before = named.remove(&(source.clone(), destination.clone()));
+            let packets = pair.packets + before.as_ref().map_or(0, |before| before.packets);
+            let fresh = DeniedPair {
+                source: source.clone(),
+                destination: destination.clone(),
                 reason: pair.reason,
                 packets: pair.packets,
                 protocol: pair.protocol,
                 port: pair.port,
                 last_ns: pair.last_ns,
-            })
-            .collect();
+            };
+            let last = before.filter(|before| before.last_ns > fresh.last_ns).unwrap_or(fresh);
+            named.insert((source, destination), DeniedPair { packets, ..last });
+        }
+        let mut pairs: Vec<DeniedPair> = named.into_values().collect();
         pairs.sort_by(|a, b| {
             let names = |pair: &DeniedPair| (pair.source.clone(), pair.destination.clone());
             b.packets.cmp(&a.packets).then_with(|| names(a).cmp(&names(b)))

@@ -18,7 +18,7 @@ use super::print_json;
 pub(crate) struct Source {
     /// The blueprint
     file: PathBuf,
-    /// A value that the blueprint reads as `args.KEY`
+    /// A value that the blueprint reads as `args.KEY`; may be given again
     #[arg(long = "arg", value_name = "KEY=VALUE", value_parser = key_value)]
     args: Vec<(String, String)>,
 }
@@ -62,8 +62,12 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 pub(super) fn located(error: &RuntimeError, loaded: &Loaded) -> Report {
     let known = |place: &(&Span, String)| place.0.is_known() && loaded.sources.contains_key(&place.0.file);
     let places: Vec<_> = error.places().into_iter().filter(known).collect();
-    let Some(file) = places.first().map(|(span, _)| span.file.clone()) else { return miette::miette!("{error}") };
-    let label = |(span, text): &(&Span, String)| LabeledSpan::new_with_span(Some(text.clone()), (span.offset, span.len));
+    let Some(file) = places.first().map(|(span, _)| span.file.clone()) else {
+        return miette::miette!("{error}");
+    };
+    let label = |(span, text): &(&Span, String)| {
+        LabeledSpan::new_with_span(Some(text.clone()), (span.offset, span.len))
+    };
     let labels: Vec<_> = places.iter().filter(|(span, _)| span.file == file).map(label).collect();
     let text: Arc<str> = loaded.sources[&file].clone();
     Report::new(MietteDiagnostic::new(error.to_string()).with_labels(labels))

@@ -11,7 +11,9 @@ use super::{Which, report};
 
 /// Draw a blueprint's containers and links.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  weft graph examples/shop.js > shop.svg\n  weft graph examples/shop.js --format dot | dot -Tpng > shop.png")]
+#[command(
+    after_help = "Example:\n  weft graph examples/shop.js > shop.svg\n  weft graph examples/shop.js --format dot | dot -Tpng > shop.png"
+)]
 pub(crate) struct Graph {
     /// The blueprint; what runs when absent
     file: Option<PathBuf>,
@@ -36,7 +38,9 @@ enum Format {
 impl Graph {
     pub(crate) fn run(&self) -> miette::Result<()> {
         let blueprint = match &self.file {
-            Some(file) => quilt::load(file, &Options::default()).map_err(quilt::fault::Faults::into_report)?.blueprint,
+            Some(file) => {
+                quilt::load(file, &Options::default()).map_err(quilt::fault::Faults::into_report)?.blueprint
+            }
             None => self.which.find()?.record().map_err(report)?.unwrap_or_default().deployed.blueprint,
         };
         let failed = |error: &dyn std::fmt::Display| miette::miette!("{error}");
@@ -47,7 +51,9 @@ impl Graph {
             Format::Dot => render::dot(&graph, &style),
         };
         match &self.output {
-            Some(path) => std::fs::write(path, text).map_err(|error| miette::miette!("{}: {error}", path.display())),
+            Some(path) => {
+                std::fs::write(path, text).map_err(|error| miette::miette!("{}: {error}", path.display()))
+            }
             None => std::io::stdout().write_all(text.as_bytes()).map_err(|error| failed(&error)),
         }
     }

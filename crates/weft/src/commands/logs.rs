@@ -38,13 +38,16 @@ impl Logs {
         let deployment = self.which.find()?;
         let all = deployment.containers().containers().map_err(report)?;
         let known = || all.iter().map(|container| container.name().to_owned()).collect();
-        let unknown = self.containers.iter().find(|name| all.iter().all(|container| container.name() != name.as_str()));
+        let unknown =
+            self.containers.iter().find(|name| all.iter().all(|container| container.name() != name.as_str()));
         if let Some(name) = unknown {
             return Err(report(RuntimeError::NoContainer { name: name.clone(), known: known() }));
         }
         let shown: Vec<_> = all
             .iter()
-            .filter(|container| self.containers.is_empty() || self.containers.iter().any(|name| name == container.name()))
+            .filter(|container| {
+                self.containers.is_empty() || self.containers.iter().any(|name| name == container.name())
+            })
             .cloned()
             .collect();
         self.print(&shown).map_err(|error| miette::miette!("cannot read logs: {error}"))
@@ -52,7 +55,8 @@ impl Logs {
 
     fn print(&self, containers: &[Container]) -> io::Result<()> {
         let width = containers.iter().map(|container| container.name().len()).max().unwrap_or(0);
-        let name_of = |container: &Container| (containers.len() > 1).then(|| format!("{:width$}", container.name()));
+        let name_of =
+            |container: &Container| (containers.len() > 1).then(|| format!("{:width$}", container.name()));
         let mut followers = Vec::new();
         let mut old = Vec::new();
         for container in containers {

@@ -37,7 +37,8 @@ pub(super) fn table(listing: &Listing) -> String {
         None => tint("dataplane gone: `weft up` brings it back", false),
     };
     let mut text = format!("{} ({dataplane})\n\n", listing.deployment);
-    let mut rows = vec![["NAME", "STATE", "ADDRESS", "PID", "RESTARTS", "COMMAND"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["NAME", "STATE", "ADDRESS", "PID", "RESTARTS", "COMMAND"].map(str::to_owned).to_vec()];
     for container in &listing.containers {
         let good = matches!(container.state.as_str(), "running" | "starting") || container.exit == Some(0);
         let state = match (container.state.as_str(), container.exit) {
@@ -68,7 +69,9 @@ pub(super) fn table(listing: &Listing) -> String {
         for port in &listing.published {
             let scheme = format!("localhost:{}/{}", port.host_port, port.protocol);
             let connections = match &port.status {
-                Some(status) if status.failed > 0 => format!("{} open, {} in all, {} failed", status.open, status.total, status.failed),
+                Some(status) if status.failed > 0 => {
+                    format!("{} open, {} in all, {} failed", status.open, status.total, status.failed)
+                }
                 Some(status) => format!("{} open, {} in all", status.open, status.total),
                 None => tint("not served: `weft up` brings it back", false),
             };

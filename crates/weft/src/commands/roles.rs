@@ -32,8 +32,13 @@ impl Role {
         }
         let context = RoleContext::from_env().map_err(report)?;
         if let Self::Dataplane | Self::Edge = self {
-            let filter = tracing_subscriber::EnvFilter::try_from_env("WEFT_LOG").unwrap_or_else(|_| "info".into());
-            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+            let filter =
+                tracing_subscriber::EnvFilter::try_from_env("WEFT_LOG").unwrap_or_else(|_| "info".into());
+            tracing_subscriber::fmt()
+                .with_env_filter(filter)
+                .with_writer(std::io::stderr)
+                .with_ansi(false)
+                .init();
         }
         match self {
             Self::Sandbox => runtime::run_sandbox(&context),

@@ -21,8 +21,8 @@ use crate::style::{bytes, columns, count};
 pub(crate) struct Top {
     #[command(flatten)]
     which: Which,
-    /// Seconds between two looks
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    /// Pause between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
     every: u64,
     /// Measure once, print a table and end
     #[arg(long)]
@@ -82,7 +82,12 @@ impl View {
         Ok(())
     }
 
-    fn watch(&mut self, terminal: &mut DefaultTerminal, dataplane: &mut Client, every: Duration) -> miette::Result<()> {
+    fn watch(
+        &mut self,
+        terminal: &mut DefaultTerminal,
+        dataplane: &mut Client,
+        every: Duration,
+    ) -> miette::Result<()> {
         let failed = |error: std::io::Error| miette::miette!("the terminal: {error}");
         loop {
             terminal.draw(|frame| self.draw(frame)).map_err(failed)?;
@@ -90,7 +95,8 @@ impl View {
             while event::poll(due.saturating_duration_since(Instant::now())).map_err(failed)? {
                 match event::read().map_err(failed)? {
                     Event::Key(key) if key.kind == KeyEventKind::Press => {
-                        let interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+                        let interrupt =
+                            key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
                         if interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
                             return Ok(());
                         }
@@ -135,32 +141,39 @@ impl View {
             let before = old.get(endpoint.name.as_str()).copied().unwrap_or(endpoint);
             let sent = self.rate(endpoint.sent_bytes, before.sent_bytes);
             let received = self.rate(endpoint.received_bytes, before.received_bytes);
-            lines.push((sent + received, vec![
-                endpoint.name.clone(),
-                if endpoint.up { "up" } else { "down" }.to_owned(),
-                format!("{}/s", bytes(sent)),
-                format!("{}/s", count(self.rate(endpoint.sent_packets, before.sent_packets))),
-                format!("{}/s", bytes(received)),
-                format!("{}/s", count(self.rate(endpoint.received_packets, before.received_packets))),
-                endpoint.dropped_packets.to_string(),
-            ]));
+            lines.push((
+                sent + received,
+                vec![
+                    endpoint.name.clone(),
+                    if endpoint.up { "up" } else { "down" }.to_owned(),
+                    format!("{}/s", bytes(sent)),
+                    format!("{}/s", count(self.rate(endpoint.sent_packets, before.sent_packets))),
+                    format!("{}/s", bytes(received)),
+                    format!("{}/s", count(self.rate(endpoint.received_packets, before.received_packets))),
+                    endpoint.dropped_packets.to_string(),
+                ],
+            ));
         }
         section("CONTAINER,LINK,SENT,PACKETS,RECEIVED,PACKETS,DROPPED", lines)
     }
 
     fn links(&self) -> Section {
-        let old: std::collections::HashMap<_, _> = self.before.fabric.rules.iter().map(|rule| (rule.id, rule)).collect();
+        let old: std::collections::HashMap<_, _> =
+            self.before.fabric.rules.iter().map(|rule| (rule.id, rule)).collect();
         let mut lines = Vec::new();
         for rule in &self.now.fabric.rules {
             let before = old.get(&rule.id).copied().unwrap_or(rule);
             let rate = self.rate(rule.bytes, before.bytes);
-            lines.push((rate, vec![
-                format!("{} -> {}", rule.from, rule.to),
-                rule.label.clone(),
-                rule.flows.to_string(),
-                format!("{}/s", bytes(rate)),
-                format!("{}/s", count(self.rate(rule.packets, before.packets))),
-            ]));
+            lines.push((
+                rate,
+                vec![
+                    format!("{} -> {}", rule.from, rule.to),
+                    rule.label.clone(),
+                    rule.flows.to_string(),
+                    format!("{}/s", bytes(rate)),
+                    format!("{}/s", count(self.rate(rule.packets, before.packets))),
+                ],
+            ));
         }
         section("ALLOWED,LINE,CONNECTIONS,BYTES,PACKETS", lines)
     }
@@ -178,8 +191,15 @@ impl View {
     fn denied(&self) -> Section {
         let mut lines = Vec::new();
         for pair in &self.now.fabric.denied {
-            let to = if pair.port == 0 { pair.destination.clone() } else { format!("{}:{}", pair.destination, pair.port) };
-            lines.push((pair.packets as f64, vec![pair.source.clone(), to, pair.packets.to_string(), pair.reason.to_string()]));
+            let to = if pair.port == 0 {
+                pair.destination.clone()
+            } else {
+                format!("{}:{}", pair.destination, pair.port)
+            };
+            lines.push((
+                pair.packets as f64,
+                vec![pair.source.clone(), to, pair.packets.to_string(), pair.reason.to_string()],
+            ));
         }
         section("DENIED,TO,PACKETS,WHY", lines)
     }
@@ -199,10 +219,17 @@ impl View {
     fn draw(&self, frame: &mut Frame<'_>) {
         let [top, rest] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(frame.area());
         frame.render_widget(self.summary().bold(), top);
-        let areas = Layout::vertical([Constraint::Fill(3), Constraint::Fill(2), Constraint::Fill(2), Constraint::Fill(2)]).split(rest);
+        let areas = Layout::vertical([
+            Constraint::Fill(3),
+            Constraint::Fill(2),
+            Constraint::Fill(2),
+            Constraint::Fill(2),
+        ])
+        .split(rest);
         for (section, area) in self.sections().into_iter().zip(areas.iter()) {
             let titles: Vec<_> = section.title.split(',').collect();
-            let widths = titles.iter().enumerate().map(|(at, _)| Constraint::Fill(if at == 0 { 3 } else { 2 }));
+            let widths =
+                titles.iter().enumerate().map(|(at, _)| Constraint::Fill(if at == 0 { 3 } else { 2 }));
             let rows = section.rows.into_iter().map(|cells| Row::new(cells.into_iter().map(Cell::from)));
             let header = Row::new(titles.iter().map(|title| Cell::from(*title))).style(Style::new().bold());
             frame.render_widget(Table::new(rows, widths).header(header).block(Block::bordered()), *area);

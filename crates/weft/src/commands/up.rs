@@ -23,7 +23,11 @@ pub(crate) struct Up {
 impl Up {
     pub(crate) fn run(&self) -> miette::Result<()> {
         let bar = if self.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-        bar.set_draw_target(if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() });
+        bar.set_draw_target(if self.quiet {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        });
         bar.enable_steady_tick(Duration::from_millis(80));
         bar.set_message("reading the blueprint");
         let loaded = bar.suspend(|| self.source.load())?;
@@ -46,7 +50,9 @@ fn show(bar: &ProgressBar, progress: Progress) {
     match progress {
         Progress::Step(step) => bar.set_message(step),
         Progress::Containers { done, total } => {
-            if let Ok(style) = ProgressStyle::with_template("{spinner} starting containers {wide_bar} {pos}/{len}") {
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner} starting containers {wide_bar} {pos}/{len}")
+            {
                 bar.set_style(style);
             }
             bar.set_length(total as u64);

@@ -17,7 +17,7 @@ pub(crate) struct Client {
     #[arg(long, value_parser = Url::parse)]
     url: Url,
     /// Pause between two requests: 500ms, 1s, 2m
-    #[arg(long, default_value = "1s", value_parser = pause)]
+    #[arg(long, value_name = "PAUSE", default_value = "1s", value_parser = pause)]
     every: Duration,
     /// How many requests to make; without end when absent
     #[arg(long)]
@@ -83,7 +83,9 @@ impl Url {
     fn ask(&self, mut stream: TcpStream) -> io::Result<String> {
         stream.set_read_timeout(Some(PATIENCE))?;
         let Self { host, path, .. } = self;
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
+        stream.write_all(
+            format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes(),
+        )?;
         let mut answer = String::new();
         BufReader::new(stream).take(ANSWER_MAX).read_to_string(&mut answer)?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));

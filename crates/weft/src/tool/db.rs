@@ -16,7 +16,7 @@ const KEYS_MAX: usize = 100_000;
 #[derive(Debug, Args)]
 pub(crate) struct Db {
     /// Port to listen on
-    #[arg(long, default_value_t = 5432)]
+    #[arg(long, value_name = "PORT", default_value_t = 5432)]
     listen: u16,
 }
 
@@ -44,14 +44,17 @@ fn answer(line: &str, store: &mut HashMap<String, String>) -> String {
     let (verb, key, value) = (words.next().unwrap_or_default(), words.next(), words.next());
     let full = store.len() >= KEYS_MAX && key.is_some_and(|key| !store.contains_key(key));
     match (verb, key, value) {
-        ("SET" | "INCR", Some(_), _) if full => format!("ERR the database holds {KEYS_MAX} keys, which is all it takes"),
+        ("SET" | "INCR", Some(_), _) if full => {
+            format!("ERR the database holds {KEYS_MAX} keys, which is all it takes")
+        }
         ("GET", Some(key), None) => store.get(key).cloned().unwrap_or_default(),
         ("SET", Some(key), Some(value)) => {
             store.insert(key.into(), value.into());
             "OK".into()
         }
         ("INCR", Some(key), None) => {
-            let count = store.get(key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0).saturating_add(1);
+            let count =
+                store.get(key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0).saturating_add(1);
             store.insert(key.into(), count.to_string());
             count.to_string()
         }
@@ -71,6 +74,8 @@ mod tests {
         assert_eq!(say("SET a two words"), "OK");
         assert_eq!(say("GET a"), "two words");
         assert_eq!((say("INCR n"), say("INCR n")), ("1".into(), "2".into()));
-        assert!(say("").starts_with("ERR") && say("SET a").starts_with("ERR") && say("DROP a").starts_with("ERR"));
+        assert!(
+            say("").starts_with("ERR") && say("SET a").starts_with("ERR") && say("DROP a").starts_with("ERR")
+        );
     }
 }

@@ -30,7 +30,10 @@ mod tests {
     fn lines_are_bounded() {
         let mut input = &b"one\r\ntwo\nlast"[..];
         let mut next = || read_line(&mut input).unwrap();
-        assert_eq!((next(), next(), next(), next()), (Some("one".into()), Some("two".into()), Some("last".into()), None));
+        assert_eq!(
+            (next(), next(), next(), next()),
+            (Some("one".into()), Some("two".into()), Some("last".into()), None)
+        );
         let long = vec![b'x'; LINE_MAX as usize + 1];
         assert!(read_line(&mut &long[..]).is_err());
     }

@@ -25,7 +25,9 @@ pub(crate) enum Tool {
     #[command(after_help = "Example:\n  weft tool web --listen 8080\n  curl http://localhost:8080/")]
     Web(web::Web),
     /// A key-value database with a line protocol (GET, SET, INCR)
-    #[command(after_help = "Example:\n  weft tool db --listen 5432\n  printf 'INCR visits\\n' | nc localhost 5432")]
+    #[command(
+        after_help = "Example:\n  weft tool db --listen 5432\n  printf 'INCR visits\\n' | nc localhost 5432"
+    )]
     Db(db::Db),
     /// A client that fetches a page again and again and prints what came
     #[command(after_help = "Example:\n  weft tool client --url http://localhost:8080/ --every 1s --count 3")]
@@ -47,7 +49,10 @@ impl Tool {
 }
 
 /// Accepts connections on a port of every address, IPv4 and IPv6, and serves each in a thread of its own.
-fn serve(port: u16, handle: impl Fn(TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> std::io::Result<()> {
+fn serve(
+    port: u16,
+    handle: impl Fn(TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
+) -> std::io::Result<()> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))
         .or_else(|_| TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port))))?;
     eprintln!("listening on {}", listener.local_addr()?);

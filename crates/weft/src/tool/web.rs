@@ -14,7 +14,7 @@ const HEADERS_MAX: usize = 100;
 #[derive(Debug, Args)]
 pub(crate) struct Web {
     /// Port to listen on
-    #[arg(long, default_value_t = 80)]
+    #[arg(long, value_name = "PORT", default_value_t = 80)]
     listen: u16,
     /// Database to count visits in
     #[arg(long, value_name = "HOST:PORT")]
@@ -44,7 +44,9 @@ fn session(mut stream: TcpStream, name: &str, db: Option<&str>) -> io::Result<()
     let shown = if request.starts_with("HEAD ") { "" } else { &body };
     println!("{request} {}", &status[..3]);
     let length = body.len();
-    let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all((head + shown).as_bytes())
 }
 
