@@ -307,7 +307,9 @@ impl<'a> Up<'a> {
             finished.insert(name.clone());
             match result {
                 Ok(texts) => {
-                    texts.into_iter().for_each(|text| warnings.entry(text).or_default().push(name.clone()))
+                    for text in texts {
+                        warnings.entry(text).or_default().push(name.clone());
+                    }
                 }
                 Err(reason) => failures.push(self.failure(&name, reason)),
             }

@@ -75,7 +75,10 @@ impl Logs {
         for (name, line) in &old {
             self.line(&mut output, name.as_deref(), line)?;
         }
-        while self.follow {
+        if !self.follow {
+            return Ok(());
+        }
+        loop {
             for (name, follower) in &mut followers {
                 for line in follower.next_lines()? {
                     self.line(&mut output, name.as_deref(), &line)?;
@@ -84,7 +87,6 @@ impl Logs {
             output.flush()?;
             std::thread::sleep(PAUSE);
         }
-        Ok(())
     }
 
     fn line(&self, output: &mut impl Write, name: Option<&str>, line: &Line) -> io::Result<()> {
