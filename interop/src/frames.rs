@@ -69,9 +69,9 @@ impl Frames {
 /// Sends some TCP and UDP past a tcpdump at the server.
 fn capture(peer: &dyn Peer) -> Result<Judgement> {
     for side in [Side::Client, Side::Server] {
-        quick(peer.command(side, "ethtool").args(["-K", "eth0", "tx", "off"]))?;
+        quick(peer.admin(side, "ethtool")?.args(["-K", "eth0", "tx", "off"]))?;
     }
-    let mut command = peer.command(Side::Server, "tcpdump");
+    let mut command = peer.admin(Side::Server, "tcpdump")?;
     command.args(["-i", "eth0", "-nn", "-vv", "-s", "0", "-c", FRAMES, "-l", "--immediate-mode"]);
     command.args(["-Q", "in", "tcp port 5201 or udp port 9000"]);
     let mut dump = start(&mut command)?;

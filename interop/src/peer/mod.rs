@@ -98,6 +98,12 @@ pub(crate) trait Peer {
     fn kind(&self) -> Kind;
     /// A command that runs a program at one end.
     fn command(&self, side: Side, program: &str) -> Command;
+
+    /// The same with every privilege over the side's network, for tools that watch it or change its settings.
+    fn admin(&self, side: Side, program: &str) -> Result<Command> {
+        Ok(self.command(side, program))
+    }
+
     /// How the client calls the server.
     fn server(&self) -> &str {
         SERVER.trim_end_matches("/24")

@@ -9,7 +9,7 @@ use super::{Kind, Peer, Side};
 use crate::cleanup::Guard;
 use crate::error::{During, Error, Result};
 use crate::machine;
-use crate::process::run;
+use crate::process::{quick, run};
 use crate::udp;
 
 /// How long two containers may take to start.
@@ -72,16 +72,35 @@ fn text(bin: &Path) -> String {
     )
 }
 
+fn name(side: Side) -> &'static str {
+    match side {
+        Side::Client => "client",
+        Side::Server => "server",
+    }
+}
+
 impl Peer for Weft {
     fn kind(&self) -> Kind {
         Kind::Weft
     }
 
     fn command(&self, side: Side, program: &str) -> Command {
-        let name = if side == Side::Client { "client" } else { "server" };
         let mut command = Command::new(&self.program);
-        command.env(state_variable(), &self.state).args(["exec", name, "--", program]);
+        command.env(state_variable(), &self.state).args(["exec", name(side), "--", program]);
         command
+    }
+
+    /// A container's own commands may not change its interface, so this enters only its network.
+    fn admin(&self, side: Side, program: &str) -> Result<Command> {
+        let mut ps = Command::new(&self.program);
+        let listing = quick(ps.env(state_variable(), &self.state).args(["ps", "--json"]))?.text;
+        let rows: serde_json::Value = serde_json::from_str(&listing).unwrap_or_default();
+        let mut rows = rows["containers"].as_array().into_iter().flatten();
+        let pid = rows.find(|row| row["name"] == name(side)).and_then(|row| row["pid"].as_u64());
+        let pid = pid.ok_or(Error::Malformed { place: "weft ps --json".into(), text: listing })?;
+        let mut command = Command::new("nsenter");
+        command.args([format!("--net=/proc/{pid}/ns/net").as_str(), "--", program]);
+        Ok(command)
     }
 
     fn server(&self) -> &'static str {
