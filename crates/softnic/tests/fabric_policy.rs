@@ -5,7 +5,7 @@ mod fabric_kit;
 use fabric_kit::*;
 use packet::PortId;
 use packet::wire::{IpProtocol, MacAddr, tcp};
-use softnic::fabric::program::{Denied, Protocol};
+use softnic::fabric::program::{Denied, Program, Protocol, Rule, Selector};
 use softnic::fabric::report::DropReason;
 
 const BOTH: [bool; 2] = [false, true];
@@ -80,7 +80,8 @@ fn dropping_networks_say_nothing() {
     assert_eq!(net.dropped(DropReason::UnknownDestination), 2);
     assert_eq!(net.dropped(DropReason::OutOfState), 2);
     let pairs = net.fabric.counters().denied;
-    assert!(pairs.iter().any(|pair| pair.source == "loner" && pair.destination == "db" && pair.packets == 1));
+    // One row for both families.
+    assert!(pairs.iter().any(|pair| pair.source == "loner" && pair.destination == "db" && pair.packets == 2));
 }
 
 #[test]
@@ -231,4 +232,22 @@ fn explanations_agree_with_packets() {
     assert!(net.fabric.explain("client", "10.181.0.1", Protocol::Udp, 53).unwrap().allowed);
     assert!(net.fabric.explain("nobody", "db", Protocol::Tcp, 1).is_err());
     assert!(net.fabric.explain("web", "nobody", Protocol::Tcp, 1).is_err());
+}
+
+#[test]
+fn a_service_that_connects_is_explained_by_the_member_that_may_least() {
+    let mut wanted = program();
+    let names: Vec<String> = REPLICAS.iter().map(|at| wanted.endpoints[*at as usize].name.clone()).collect();
+    let explained = |wanted: &Program| {
+        let answer = Net::new(wanted).fabric.explain("tier", "db", Protocol::Tcp, 5432).unwrap();
+        (answer.source, answer.allowed)
+    };
+    assert_eq!(explained(&wanted), (names[0].clone(), false));
+    wanted.rules.push(rule(90, &names[0], to("db"), Protocol::Tcp, 5432..=5432));
+    assert_eq!(explained(&wanted), (names[1].clone(), false));
+    let from = Selector::Service("tier".into());
+    wanted.rules.push(Rule { from, ..rule(91, "client", to("db"), Protocol::Tcp, 5432..=5432) });
+    assert_eq!(explained(&wanted), (names[0].clone(), true));
+    let by_address = Net::new(&wanted).fabric.explain("10.181.0.3", "db", Protocol::Tcp, 5432).unwrap();
+    assert_eq!((by_address.source.as_str(), by_address.allowed), ("web", true));
 }

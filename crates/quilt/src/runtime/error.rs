@@ -62,7 +62,7 @@ pub enum RuntimeError {
         source: serde_json::Error,
     },
     /// A port of the host is in use.
-    #[error("port {port}/{protocol} of the host is taken: {source}")]
+    #[error("port {port}/{protocol} of the host {}", port_taken(source))]
     PortTaken {
         /// The port.
         port: u16,
@@ -166,6 +166,18 @@ impl RuntimeError {
             Self::Containers(all) => all.iter().map(|one| (&one.span, one.reason.clone())).collect(),
             _ => Vec::new(),
         }
+    }
+}
+
+/// What stands in the way of opening a port.
+fn port_taken(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "is taken: another program listens on it".into(),
+        io::ErrorKind::PermissionDenied => {
+            "is not open to users: publish one from 1024 on, lower net.ipv4.ip_unprivileged_port_start, or run as root"
+                .into()
+        }
+        _ => format!("cannot be opened: {error}"),
     }
 }
 

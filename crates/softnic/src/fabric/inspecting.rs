@@ -80,7 +80,8 @@ impl Fabric {
         pairs
     }
 
-    /// Whether `source` may open a flow to `destination` (a name or an address), and why.
+    /// Whether `source` may open a flow to `destination` (names or addresses), and why. A service as the source stands
+    /// for its members: the answer is about one that may not, if there is one.
     ///
     /// # Errors
     /// [`ExplainError`] when one of them does not exist.
@@ -91,7 +92,8 @@ impl Fabric {
         protocol: Protocol,
         port: u16,
     ) -> Result<Explanation, ExplainError> {
-        let Some(Owner::Endpoint(from)) = self.tables.by_name.get(source).copied() else {
+        let sources = self.sources(source);
+        let Some(first) = sources.first().copied() else {
             return Err(ExplainError::UnknownSource(source.to_owned()));
         };
         let (owner, address) = self.find(destination)?;
@@ -100,7 +102,9 @@ impl Fabric {
             Protocol::Udp => Want::Udp(port),
             Protocol::Any => Want::Other,
         };
-        let rule = owner.and_then(|owner| self.tables.allowed(from, owner, want));
+        let rule_of = |from: u32| owner.and_then(|owner| self.tables.allowed(from, owner, want));
+        let from = sources.iter().copied().find(|from| rule_of(*from).is_none()).unwrap_or(first);
+        let rule = rule_of(from);
         let service = match owner {
             Some(Owner::Service(index)) => Some(&self.tables.services[index as usize]),
             _ => None,
@@ -121,7 +125,7 @@ impl Fabric {
             Some(Owner::Endpoint(to)) => (!self.endpoints[to as usize].up).then_some(DropReason::PortDown),
         };
         Ok(Explanation {
-            source: source.to_owned(),
+            source: self.tables.endpoints[from as usize].name.to_string(),
             destination: destination.to_owned(),
             address: Some(address.to_ip()),
             protocol,
@@ -136,6 +140,16 @@ impl Fabric {
             denied: self.tables.denied,
             reason,
         })
+    }
+
+    /// The endpoints that a name or address stands for as a source: itself, or a service's members.
+    fn sources(&self, source: &str) -> Vec<u32> {
+        let by_address = || self.tables.owner(Address::from(source.parse::<IpAddr>().ok()?));
+        match self.tables.by_name.get(source).copied().or_else(by_address) {
+            Some(Owner::Endpoint(endpoint)) => vec![endpoint],
+            Some(Owner::Service(service)) => self.tables.services[service as usize].members.to_vec(),
+            Some(Owner::Gateway) | None => Vec::new(),
+        }
     }
 
     fn find(&self, destination: &str) -> Result<(Option<Owner>, Address), ExplainError> {

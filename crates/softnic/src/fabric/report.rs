@@ -281,8 +281,8 @@ impl fmt::Display for Bytes {
 /// A question that cannot be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExplainError {
-    /// No endpoint of this name.
-    #[error("there is no endpoint {0:?}")]
+    /// No endpoint of this name or address, and no service that has members.
+    #[error("nothing that could connect is called {0:?}")]
     UnknownSource(String),
     /// Neither a name of the network nor an address.
     #[error("{0:?} is neither an endpoint, a service nor an address")]

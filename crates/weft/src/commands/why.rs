@@ -12,9 +12,9 @@ use crate::style::tint;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  weft why web-1 db 5432\n\nExit code 0: allowed, 1: denied.")]
 pub(crate) struct Why {
-    /// Who connects: a container's name
+    /// Who connects: a container or service, by name or address
     from: String,
-    /// To whom: a container's or service's name, or an address
+    /// To whom: a container or service, by name or address
     to: String,
     /// On which port
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
