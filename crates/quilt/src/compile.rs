@@ -135,7 +135,9 @@ allow(db, web, 80);
 publish(web, 8080, 80);";
         let blueprint = evaluate_text("shop.js", text, &Options::default()).unwrap().blueprint;
         let addresses = AddressPlan::default().next(&blueprint).unwrap();
-        let program = compile(&blueprint, &addresses, |name| (name != "db").then_some(1));
+        let ports = [EDGE, "web-1", "web-2"];
+        let port = |name: &str| ports.iter().position(|attached| *attached == name).map(|at| at as u32);
+        let program = compile(&blueprint, &addresses, port);
         let rules: Vec<_> =
             program.rules.iter().map(|rule| format!("{} {} -> {}", rule.label, rule.from, rule.to)).collect();
         let lines =
