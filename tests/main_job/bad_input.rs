@@ -1,6 +1,6 @@
 //! Blueprints that cannot run: one clear error each, with the line, and nothing left behind.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 
 use crate::harness::{Weft, Who, free_port};
 
@@ -76,8 +76,17 @@ fn each_case(who: Who) {
 }
 
 #[test]
-fn a_port_that_is_taken_costs_nothing() {
-    let weft = Weft::new(Who::Root);
+fn a_port_that_is_taken_costs_nothing_as_root() {
+    a_taken_port(Who::Root);
+}
+
+#[test]
+fn a_port_that_is_taken_costs_nothing_as_an_ordinary_user() {
+    a_taken_port(Who::User);
+}
+
+fn a_taken_port(who: Who) {
+    let weft = Weft::new(who);
     let port = free_port();
     let _taken = TcpListener::bind(("0.0.0.0", port)).expect("the port");
     let file = weft.blueprint(
@@ -90,6 +99,79 @@ fn a_port_that_is_taken_costs_nothing() {
         "{error}"
     );
     weft.nothing_left();
+}
+
+#[test]
+fn a_udp_port_that_is_taken_is_told_as_well() {
+    let weft = Weft::new(Who::Root);
+    let port = free_port();
+    let _taken = UdpSocket::bind(("0.0.0.0", port)).expect("the port");
+    let file = weft.blueprint(
+        "taken.js",
+        &format!("import {{Container, publish}} from 'weft';\nconst a = new Container('a', {{command: ['sleep', '9']}});\npublish(a, {port}, 53, 'udp');\n"),
+    );
+    let error = weft.fails(&["up", &file]);
+    assert!(
+        error.contains(&format!("port {port}/udp of the host is taken")) && error.contains("taken.js:3:"),
+        "{error}"
+    );
+    weft.nothing_left();
+}
+
+#[test]
+fn a_change_that_cannot_be_made_leaves_what_runs_as_root() {
+    a_bad_change(Who::Root);
+}
+
+#[test]
+fn a_change_that_cannot_be_made_leaves_what_runs_as_an_ordinary_user() {
+    a_bad_change(Who::User);
+}
+
+fn a_bad_change(who: Who) {
+    let weft = Weft::new(who);
+    let text = |more: &str| {
+        format!(
+            "import {{Container, deployment}} from 'weft';\ndeployment({{name: 'steady'}});\nnew Container('a', {{command: ['sleep', '1000']}});\n{more}"
+        )
+    };
+    weft.ok(&["up", &weft.blueprint("good.js", &text(""))]);
+    let before = weft.pids();
+    let bad = text(
+        "new Container('b', {command: ['sleep', '1000']});\nnew Container('c', {command: ['no-such-program']});\n",
+    );
+    let bad = weft.blueprint("bad.js", &bad);
+    let error = weft.fails(&["up", &bad]);
+    assert!(error.contains("`no-such-program` not found") && error.contains("bad.js:5:"), "{error}");
+    let after = weft.pids();
+    assert_eq!(after.get("a"), before.get("a"), "what ran runs");
+    assert!(after.contains_key("b"), "what could be started was: {after:?}");
+    assert_eq!(weft.ok(&["plan", &bad]).trim(), "+ container c");
+    let syntax = weft.blueprint("syntax.js", &text("const = 3;\n"));
+    assert!(weft.fails(&["up", &syntax]).contains("syntax.js:4:"));
+    assert_eq!(weft.pids(), after, "and a blueprint that cannot be read changes nothing");
+    weft.ok(&["up", &weft.blueprint("good.js", &text(""))]);
+    assert_eq!(weft.pids(), before);
+    weft.ok(&["stop"]);
+    weft.nothing_left();
+}
+
+#[test]
+fn damaged_state_is_told_and_can_be_stopped() {
+    for who in [Who::Root, Who::User] {
+        let weft = Weft::new(who);
+        let text = "import {Container, deployment} from 'weft';\ndeployment({name: 'torn'});\nnew Container('a', {command: ['sleep', '1000']});\n";
+        let file = weft.blueprint("torn.js", text);
+        weft.ok(&["up", &file]);
+        let directory = weft.state().join("deployments/torn");
+        for note in ["record.json", "sandbox.json", "containers/a/status.json", "containers/a/journal.json"] {
+            std::fs::write(directory.join(note), "{torn").expect("to damage it");
+        }
+        let error = weft.fails(&["up", &file]);
+        assert!(error.contains(".json") && !error.contains("panicked"), "{error}");
+        weft.ok(&["stop"]);
+        weft.nothing_left();
+    }
 }
 
 #[test]

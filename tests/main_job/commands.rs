@@ -69,7 +69,13 @@ fn commands_run_inside(who: Who) {
     assert!(weft.fails(&["exec", "nobody", "--", "true"]).contains("there is clock, idle"));
     standard_streams_are_the_callers(&weft);
     its_world_is_its_own(&weft);
+    // What runs inside ends with the container, and with it the command that waits for it.
+    let mut waiting = weft.start(&["exec", "idle", "--", "sh", "-c", "echo here; sleep 1000"]);
+    let mut line = String::new();
+    BufReader::new(waiting.stdout.take().expect("its output")).read_line(&mut line).expect("to read");
+    assert_eq!(line, "here\n");
     weft.ok(&["stop"]);
+    assert_eq!(waiting.wait().expect("its end").code(), Some(128 + 9));
     weft.nothing_left();
 }
 

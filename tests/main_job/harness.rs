@@ -44,9 +44,10 @@ impl Weft {
         // The build directory may be closed to others; the binary itself is all they need.
         // Copied by a process of its own: one that another test starts just now would hold a copy of ours open for
         // writing, and the kernel executes no such file.
-        let copied =
-            Command::new("cp").arg(env!("CARGO_BIN_EXE_weft")).arg(home.path().join("weft")).status();
-        assert!(copied.is_ok_and(|status| status.success()), "a copy of the binary");
+        let copy =
+            || Command::new("cp").arg(env!("CARGO_BIN_EXE_weft")).arg(home.path().join("weft")).status();
+        // Again when it is being built anew just now.
+        assert!(eventually(|| copy().is_ok_and(|status| status.success())), "a copy of the binary");
         let state = home.path().join("s");
         fs::create_dir(&state).expect("a state directory");
         if who == Who::User {

@@ -189,6 +189,22 @@ pub fn remove(directories: &[PathBuf]) -> Vec<String> {
     failures
 }
 
+/// Removes every group of a deployment, those that no journal names, too. Says which could not be removed.
+#[must_use]
+pub fn remove_all(deployment: &str, state: &Path) -> Vec<String> {
+    let Cgroups { unified, legacy, .. } = Cgroups::detect();
+    let mut failures = Vec::new();
+    for base in unified.into_iter().chain(legacy.into_iter().map(|(_, base)| base)) {
+        let above = base.join("weft").join(name(deployment, state));
+        let Ok(entries) = fs::read_dir(&above) else { continue };
+        let groups = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        failures.extend(remove(&groups.map(|entry| entry.path()).collect::<Vec<_>>()));
+        // Those above go with the last one; when there was none, they are empty already.
+        let _ = fs::remove_dir(&above);
+    }
+    failures
+}
+
 fn remove_one(directory: &Path) -> io::Result<()> {
     let deadline = Instant::now() + REMOVE_LIMIT;
     let mut pause = Duration::from_micros(200);

@@ -49,6 +49,11 @@ pub(super) fn stop_locked(
     // Containers that a launcher made between our look and its end are in the state directory by now.
     let late = deployment.containers().containers()?;
     stop_containers(deployment, &late, Duration::ZERO)?;
+    if let Some(failure) =
+        host::cgroup::remove_all(deployment.name(), deployment.directory()).into_iter().next()
+    {
+        return Err(RuntimeError::Host(host::Error::Message(failure)));
+    }
     deployment.remove(lock)?;
     Ok(Stopped { containers: containers.len(), strays: strays.len() })
 }
@@ -73,7 +78,7 @@ pub(super) fn stop_containers(
     // Files of other users of the namespace are theirs to remove who are in it.
     let request = Request::Stop {
         sandbox,
-        member: deployment.holder()?,
+        member: deployment.holder().ok().flatten(),
         state: deployment.directory().to_owned(),
         names: Some(containers.iter().map(|container| container.name().to_owned()).collect()),
         options,

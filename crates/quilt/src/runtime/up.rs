@@ -265,13 +265,15 @@ impl<'a> Up<'a> {
 
     /// The edge process, if it is of use.
     fn living_edge(&self) -> Result<Option<EdgeClient>, RuntimeError> {
-        let Some(living) = self.deployment.alive(Role::Edge)? else { return Ok(None) };
-        if !cut_off(self.deployment)?
+        let Some(noted) = self.deployment.process(Role::Edge)? else { return Ok(None) };
+        if noted.is_alive()
+            && !cut_off(self.deployment)?
             && let Ok(edge) = EdgeClient::connect(&self.deployment.socket(Role::Edge))
         {
             return Ok(Some(edge));
         }
-        process::end(&[living]);
+        // Even one that was killed just now may still hold its ports for a moment.
+        process::end(&[noted]);
         Ok(None)
     }
 
