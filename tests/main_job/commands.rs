@@ -69,6 +69,7 @@ fn commands_run_inside(who: Who) {
     assert!(weft.fails(&["exec", "nobody", "--", "true"]).contains("there is clock, idle"));
     standard_streams_are_the_callers(&weft);
     its_world_is_its_own(&weft);
+    a_killed_caller_takes_its_command_along(&weft, who);
     // What runs inside ends with the container, and with it the command that waits for it.
     let mut waiting = weft.start(&["exec", "idle", "--", "sh", "-c", "echo here; sleep 1000"]);
     let mut line = String::new();
@@ -77,6 +78,20 @@ fn commands_run_inside(who: Who) {
     weft.ok(&["stop"]);
     assert_eq!(waiting.wait().expect("its end").code(), Some(128 + 9));
     weft.nothing_left();
+}
+
+fn a_killed_caller_takes_its_command_along(weft: &Weft, who: Who) {
+    let running = || weft.inside("idle", &["sh", "-c", "cat /proc/[0-9]*/cmdline"]).contains("98765");
+    for user in ["0", "4242"] {
+        if user != "0" && who == Who::User {
+            continue;
+        }
+        let mut caller = weft.start(&["exec", "-u", user, "idle", "--", "sleep", "98765"]);
+        assert!(eventually(running), "it runs as {user}");
+        caller.kill().expect("to kill it");
+        caller.wait().expect("its end");
+        assert!(eventually(|| !running()), "it has ended as {user}");
+    }
 }
 
 fn standard_streams_are_the_callers(weft: &Weft) {
@@ -216,5 +231,22 @@ fn two_commands_do_not_change_one_deployment_at_a_time() {
     assert!(done >= 1 && done + ends.iter().filter(busy).count() == 4, "{ends:?}");
     assert!(eventually(|| weft.pids().len() == 2));
     weft.ok(&["stop"]);
+    weft.nothing_left();
+}
+
+#[test]
+fn named_volumes_outlive_their_deployment_until_told_otherwise() {
+    let weft = Weft::new(Who::Root);
+    let file = weft.blueprint(
+        "keep.js",
+        "import {Container, Volume} from 'weft';\n\
+         new Container('a', {command: ['sleep', '1000'], mounts: {'/data': new Volume('data')}});\n",
+    );
+    weft.ok(&["up", &file]);
+    weft.inside("a", &["sh", "-c", "echo kept > /data/file"]);
+    weft.ok(&["stop"]);
+    weft.ok(&["up", &file]);
+    assert_eq!(weft.inside("a", &["cat", "/data/file"]), "kept\n");
+    weft.ok(&["stop", "--volumes"]);
     weft.nothing_left();
 }

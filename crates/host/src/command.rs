@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Gid, Uid};
+use rustix::process::{Gid, Signal, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::error::{During, Error, Result};
@@ -61,6 +61,19 @@ impl Prepared {
     /// Becomes the command. Returns only if that failed.
     pub(crate) fn run(&self) -> Error {
         match self.give_up_powers().and_then(|()| self.change_directory()) {
+            Ok(()) => self.exec(),
+            Err(error) => error,
+        }
+    }
+
+    /// As [`Prepared::run`]; the command ends when the process that forked it does.
+    pub(crate) fn run_with_parent(&self) -> Error {
+        // Taking on a user would clear it (prctl(2), PR_SET_PDEATHSIG), so it is set behind that.
+        let bound = self.give_up_powers().and_then(|()| {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+                .during("tie", "the command to its caller")
+        });
+        match bound.and_then(|()| self.change_directory()) {
             Ok(()) => self.exec(),
             Err(error) => error,
         }

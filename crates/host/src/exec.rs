@@ -32,7 +32,8 @@ pub struct ExecSpec {
 }
 
 /// Runs a command inside a container with the caller's standard input, output and error (a terminal
-/// stays a terminal) and returns its exit code, 128 + N when signal N ended it. The calling process
+/// stays a terminal) and returns its exit code, 128 + N when signal N ended it. The command ends when the calling
+/// process is killed. The calling process
 /// must have one thread, and afterwards is in the container's namespaces: it should end.
 ///
 /// # Errors
@@ -86,7 +87,7 @@ fn run(single: OneThread, command: &Prepared) -> Result<i32> {
             let mut failure_writer = failure_writer;
             // Nothing of the caller's but its three standard streams.
             sys::default_signals();
-            let error = command.run();
+            let error = command.run_with_parent();
             let _ = failure_writer.write_all(&serde_json::to_vec(&error).unwrap_or_default());
             sys::exit_now(127)
         }

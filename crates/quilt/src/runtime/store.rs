@@ -274,6 +274,20 @@ impl Deployment {
         Ok(())
     }
 
+    /// Removes the named volumes of a deployment that has stopped, and the directory that they kept.
+    ///
+    /// # Errors
+    /// When files in them belong to others.
+    pub fn remove_volumes(&self) -> Result<(), RuntimeError> {
+        match fs::remove_dir_all(self.directory.join("volumes")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).during("remove the volumes"),
+            _ => {
+                let _ = fs::remove_dir(&self.directory);
+                Ok(())
+            }
+        }
+    }
+
     fn read<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, RuntimeError> {
         let path = self.directory.join(file);
         let text = match fs::read(&path) {

@@ -53,7 +53,7 @@ fn pass_on(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("an argument of a blueprint looks like KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }

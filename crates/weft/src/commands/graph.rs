@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use quilt::eval::Options;
 use topology::render::{self, Style};
 
+use super::blueprint::key_value;
 use super::{Which, report};
 
 /// Draw a blueprint's containers and links.
@@ -17,6 +18,9 @@ use super::{Which, report};
 pub(crate) struct Graph {
     /// The blueprint; what runs when absent
     file: Option<PathBuf>,
+    /// A value that the blueprint reads as `args.KEY`
+    #[arg(long = "arg", value_name = "KEY=VALUE", value_parser = key_value)]
+    args: Vec<(String, String)>,
     /// The kind of drawing
     #[arg(short, long, value_enum, default_value_t = Format::Svg)]
     format: Format,
@@ -39,7 +43,8 @@ impl Graph {
     pub(crate) fn run(&self) -> miette::Result<()> {
         let blueprint = match &self.file {
             Some(file) => {
-                quilt::load(file, &Options::default()).map_err(quilt::fault::Faults::into_report)?.blueprint
+                let options = Options { args: self.args.iter().cloned().collect(), ..Options::default() };
+                quilt::load(file, &options).map_err(quilt::fault::Faults::into_report)?.blueprint
             }
             None => self.which.find()?.record().map_err(report)?.unwrap_or_default().deployed.blueprint,
         };

@@ -19,6 +19,9 @@ pub(crate) struct Stop {
     /// How long containers get to end by themselves
     #[arg(long, value_name = "SECONDS", default_value_t = runtime::GRACE.as_secs())]
     grace: u64,
+    /// Remove named volumes too
+    #[arg(long)]
+    volumes: bool,
 }
 
 impl Stop {
@@ -30,6 +33,9 @@ impl Stop {
         };
         for deployment in deployments {
             let stopped = runtime::stop(&deployment, Duration::from_secs(self.grace)).map_err(report)?;
+            if self.volumes {
+                deployment.remove_volumes().map_err(report)?;
+            }
             println!("stopped {} ({} containers)", deployment.name(), stopped.containers);
         }
         Ok(())
