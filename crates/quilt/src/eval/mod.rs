@@ -44,7 +44,7 @@ const STACK_BYTES_MAX: usize = 1 << 20;
 /// Stack of the evaluating thread, in bytes.
 const THREAD_STACK_BYTES: usize = 8 << 20;
 /// How long past its deadline a script may stay inside one built-in function before it is abandoned.
-const GRACE: Duration = Duration::from_secs(8);
+const GRACE: Duration = Duration::from_secs(4);
 
 /// Something the author should know that is no error.
 #[derive(Clone, Debug, PartialEq, Eq)]
