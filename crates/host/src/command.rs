@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Gid, Signal, Uid};
+use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::error::{During, Error, Result};
@@ -66,14 +66,15 @@ impl Prepared {
         }
     }
 
-    /// As [`Prepared::run`]; the command ends when the process that forked it does.
-    pub(crate) fn run_with_parent(&self) -> Error {
-        // Taking on a user would clear it (prctl(2), PR_SET_PDEATHSIG), so it is set behind that.
-        let bound = self.give_up_powers().and_then(|()| {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-                .during("tie", "the command to its caller")
+    /// As [`Prepared::run`]; the command ends when the process that forked it does, which holds the other end of the
+    /// pipe `caller`.
+    pub(crate) fn run_with_caller(&self, caller: &File) -> Error {
+        crate::init::die_with_parent(caller);
+        let ready = self.give_up_powers().map(|()| {
+            // Taking on a user has cleared the tie (prctl(2), PR_SET_PDEATHSIG).
+            crate::init::die_with_parent(caller);
         });
-        match bound.and_then(|()| self.change_directory()) {
+        match ready.and_then(|()| self.change_directory()) {
             Ok(()) => self.exec(),
             Err(error) => error,
         }

@@ -1,6 +1,8 @@
 //! Running a command inside a container that runs.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use rustix::process::{Pid, WaitOptions};
@@ -84,10 +86,10 @@ fn run(single: OneThread, command: &Prepared) -> Result<i32> {
     let (mut failure, failure_writer) = std::io::pipe().during("make", "a pipe")?;
     match sys::fork(single).during("fork", "the command")? {
         Fork::Child => {
-            let mut failure_writer = failure_writer;
+            let mut failure_writer = File::from(OwnedFd::from(failure_writer));
             // Nothing of the caller's but its three standard streams.
             sys::default_signals();
-            let error = command.run_with_parent();
+            let error = command.run_with_caller(&failure_writer);
             let _ = failure_writer.write_all(&serde_json::to_vec(&error).unwrap_or_default());
             sys::exit_now(127)
         }
