@@ -44,7 +44,7 @@ fn evaluate_tiers(bencher: Bencher<'_, '_>, containers: usize) {
     bencher.bench(|| blueprint(&text));
 }
 
-#[divan::bench]
+#[divan::bench(sample_count = 3, sample_size = 1)]
 fn evaluate_100_000_links(bencher: Bencher<'_, '_>) {
     let text = "import { Container, allow } from 'weft';
         const all = [];
