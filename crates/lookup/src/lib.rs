@@ -1,0 +1,3 @@
+//! The tables packets are looked up in.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Network functions in safe Rust: typed, zero-copy operators on packets.
+
+#![forbid(unsafe_code)]
