@@ -1,3 +1,23 @@
 //! Network functions in safe Rust: typed, zero-copy operators on packets.
 
 #![forbid(unsafe_code)]
+
+mod args;
+pub mod cause;
+mod contain;
+mod context;
+mod frame;
+mod function;
+pub mod functions;
+pub mod header;
+mod line;
+pub mod operator;
+
+pub use args::{Args, ArgsError, FILE_BYTES_MAX, WORDS_MAX};
+pub use cause::{Cause, Drops};
+pub use contain::{Contained, Make};
+pub use context::{Context, GATE_BATCHES, GATES_MAX, Gate};
+pub use frame::{Find, Frame, Here, Layer, Raw, Stack, Under};
+pub use function::{NetworkFunction, REPORT_LINES_MAX, Report};
+pub use line::{LINE_MAX, Line};
+pub use operator::{Step, Stop, chain, chain_of};

@@ -152,6 +152,14 @@ impl Packet {
         (header.space - header.start - header.len) as usize
     }
 
+    /// Where the bytes lie, and how many there are.
+    #[inline]
+    pub(crate) fn place(&self) -> (NonNull<u8>, usize) {
+        let header = self.header();
+        // SAFETY: `start` lies within the space.
+        (unsafe { self.space().add(header.start as usize) }, header.len as usize)
+    }
+
     /// The bytes.
     #[inline]
     pub fn data(&self) -> &[u8] {
