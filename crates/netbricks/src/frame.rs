@@ -68,7 +68,7 @@ pub trait Stack: Copy + fmt::Debug {
 impl Stack for Raw {
     type Top = Wire;
 
-    #[inline]
+    #[inline(always)]
     fn place(&self, len: usize) -> (usize, usize, usize) {
         (0, 0, len)
     }
@@ -85,7 +85,7 @@ impl Stack for Raw {
 impl<H: Header, Below: Stack> Stack for Layer<H, Below> {
     type Top = H;
 
-    #[inline]
+    #[inline(always)]
     fn place(&self, _: usize) -> (usize, usize, usize) {
         (self.start as usize, self.payload as usize, self.end as usize)
     }
@@ -122,14 +122,14 @@ pub trait Find<H, At> {
 }
 
 impl<H: Header, Below> Find<H, Here> for Layer<H, Below> {
-    #[inline]
+    #[inline(always)]
     fn find(&self) -> (usize, usize) {
         (self.start as usize, self.end as usize)
     }
 }
 
 impl<H, Top, Below: Find<H, At>, At> Find<H, Under<At>> for Layer<Top, Below> {
-    #[inline]
+    #[inline(always)]
     fn find(&self) -> (usize, usize) {
         self.below.find()
     }
@@ -170,7 +170,7 @@ pub struct Frame<S = Raw, M = ()> {
 
 impl Frame {
     /// A packet on which nothing has been parsed.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn new(packet: Packet) -> Self {
         Self { packet: OpenPacket::new(packet), stack: Raw, meta: () }
@@ -182,7 +182,7 @@ impl<S: Stack, M> Frame<S, M> {
     ///
     /// # Errors
     /// The header below announces something else, or the header is malformed. The packet is gone; the cause says why.
-    #[inline]
+    #[inline(always)]
     pub fn parse<H: Follows<S::Top>>(self) -> Step<Frame<Layer<H, S>, M>> {
         let (start, payload, end) = self.stack.place(self.packet.len());
         let data = self.packet.data();
@@ -201,14 +201,14 @@ impl<S: Stack, M> Frame<S, M> {
     }
 
     /// Forgets all that was parsed.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn reset(self) -> Frame<Raw, M> {
         Frame { packet: self.packet, stack: Raw, meta: self.meta }
     }
 
     /// The header on top.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn header(&self) -> <S::Top as Header>::View<'_> {
         let (start, _, end) = self.stack.place(self.packet.len());
@@ -217,7 +217,7 @@ impl<S: Stack, M> Frame<S, M> {
 
     /// The header on top, to change. Setters of addresses and ports leave checksums as they are unless they say
     /// otherwise; [`reconcile`](Self::reconcile) makes all of them right.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn header_mut(&mut self) -> <S::Top as Header>::ViewMut<'_> {
         let (start, _, end) = self.stack.place(self.packet.len());
@@ -226,7 +226,7 @@ impl<S: Stack, M> Frame<S, M> {
 
     /// A header further down: `frame.layer::<Ethernet, _>()`. One that has been parsed twice (a tunnel's inside and
     /// outside) is ambiguous; [`deparse`](Frame::deparse) to the lower one.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn layer<H: Header, At>(&self) -> H::View<'_>
     where
@@ -237,7 +237,7 @@ impl<S: Stack, M> Frame<S, M> {
     }
 
     /// A header further down, to change.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn layer_mut<H: Header, At>(&mut self) -> H::ViewMut<'_>
     where
@@ -248,7 +248,7 @@ impl<S: Stack, M> Frame<S, M> {
     }
 
     /// What the top header carries, without padding.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         let (_, payload, end) = self.stack.place(self.packet.len());
@@ -256,7 +256,7 @@ impl<S: Stack, M> Frame<S, M> {
     }
 
     /// What the top header carries, to change.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn payload_mut(&mut self) -> &mut [u8] {
         let (_, payload, end) = self.stack.place(self.packet.len());
@@ -319,32 +319,32 @@ impl<S: Stack, M> Frame<S, M> {
     }
 
     /// Gives the frame a value to carry.
-    #[inline]
+    #[inline(always)]
     pub fn with_meta<N>(self, meta: N) -> Frame<S, N> {
         Frame { packet: self.packet, stack: self.stack, meta }
     }
 
     /// The value it carries.
-    #[inline]
+    #[inline(always)]
     pub fn meta(&self) -> &M {
         &self.meta
     }
 
     /// The value it carries, to change.
-    #[inline]
+    #[inline(always)]
     pub fn meta_mut(&mut self) -> &mut M {
         &mut self.meta
     }
 
     /// The packet, to read: length, ingress port, time stamp, metadata area.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn packet(&self) -> &Packet {
         &self.packet
     }
 
     /// All bytes.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.packet.data()
@@ -359,7 +359,7 @@ impl<S: Stack, M> Frame<S, M> {
     ///
     /// # Errors
     /// A malformed header.
-    #[inline]
+    #[inline(always)]
     pub fn layers(&self) -> Result<Layers, WireError> {
         Layers::of(self.packet.data())
     }
@@ -371,7 +371,7 @@ impl<S: Stack, M> Frame<S, M> {
     }
 
     /// The packet back.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn into_packet(self) -> Packet {
         self.packet.close()
@@ -380,7 +380,7 @@ impl<S: Stack, M> Frame<S, M> {
 
 impl<H: Header, Below: Stack, M> Frame<Layer<H, Below>, M> {
     /// Goes back to the header below.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn deparse(self) -> Frame<Below, M> {
         Frame { packet: self.packet, stack: self.stack.below, meta: self.meta }

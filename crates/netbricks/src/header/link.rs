@@ -11,7 +11,7 @@ pub enum Ethernet {}
 impl Header for Ethernet {
     viewed!("ethernet", ethernet);
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         ethernet::View::new_checked(bytes)?;
         Ok(Extent { header: ethernet::HEADER_LEN, end: bytes.len() })
@@ -31,12 +31,12 @@ impl Push for Ethernet {
 }
 
 impl Follows<Wire> for Ethernet {
-    #[inline]
+    #[inline(always)]
     fn follows(_: &&[u8]) -> bool {
         true
     }
 
-    #[inline]
+    #[inline(always)]
     fn announce(_: &mut &mut [u8]) {}
 }
 
@@ -47,7 +47,7 @@ pub enum Vlan {}
 impl Header for Vlan {
     viewed!("vlan", vlan);
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         vlan::View::new_checked(bytes)?;
         Ok(Extent { header: vlan::TAG_LEN, end: bytes.len() })
@@ -67,7 +67,7 @@ impl Push for Vlan {
 }
 
 impl Follows<Ethernet> for Vlan {
-    #[inline]
+    #[inline(always)]
     fn follows(below: &ethernet::View<&[u8]>) -> bool {
         below.ethertype().is_vlan()
     }
@@ -80,7 +80,7 @@ impl Follows<Ethernet> for Vlan {
 }
 
 impl Follows<Vlan> for Vlan {
-    #[inline]
+    #[inline(always)]
     fn follows(below: &vlan::View<&[u8]>) -> bool {
         below.ethertype().is_vlan()
     }
@@ -97,7 +97,7 @@ pub enum Mpls {}
 impl Header for Mpls {
     viewed!("mpls", mpls);
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         mpls::View::new_checked(bytes)?;
         Ok(Extent { header: mpls::ENTRY_LEN, end: bytes.len() })
@@ -117,7 +117,7 @@ impl Push for Mpls {
 }
 
 impl Follows<Ethernet> for Mpls {
-    #[inline]
+    #[inline(always)]
     fn follows(below: &ethernet::View<&[u8]>) -> bool {
         below.ethertype().is_mpls()
     }
@@ -128,7 +128,7 @@ impl Follows<Ethernet> for Mpls {
 }
 
 impl Follows<Vlan> for Mpls {
-    #[inline]
+    #[inline(always)]
     fn follows(below: &vlan::View<&[u8]>) -> bool {
         below.ethertype().is_mpls()
     }
@@ -139,7 +139,7 @@ impl Follows<Vlan> for Mpls {
 }
 
 impl Follows<Mpls> for Mpls {
-    #[inline]
+    #[inline(always)]
     fn follows(below: &mpls::View<&[u8]>) -> bool {
         !below.bottom()
     }
@@ -157,7 +157,7 @@ pub enum Arp {}
 impl Header for Arp {
     viewed!("arp", arp);
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         arp::View::new_checked(bytes)?;
         Ok(Extent { header: arp::PACKET_LEN, end: arp::PACKET_LEN })

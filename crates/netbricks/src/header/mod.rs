@@ -98,17 +98,17 @@ impl Header for Wire {
     type View<'a> = &'a [u8];
     type ViewMut<'a> = &'a mut [u8];
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         Ok(Extent { header: 0, end: bytes.len() })
     }
 
-    #[inline]
+    #[inline(always)]
     fn view(bytes: &[u8]) -> &[u8] {
         bytes
     }
 
-    #[inline]
+    #[inline(always)]
     fn view_mut(bytes: &mut [u8]) -> &mut [u8] {
         bytes
     }
@@ -121,12 +121,12 @@ macro_rules! viewed {
         type View<'a> = packet::wire::$protocol::View<&'a [u8]>;
         type ViewMut<'a> = packet::wire::$protocol::View<&'a mut [u8]>;
 
-        #[inline]
+        #[inline(always)]
         fn view(bytes: &[u8]) -> Self::View<'_> {
             packet::wire::$protocol::View::new_unchecked(bytes)
         }
 
-        #[inline]
+        #[inline(always)]
         fn view_mut(bytes: &mut [u8]) -> Self::ViewMut<'_> {
             packet::wire::$protocol::View::new_unchecked(bytes)
         }
@@ -137,12 +137,12 @@ macro_rules! viewed {
 macro_rules! follows {
     ($header:ty, $below:ty, $field:ident, $set:ident, $value:expr) => {
         impl Follows<$below> for $header {
-            #[inline]
+            #[inline(always)]
             fn follows(below: &<$below as Header>::View<'_>) -> bool {
                 below.$field() == $value
             }
 
-            #[inline]
+            #[inline(always)]
             fn announce(below: &mut <$below as Header>::ViewMut<'_>) {
                 below.$set($value);
             }

@@ -13,7 +13,7 @@ pub enum Ipv4 {}
 impl Header for Ipv4 {
     viewed!("ipv4", ipv4);
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         let view = ipv4::View::new_checked(bytes)?;
         Ok(Extent { header: view.header_len(), end: view.total_len() })
@@ -52,7 +52,7 @@ pub enum Ipv6 {}
 impl Header for Ipv6 {
     viewed!("ipv6", ipv6);
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         let view = ipv6::View::new_checked(bytes)?;
         Ok(Extent { header: view.upper()?.offset, end: view.total_len() })
@@ -106,7 +106,7 @@ pub enum IpViewMut<'a> {
 
 impl IpView<'_> {
     /// Source address.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn source(&self) -> IpAddr {
         match self {
@@ -116,7 +116,7 @@ impl IpView<'_> {
     }
 
     /// Destination address.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn destination(&self) -> IpAddr {
         match self {
@@ -126,7 +126,7 @@ impl IpView<'_> {
     }
 
     /// What it carries, behind options and extension headers.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn protocol(&self) -> IpProtocol {
         match self {
@@ -136,7 +136,7 @@ impl IpView<'_> {
     }
 
     /// Time to live, or hop limit.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn ttl(&self) -> u8 {
         match self {
@@ -146,7 +146,7 @@ impl IpView<'_> {
     }
 
     /// Whether an L4 header stands at the start of the payload: not so in later fragments.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn starts(&self) -> bool {
         match self {
@@ -160,7 +160,7 @@ impl IpView<'_> {
 
 impl IpViewMut<'_> {
     /// Lowers the time to live or hop limit, IPv4's checksum with it; `false`, and nothing done, at 0.
-    #[inline]
+    #[inline(always)]
     pub fn decrement_ttl(&mut self) -> bool {
         match self {
             Self::V4(view) => view.decrement_ttl(),
@@ -169,7 +169,7 @@ impl IpViewMut<'_> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn is_v4(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| first >> 4 == 4)
 }
@@ -179,17 +179,17 @@ impl Header for Ip {
     type View<'a> = IpView<'a>;
     type ViewMut<'a> = IpViewMut<'a>;
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         if is_v4(bytes) { Ipv4::measure(bytes) } else { Ipv6::measure(bytes) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn view(bytes: &[u8]) -> IpView<'_> {
         if is_v4(bytes) { IpView::V4(Ipv4::view(bytes)) } else { IpView::V6(Ipv6::view(bytes)) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn view_mut(bytes: &mut [u8]) -> IpViewMut<'_> {
         if is_v4(bytes) { IpViewMut::V4(Ipv4::view_mut(bytes)) } else { IpViewMut::V6(Ipv6::view_mut(bytes)) }
     }
@@ -212,7 +212,7 @@ follows!(Ipv6, Vlan, ethertype, set_ethertype, EtherType::IPV6);
 macro_rules! either_follows {
     ($below:ty, $view:ident) => {
         impl Follows<$below> for Ip {
-            #[inline]
+            #[inline(always)]
             fn follows(below: &$view::View<&[u8]>) -> bool {
                 <Ipv4 as Follows<$below>>::follows(below) || <Ipv6 as Follows<$below>>::follows(below)
             }

@@ -13,7 +13,7 @@ pub enum Tcp {}
 impl Header for Tcp {
     viewed!("tcp", tcp);
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         let view = tcp::View::new_checked(bytes)?;
         Ok(Extent { header: view.header_len(), end: bytes.len() })
@@ -45,7 +45,7 @@ pub enum Udp {}
 impl Header for Udp {
     viewed!("udp", udp);
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         let view = udp::View::new_checked(bytes)?;
         Ok(Extent { header: udp::HEADER_LEN, end: view.length() })
@@ -81,7 +81,7 @@ pub enum Icmpv4 {}
 impl Header for Icmpv4 {
     viewed!("icmp", icmpv4);
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         icmpv4::View::new_checked(bytes)?;
         Ok(Extent { header: icmpv4::HEADER_LEN, end: bytes.len() })
@@ -99,7 +99,7 @@ pub enum Icmpv6 {}
 impl Header for Icmpv6 {
     viewed!("icmp6", icmpv6);
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         icmpv6::View::new_checked(bytes)?;
         Ok(Extent { header: icmpv6::HEADER_LEN, end: bytes.len() })
@@ -115,12 +115,12 @@ impl Header for Icmpv6 {
 macro_rules! follows_v4 {
     ($header:ty, $protocol:expr) => {
         impl Follows<Ipv4> for $header {
-            #[inline]
+            #[inline(always)]
             fn follows(below: &ipv4::View<&[u8]>) -> bool {
                 below.protocol() == $protocol && below.fragment_offset() == 0
             }
 
-            #[inline]
+            #[inline(always)]
             fn announce(below: &mut ipv4::View<&mut [u8]>) {
                 below.set_protocol($protocol);
             }
@@ -131,12 +131,12 @@ macro_rules! follows_v4 {
 macro_rules! follows_v6 {
     ($header:ty, $protocol:expr) => {
         impl Follows<Ipv6> for $header {
-            #[inline]
+            #[inline(always)]
             fn follows(below: &ipv6::View<&[u8]>) -> bool {
                 <Self as Follows<Ip>>::follows(&IpView::V6(*below))
             }
 
-            #[inline]
+            #[inline(always)]
             fn announce(below: &mut ipv6::View<&mut [u8]>) {
                 below.set_next_header($protocol);
             }
@@ -147,12 +147,12 @@ macro_rules! follows_v6 {
 macro_rules! follows_either {
     ($header:ty, $protocol:expr) => {
         impl Follows<Ip> for $header {
-            #[inline]
+            #[inline(always)]
             fn follows(below: &IpView<'_>) -> bool {
                 below.protocol() == $protocol && below.starts()
             }
 
-            #[inline]
+            #[inline(always)]
             fn announce(below: &mut IpViewMut<'_>) {
                 match below {
                     IpViewMut::V4(view) => view.set_protocol($protocol),
@@ -172,13 +172,13 @@ follows_either!(Udp, IpProtocol::UDP);
 follows_v4!(Icmpv4, IpProtocol::ICMP);
 
 impl Follows<Ipv6> for Icmpv6 {
-    #[inline]
+    #[inline(always)]
     fn follows(below: &ipv6::View<&[u8]>) -> bool {
         let below = IpView::V6(*below);
         below.protocol() == IpProtocol::ICMPV6 && below.starts()
     }
 
-    #[inline]
+    #[inline(always)]
     fn announce(below: &mut ipv6::View<&mut [u8]>) {
         below.set_next_header(IpProtocol::ICMPV6);
     }

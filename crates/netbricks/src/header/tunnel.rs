@@ -13,7 +13,7 @@ pub enum Gre {}
 impl Header for Gre {
     viewed!("gre", gre);
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         let view = gre::View::new_checked(bytes)?;
         Ok(Extent { header: view.header_len(), end: bytes.len() })
@@ -38,7 +38,7 @@ impl Push for Gre {
 }
 
 impl Follows<Ipv4> for Gre {
-    #[inline]
+    #[inline(always)]
     fn follows(below: &ipv4::View<&[u8]>) -> bool {
         below.protocol() == IpProtocol::GRE && below.fragment_offset() == 0
     }
@@ -49,7 +49,7 @@ impl Follows<Ipv4> for Gre {
 }
 
 impl Follows<Ipv6> for Gre {
-    #[inline]
+    #[inline(always)]
     fn follows(below: &ipv6::View<&[u8]>) -> bool {
         let below = IpView::V6(*below);
         below.protocol() == IpProtocol::GRE && below.starts()
@@ -67,7 +67,7 @@ pub enum Vxlan {}
 impl Header for Vxlan {
     viewed!("vxlan", vxlan);
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         vxlan::View::new_checked(bytes)?;
         Ok(Extent { header: vxlan::HEADER_LEN, end: bytes.len() })
@@ -93,7 +93,7 @@ pub enum Geneve {}
 impl Header for Geneve {
     viewed!("geneve", geneve);
 
-    #[inline]
+    #[inline(always)]
     fn measure(bytes: &[u8]) -> Result<Extent, WireError> {
         let view = geneve::View::new_checked(bytes)?;
         Ok(Extent { header: view.header_len(), end: bytes.len() })
@@ -115,7 +115,7 @@ impl Push for Geneve {
 macro_rules! follows_port {
     ($header:ty, $port:expr) => {
         impl Follows<Udp> for $header {
-            #[inline]
+            #[inline(always)]
             fn follows(below: &udp::View<&[u8]>) -> bool {
                 below.destination_port() == $port
             }
@@ -131,7 +131,7 @@ follows_port!(Vxlan, vxlan::PORT);
 follows_port!(Geneve, geneve::PORT);
 
 impl Follows<Vxlan> for Ethernet {
-    #[inline]
+    #[inline(always)]
     fn follows(_: &vxlan::View<&[u8]>) -> bool {
         true
     }
@@ -140,7 +140,7 @@ impl Follows<Vxlan> for Ethernet {
 }
 
 impl Follows<Geneve> for Ethernet {
-    #[inline]
+    #[inline(always)]
     fn follows(below: &geneve::View<&[u8]>) -> bool {
         below.protocol() == EtherType::BRIDGING
     }

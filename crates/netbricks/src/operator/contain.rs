@@ -40,7 +40,7 @@ impl<Op, F: FnMut() -> Op> Contain<Op, F> {
 impl<In, Op: Operator<In>, F: FnMut() -> Op> Operator<In> for Contain<Op, F> {
     type Out = Op::Out;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, input: In, ctx: &mut Context) -> Step<Op::Out> {
         if self.operator.is_none() {
             self.restart();

@@ -40,7 +40,7 @@ impl<Op: Operator<Frame, Out = Frame> + Send + 'static> NetworkFunction for Fuse
 impl<Op: Operator<Frame, Out = Frame>> Operator<Frame> for Fused<Op> {
     type Out = Frame;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, frame: Frame, ctx: &mut Context) -> Step<Frame> {
         self.operator.apply(frame, ctx)
     }

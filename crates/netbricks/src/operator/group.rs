@@ -22,7 +22,7 @@ pub trait Branches<In> {
 impl<In, Op: Operator<In>, const N: usize> Branches<In> for [Op; N] {
     type Out = Op::Out;
 
-    #[inline]
+    #[inline(always)]
     fn branch(&mut self, number: usize, input: In, ctx: &mut Context) -> Step<Op::Out> {
         self.get_mut(number).ok_or(Stop::Dropped(NO_BRANCH))?.apply(input, ctx)
     }
@@ -31,7 +31,7 @@ impl<In, Op: Operator<In>, const N: usize> Branches<In> for [Op; N] {
 impl<In, Op: Operator<In>> Branches<In> for Vec<Op> {
     type Out = Op::Out;
 
-    #[inline]
+    #[inline(always)]
     fn branch(&mut self, number: usize, input: In, ctx: &mut Context) -> Step<Op::Out> {
         self.get_mut(number).ok_or(Stop::Dropped(NO_BRANCH))?.apply(input, ctx)
     }
@@ -42,7 +42,7 @@ macro_rules! tuple {
         impl<In, Out, $($op: Operator<In, Out = Out>),+> Branches<In> for ($($op,)+) {
             type Out = Out;
 
-            #[inline]
+            #[inline(always)]
             fn branch(&mut self, number: usize, input: In, ctx: &mut Context) -> Step<Out> {
                 match number {
                     $($number => self.$number.apply(input, ctx),)+
@@ -78,7 +78,7 @@ impl<S, B> GroupBy<S, B> {
 impl<In, S: FnMut(&In) -> usize, B: Branches<In>> Operator<In> for GroupBy<S, B> {
     type Out = B::Out;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, input: In, ctx: &mut Context) -> Step<B::Out> {
         let number = (self.select)(&input);
         self.branches.branch(number, input, ctx)

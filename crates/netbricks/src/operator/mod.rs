@@ -98,7 +98,7 @@ impl<In, Out> Operator<In> for Box<dyn Operator<In, Out = Out> + std::marker::Se
 }
 
 /// One operator after another.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Then<First, Second> {
     first: First,
     second: Second,
@@ -107,7 +107,7 @@ pub struct Then<First, Second> {
 impl<In, First: Operator<In>, Second: Operator<First::Out>> Operator<In> for Then<First, Second> {
     type Out = Second::Out;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, input: In, ctx: &mut Context) -> Step<Self::Out> {
         let middle = self.first.apply(input, ctx)?;
         self.second.apply(middle, ctx)
@@ -268,7 +268,7 @@ impl<In, Op: Operator<In>> Chain<In, Op> {
 impl<In, Op: Operator<In>> Operator<In> for Chain<In, Op> {
     type Out = Op::Out;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, input: In, ctx: &mut Context) -> Step<Self::Out> {
         self.operator.apply(input, ctx)
     }

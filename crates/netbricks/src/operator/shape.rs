@@ -15,7 +15,7 @@ pub struct Identity;
 impl<In> Operator<In> for Identity {
     type Out = In;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, input: In, _: &mut Context) -> Step<In> {
         Ok(input)
     }
@@ -28,7 +28,7 @@ pub struct Parse<H>(pub(super) PhantomData<fn() -> H>);
 impl<S: Stack, M, H: Follows<S::Top>> Operator<Frame<S, M>> for Parse<H> {
     type Out = Frame<Layer<H, S>, M>;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, frame: Frame<S, M>, _: &mut Context) -> Step<Self::Out> {
         frame.parse()
     }
@@ -41,7 +41,7 @@ pub struct Deparse;
 impl<H: Header, Below: Stack, M> Operator<Frame<Layer<H, Below>, M>> for Deparse {
     type Out = Frame<Below, M>;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, frame: Frame<Layer<H, Below>, M>, _: &mut Context) -> Step<Self::Out> {
         Ok(frame.deparse())
     }
@@ -54,7 +54,7 @@ pub struct Reset;
 impl<S: Stack, M> Operator<Frame<S, M>> for Reset {
     type Out = Frame<Raw, M>;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, frame: Frame<S, M>, _: &mut Context) -> Step<Self::Out> {
         Ok(frame.reset())
     }
@@ -67,7 +67,7 @@ pub struct PushHeader<H: Push>(pub(super) H::Repr);
 impl<S: Stack, M, H: Push + Follows<S::Top>> Operator<Frame<S, M>> for PushHeader<H> {
     type Out = Frame<Layer<H, S>, M>;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, frame: Frame<S, M>, _: &mut Context) -> Step<Self::Out> {
         frame.push(&self.0)
     }
@@ -80,7 +80,7 @@ pub struct Reconcile;
 impl<S: Stack, M> Operator<Frame<S, M>> for Reconcile {
     type Out = Frame<S, M>;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, mut frame: Frame<S, M>, _: &mut Context) -> Step<Self::Out> {
         frame.reconcile();
         Ok(frame)
@@ -94,7 +94,7 @@ pub struct Metadata<F>(pub(super) F);
 impl<S: Stack, M, N, F: FnMut(&Frame<S, M>) -> N> Operator<Frame<S, M>> for Metadata<F> {
     type Out = Frame<S, N>;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, frame: Frame<S, M>, _: &mut Context) -> Step<Self::Out> {
         let meta = (self.0)(&frame);
         Ok(frame.with_meta(meta))
@@ -108,7 +108,7 @@ pub struct Map<F>(pub(super) F);
 impl<In, T, F: FnMut(In) -> T> Operator<In> for Map<F> {
     type Out = T;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, input: In, _: &mut Context) -> Step<T> {
         Ok((self.0)(input))
     }
@@ -121,7 +121,7 @@ pub struct FilterMap<F>(pub(super) F);
 impl<In, T, F: FnMut(In) -> Step<T>> Operator<In> for FilterMap<F> {
     type Out = T;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, input: In, _: &mut Context) -> Step<T> {
         (self.0)(input)
     }
@@ -134,7 +134,7 @@ pub struct Transform<F>(pub(super) F);
 impl<In, F: FnMut(&mut In)> Operator<In> for Transform<F> {
     type Out = In;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, mut input: In, _: &mut Context) -> Step<In> {
         (self.0)(&mut input);
         Ok(input)
@@ -148,7 +148,7 @@ pub struct TryTransform<F>(pub(super) F);
 impl<In, E: Into<Stop>, F: FnMut(&mut In) -> Result<(), E>> Operator<In> for TryTransform<F> {
     type Out = In;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, mut input: In, _: &mut Context) -> Step<In> {
         match (self.0)(&mut input) {
             Ok(()) => Ok(input),
@@ -167,7 +167,7 @@ pub struct Filter<F> {
 impl<In, F: FnMut(&In) -> bool> Operator<In> for Filter<F> {
     type Out = In;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, input: In, _: &mut Context) -> Step<In> {
         if (self.keep)(&input) { Ok(input) } else { Err(Stop::Dropped(self.cause)) }
     }
@@ -180,7 +180,7 @@ pub struct Inspect<F>(pub(super) F);
 impl<In, F: FnMut(&In)> Operator<In> for Inspect<F> {
     type Out = In;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, input: In, _: &mut Context) -> Step<In> {
         (self.0)(&input);
         Ok(input)
@@ -194,7 +194,7 @@ pub struct ForEach<F>(pub(super) F);
 impl<In, F: FnMut(&In, &mut Context) -> Step<()>> Operator<In> for ForEach<F> {
     type Out = In;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, input: In, ctx: &mut Context) -> Step<In> {
         (self.0)(&input, ctx)?;
         Ok(input)
@@ -208,7 +208,7 @@ pub struct Replace<F>(pub(super) F);
 impl<In, T, F: FnMut(In, &mut Context) -> Step<T>> Operator<In> for Replace<F> {
     type Out = T;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, input: In, ctx: &mut Context) -> Step<T> {
         (self.0)(input, ctx)
     }
@@ -221,7 +221,7 @@ pub struct Emit<F>(pub(super) F);
 impl<In, F: FnMut(&In, &mut Context)> Operator<In> for Emit<F> {
     type Out = In;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, input: In, ctx: &mut Context) -> Step<In> {
         (self.0)(&input, ctx);
         Ok(input)
@@ -235,7 +235,7 @@ pub struct Send(pub(super) Gate);
 impl<S: Stack, M> Operator<Frame<S, M>> for Send {
     type Out = Frame;
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, frame: Frame<S, M>, ctx: &mut Context) -> Step<Frame> {
         ctx.send(self.0, frame.into_packet());
         Err(Stop::Sent)
