@@ -1,3 +1,5 @@
 //! The tables packets are looked up in.
 
 #![forbid(unsafe_code)]
+
+pub mod flow_table;
