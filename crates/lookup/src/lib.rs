@@ -3,3 +3,4 @@
 #![forbid(unsafe_code)]
 
 pub mod flow_table;
+pub mod maglev;
