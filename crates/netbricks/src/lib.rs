@@ -21,3 +21,4 @@ pub use frame::{Find, Frame, Here, Layer, Raw, Stack, Under};
 pub use function::{NetworkFunction, REPORT_LINES_MAX, Report};
 pub use line::{LINE_MAX, Line};
 pub use operator::{Step, Stop, chain, chain_of};
+pub mod conntrack;

@@ -1,0 +1,97 @@
+//! A TCP segment as the tracker reads it.
+
+use packet::parse::Layers;
+use packet::wire::tcp::{self, Flags};
+
+/// What a segment asks for. A segment with more than one of these flags is what stands first here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Rst,
+    SynAck,
+    Syn,
+    Fin,
+    Ack,
+}
+
+/// One segment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Segment<'a> {
+    view: tcp::View<&'a [u8]>,
+    pub(super) kind: Kind,
+    pub(super) syn: bool,
+    pub(super) rst: bool,
+    pub(super) has_ack: bool,
+    pub(super) sequence: u32,
+    /// The sequence number behind it.
+    pub(super) end: u32,
+    pub(super) ack: u32,
+    pub(super) window: u16,
+    /// The first fragment of a segment: more data follows than is seen here.
+    pub(super) is_fragment: bool,
+}
+
+impl<'a> Segment<'a> {
+    /// Reads a segment; `None` for a combination of flags that no connection has.
+    #[inline]
+    pub(super) fn read(layers: &Layers, frame: &'a [u8]) -> Option<Self> {
+        let view = tcp::View::new_checked(layers.segment(frame)).ok()?;
+        let flags = view.flags();
+        let kind = kind(flags)?;
+        Some(Self {
+            view,
+            kind,
+            syn: flags.contains(Flags::SYN),
+            rst: flags.contains(Flags::RST),
+            has_ack: flags.contains(Flags::ACK),
+            sequence: view.sequence(),
+            end: view.sequence().wrapping_add(view.sequence_len()),
+            ack: view.ack(),
+            window: view.window(),
+            is_fragment: layers.fragment.is_some(),
+        })
+    }
+
+    #[inline]
+    pub(super) fn has_options(&self) -> bool {
+        self.view.header_len() > tcp::HEADER_LEN
+    }
+
+    pub(super) fn options(&self) -> tcp::Options<'_> {
+        self.view.options()
+    }
+}
+
+/// PSH and the congestion bits go with everything, URG with everything but a reset. Each segment is a SYN, a SYN/ACK, a
+/// reset, or has ACK (RFC 9293 §3.10.7.4, "if the ACK bit is off, drop the segment").
+#[inline]
+fn kind(flags: Flags) -> Option<Kind> {
+    let has = |flag| flags.contains(flag);
+    match (has(Flags::SYN), has(Flags::FIN), has(Flags::RST), has(Flags::ACK)) {
+        (true, false, false, false) => Some(Kind::Syn),
+        (true, false, false, true) if !has(Flags::URG) => Some(Kind::SynAck),
+        (false, false, true, _) if !has(Flags::URG) => Some(Kind::Rst),
+        (false, true, false, true) => Some(Kind::Fin),
+        (false, false, false, true) => Some(Kind::Ack),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_32_combinations_nine_are_possible() {
+        let urg = Flags::URG.0;
+        let possible: Vec<u16> = (0..0x40u16)
+            .filter(|bits| bits & Flags::PSH.0 == 0)
+            .filter(|bits| kind(Flags(*bits)).is_some())
+            .collect();
+        let expected = [0x02, 0x04, 0x10, 0x11, 0x12, 0x14, 0x02 | urg, 0x10 | urg, 0x11 | urg];
+        assert_eq!(possible, expected);
+        for bits in 0..0x200u16 {
+            let free = Flags::PSH.0 | Flags::ECE.0 | Flags::CWR.0 | Flags::AE.0;
+            assert_eq!(kind(Flags(bits)), kind(Flags(bits & !free)), "{bits:#x}");
+        }
+    }
+}

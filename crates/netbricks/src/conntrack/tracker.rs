@@ -1,0 +1,456 @@
+//! The tracker: the flows, and what each packet is to them.
+
+use std::net::IpAddr;
+
+use lookup::flow_table::{FlowId, FlowTable, Full, RECLAIM_TURNS};
+use packet::flow::{FlowHasher, FlowKey};
+use packet::parse::Layers;
+use packet::wire::IpProtocol;
+
+use super::config::{Config, FLOWS_MAX, Rules};
+use super::eviction::Candidates;
+use super::flow::{End, Flow, Index, Transport, Tuple};
+use super::segment::Segment;
+use super::subject::Subject;
+use super::tcp::{Step, Tcp};
+use super::verdict::{Counters, Direction, Invalid, State, Verdict};
+
+/// A UDP flow in both directions is a stream once it is older than this (Linux' `stream_ts`).
+const UDP_STREAM_AFTER_NS: u64 = 2_000_000_000;
+
+/// Why a reply tuple cannot be altered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AlterError {
+    /// The flow is no more.
+    #[error("the flow is gone")]
+    Gone,
+    /// Packets of that tuple belong to another flow already, or to this one in its original direction.
+    #[error("{reply} belongs to another flow")]
+    Collision {
+        /// The tuple asked for.
+        reply: FlowKey,
+        /// Whose it is.
+        flow: FlowId,
+    },
+    /// As many flows are altered as [`Config::translations`] allows.
+    #[error("no room for another altered reply")]
+    Full(#[from] Full),
+}
+
+/// What a tuple belongs to.
+enum Owner {
+    Flow(FlowId, Direction),
+    Nobody,
+    /// Its mirror image is a translated flow's.
+    Mirrored(FlowId),
+}
+
+/// Follows the flows of the packets it is shown; see the [module's documentation](super).
+pub struct Tracker<T = ()> {
+    flows: FlowTable<Index, Flow<T>>,
+    /// Altered reply tuples. They have no deadline of their own but go with their flow.
+    altered: FlowTable<Index, FlowId>,
+    candidates: Candidates,
+    rules: Rules,
+    counters: Counters,
+}
+
+impl<T> Tracker<T> {
+    /// A tracker without flows, its memory reserved. `hasher` is keyed at random: those who send the packets choose the
+    /// tuples.
+    #[must_use]
+    pub fn new(config: &Config, hasher: FlowHasher) -> Self {
+        let flows = config.flows.clamp(1, FLOWS_MAX);
+        Self {
+            flows: FlowTable::with_hasher(flows, hasher),
+            altered: FlowTable::with_hasher(config.translations.min(flows), hasher),
+            candidates: Candidates::new(flows),
+            rules: Rules::of(config),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Flows held, with those past their deadline that were not handed out.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.flows.is_empty()
+    }
+
+    /// Flows it holds at most.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.flows.capacity()
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// A flow; `None` once it is gone. One that ended with this packet is still there.
+    #[inline]
+    #[must_use]
+    pub fn flow(&self, id: FlowId) -> Option<&Flow<T>> {
+        self.flows.get(id)
+    }
+
+    /// A flow, to change what is kept with it.
+    #[inline]
+    #[must_use]
+    pub fn flow_mut(&mut self, id: FlowId) -> Option<&mut Flow<T>> {
+        self.flows.get_mut(id)
+    }
+
+    /// When a flow ends if nothing comes.
+    #[must_use]
+    pub fn deadline_ns(&self, id: FlowId) -> Option<u64> {
+        self.flows.deadline_ns(id)
+    }
+
+    /// All flows, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (FlowId, &Flow<T>)> {
+        self.flows.iter().map(|(id, _, flow)| (id, flow))
+    }
+
+    /// The flow that a packet of this tuple would belong to, and which way it would travel. ICMP keys stand for echo
+    /// requests, or else for their answers.
+    #[must_use]
+    pub fn find(&self, key: &FlowKey, now_ns: u64) -> Option<(FlowId, Direction)> {
+        let query = if matches!(key.protocol(), IpProtocol::ICMP | IpProtocol::ICMPV6) { 8 } else { 0 };
+        [false, query != 0].into_iter().find_map(|answers| {
+            match self.owner(&Tuple { key: *key, query, answers }, now_ns) {
+                Owner::Flow(id, direction) => Some((id, direction)),
+                Owner::Nobody | Owner::Mirrored(_) => None,
+            }
+        })
+    }
+
+    /// Lets the packets that come back be those of `reply`: what a translation makes of the original tuple, reversed. It
+    /// may be of the other address family (NAT64). To have it as it was, alter it to the original reversed.
+    ///
+    /// # Errors
+    /// The flow is gone, the tuple is another's, or there are too many translations; then nothing is changed.
+    pub fn alter_reply(&mut self, id: FlowId, reply: FlowKey, now_ns: u64) -> Result<(), AlterError> {
+        let Flow { original, altered, .. } = self.flows.get(id).ok_or(AlterError::Gone)?;
+        let (plain, before) = (original.reversed(), *altered);
+        let tuple = Tuple { key: reply, ..plain };
+        if tuple != plain {
+            self.is_free(id, &tuple, now_ns).inspect_err(|_| self.counters.collisions += 1)?;
+        }
+        if let Some(before) = before {
+            self.altered.remove(before); // which makes room for the new one
+        }
+        let altered = match tuple == plain {
+            true => None,
+            false => Some(self.altered.insert(tuple.index(), id, u64::MAX, now_ns)?),
+        };
+        if let Some(flow) = self.flows.get_mut(id) {
+            (flow.reply, flow.altered) = (tuple, altered);
+        }
+        Ok(())
+    }
+
+    /// Whether the flow `id` may have the reply `tuple`.
+    fn is_free(&self, id: FlowId, tuple: &Tuple, now_ns: u64) -> Result<(), AlterError> {
+        match self.owner(tuple, now_ns) {
+            Owner::Nobody => Ok(()),
+            Owner::Flow(owner, Direction::Reply) if owner == id => Ok(()),
+            Owner::Flow(flow, _) | Owner::Mirrored(flow) => {
+                Err(AlterError::Collision { reply: tuple.key, flow })
+            }
+        }
+    }
+
+    /// Forgets a flow, such as one whose first packet was dropped.
+    pub fn remove(&mut self, id: FlowId) -> Option<Flow<T>> {
+        let (_, flow) = self.flows.remove(id)?;
+        self.counters.removed += 1;
+        forget_reply(&mut self.altered, &flow);
+        Some(flow)
+    }
+
+    /// Hands out flows that have ended, and looks at no more than `most`; returns how many. Flows end without it too, so
+    /// it need not run, but it is better to do the work in idle moments than for a packet.
+    pub fn expire(&mut self, now_ns: u64, most: usize, mut gone: impl FnMut(Flow<T>)) -> usize {
+        let (altered, counters) = (&mut self.altered, &mut self.counters);
+        self.flows.expire(now_ns, most, |_, flow| {
+            counters.expired += 1;
+            forget_reply(altered, &flow);
+            gone(flow);
+        })
+    }
+
+    /// No flow ends before; `None` while there is none.
+    #[must_use]
+    pub fn next_deadline_ns(&self) -> Option<u64> {
+        self.flows.next_deadline_ns()
+    }
+
+    #[inline]
+    fn owner(&self, tuple: &Tuple, now_ns: u64) -> Owner {
+        let index = tuple.index();
+        let mut mirrored = None;
+        if let Some(id) = self.flows.find(&index, now_ns) {
+            match self.flows.get(id).and_then(|flow| flow.direction_of(tuple)) {
+                Some(direction) => return Owner::Flow(id, direction),
+                None => mirrored = Some(id),
+            }
+        }
+        if !self.altered.is_empty()
+            && let Some(id) = self.altered_owner(&index, now_ns)
+        {
+            match self.flows.get(id).and_then(|flow| flow.direction_of(tuple)) {
+                Some(direction) => return Owner::Flow(id, direction),
+                None => mirrored = mirrored.or(Some(id)),
+            }
+        }
+        mirrored.map_or(Owner::Nobody, Owner::Mirrored)
+    }
+
+    /// The flow with an altered reply of this index, if it has not ended.
+    fn altered_owner(&self, index: &Index, now_ns: u64) -> Option<FlowId> {
+        let id = *self.altered.get(self.altered.find(index, now_ns)?)?;
+        self.flows.deadline_ns(id).is_some_and(|deadline_ns| deadline_ns > now_ns).then_some(id)
+    }
+
+    fn error(&self, about: &Tuple, to: IpAddr, now_ns: u64) -> Verdict {
+        match self.owner(about, now_ns) {
+            Owner::Flow(id, direction) => {
+                let honest = about.key.destination() == to;
+                let state = if honest { State::Related } else { State::Invalid(Invalid::QuoteLies) };
+                Verdict { state, direction, flow: Some(id) }
+            }
+            Owner::Nobody | Owner::Mirrored(_) => Verdict::of(State::Invalid(Invalid::Unrelated)),
+        }
+    }
+}
+
+impl<T: Default> Tracker<T> {
+    /// Says what a packet is, and takes it into its flow's account. `frame` is what `layers` was read from.
+    #[inline]
+    pub fn track(&mut self, now_ns: u64, layers: &Layers, frame: &[u8]) -> Verdict {
+        self.track_with(now_ns, layers, frame, &mut |_, _| ())
+    }
+
+    /// [`track`](Self::track), and flows that end by it go to `gone`: what is kept with them may have to be given back.
+    #[inline]
+    pub fn track_with(
+        &mut self,
+        now_ns: u64,
+        layers: &Layers,
+        frame: &[u8],
+        gone: &mut dyn FnMut(End, Flow<T>),
+    ) -> Verdict {
+        let verdict = match Subject::of(layers, frame, self.rules.checksums) {
+            Subject::Flow(tuple) => self.packet(now_ns, &tuple, layers, frame, gone),
+            Subject::Error { about, to } => self.error(&about, to, now_ns),
+            Subject::Settled(state) => Verdict::of(state),
+        };
+        self.counters.count(verdict.state);
+        verdict
+    }
+
+    #[inline]
+    fn packet(
+        &mut self,
+        now_ns: u64,
+        tuple: &Tuple,
+        layers: &Layers,
+        frame: &[u8],
+        gone: &mut dyn FnMut(End, Flow<T>),
+    ) -> Verdict {
+        let segment = match layers.protocol {
+            IpProtocol::TCP => match Segment::read(layers, frame) {
+                None => return Verdict::of(State::Invalid(Invalid::Flags)),
+                segment => segment,
+            },
+            _ => None,
+        };
+        let bytes = layers.end - layers.l3;
+        match self.owner(tuple, now_ns) {
+            Owner::Flow(id, direction) => match self.follow(now_ns, id, direction, segment.as_ref(), bytes) {
+                Some(verdict) => verdict,
+                None => {
+                    self.end_reopened(id, gone);
+                    self.open(now_ns, tuple, segment.as_ref(), bytes, gone)
+                }
+            },
+            Owner::Nobody => self.open(now_ns, tuple, segment.as_ref(), bytes, gone),
+            Owner::Mirrored(id) => {
+                Verdict { flow: Some(id), ..Verdict::of(State::Invalid(Invalid::Collision)) }
+            }
+        }
+    }
+
+    /// A packet of a known flow; `None` if it opens another in the flow's place.
+    #[inline]
+    fn follow(
+        &mut self,
+        now_ns: u64,
+        id: FlowId,
+        direction: Direction,
+        segment: Option<&Segment<'_>>,
+        bytes: usize,
+    ) -> Option<Verdict> {
+        let flow = self.flows.get_mut(id)?;
+        let is_new = direction == Direction::Original && !flow.standing.replied;
+        let state = if is_new { State::New } else { State::Established };
+        let step = step(flow, direction, segment, now_ns, &self.rules);
+        let deadline_ns = match step {
+            Step::Lives(timeout_ns) => Some(now_ns.saturating_add(timeout_ns)),
+            Step::Dies => Some(now_ns),
+            Step::Repeats => None,
+            Step::Ignored => {
+                self.counters.ignored += 1;
+                None
+            }
+            Step::Reopens => return None,
+            Step::Invalid(reason) => {
+                return Some(Verdict { state: State::Invalid(reason), direction, flow: Some(id) });
+            }
+            Step::Doubtful(reason, timeout_ns) => {
+                let limit_ns = now_ns.saturating_add(timeout_ns);
+                let deadline_ns = self.flows.deadline_ns(id)?.min(limit_ns);
+                self.flows.set_deadline(id, deadline_ns);
+                return Some(Verdict { state: State::Invalid(reason), direction, flow: Some(id) });
+            }
+        };
+        flow.standing.replied |= direction == Direction::Reply;
+        flow.count(direction, bytes);
+        self.counters.found += 1;
+        let may_leave_again = !flow.is_candidate && flow.is_evictable();
+        if let Some(deadline_ns) = deadline_ns {
+            self.flows.set_deadline(id, deadline_ns);
+        }
+        if may_leave_again {
+            self.candidates.add(id, &mut self.flows);
+        }
+        Some(Verdict { state, direction, flow: Some(id) })
+    }
+
+    /// A packet of no known flow.
+    fn open(
+        &mut self,
+        now_ns: u64,
+        tuple: &Tuple,
+        segment: Option<&Segment<'_>>,
+        bytes: usize,
+        gone: &mut dyn FnMut(End, Flow<T>),
+    ) -> Verdict {
+        match self.opened(tuple, segment, now_ns) {
+            Err(reason) => Verdict::of(State::Invalid(reason)),
+            Ok(_) if !self.make_room(now_ns, gone) => Verdict::of(State::Invalid(Invalid::TableFull)),
+            Ok((mut flow, timeout_ns)) => {
+                flow.count(Direction::Original, bytes);
+                self.admit(tuple.index(), flow, now_ns, timeout_ns, gone)
+            }
+        }
+    }
+
+    /// The flow that a packet opens, and how long it lives.
+    fn opened(
+        &self,
+        tuple: &Tuple,
+        segment: Option<&Segment<'_>>,
+        now_ns: u64,
+    ) -> Result<(Flow<T>, u64), Invalid> {
+        if tuple.answers {
+            return Err(Invalid::IcmpType);
+        }
+        let transport = match (segment, tuple.key.protocol(), tuple.query) {
+            (Some(segment), ..) => {
+                Transport::Tcp(Tcp::opening(segment, self.rules.loose).ok_or(Invalid::NotOpening)?)
+            }
+            (None, IpProtocol::UDP | IpProtocol::UDP_LITE, _) => Transport::Udp,
+            (None, _, 1..) => Transport::Icmp,
+            _ => Transport::Other,
+        };
+        let mut flow = Flow::new(*tuple, transport, now_ns, T::default());
+        match step(&mut flow, Direction::Original, segment, now_ns, &self.rules) {
+            Step::Lives(timeout_ns) => Ok((flow, timeout_ns)),
+            Step::Invalid(reason) => Err(reason),
+            _ => Err(Invalid::NotOpening),
+        }
+    }
+
+    fn admit(
+        &mut self,
+        index: Index,
+        flow: Flow<T>,
+        now_ns: u64,
+        timeout_ns: u64,
+        gone: &mut dyn FnMut(End, Flow<T>),
+    ) -> Verdict {
+        let (altered, counters) = (&mut self.altered, &mut self.counters);
+        let deadline_ns = now_ns.saturating_add(timeout_ns);
+        let inserted = self.flows.insert_with(index, flow, deadline_ns, now_ns, |_, flow| {
+            counters.expired += 1;
+            forget_reply(altered, &flow);
+            gone(End::Expired, flow);
+        });
+        let Ok(id) = inserted else { return Verdict::of(State::Invalid(Invalid::TableFull)) };
+        self.counters.new += 1;
+        self.candidates.add(id, &mut self.flows);
+        Verdict { state: State::New, direction: Direction::Original, flow: Some(id) }
+    }
+
+    /// Whether there is room for another flow; if need be one makes room.
+    fn make_room(&mut self, now_ns: u64, gone: &mut dyn FnMut(End, Flow<T>)) -> bool {
+        if self.flows.len() < self.flows.capacity() {
+            return true;
+        }
+        if self.expire(now_ns, RECLAIM_TURNS, |flow| gone(End::Expired, flow)) > 0 {
+            return true;
+        }
+        let Some(id) = self.candidates.choose(&mut self.flows) else { return false };
+        let Some((_, flow)) = self.flows.remove(id) else { return false };
+        self.counters.evicted += 1;
+        forget_reply(&mut self.altered, &flow);
+        gone(End::Evicted, flow);
+        true
+    }
+
+    fn end_reopened(&mut self, id: FlowId, gone: &mut dyn FnMut(End, Flow<T>)) {
+        if let Some((_, flow)) = self.flows.remove(id) {
+            self.counters.reopened += 1;
+            forget_reply(&mut self.altered, &flow);
+            gone(End::Reopened, flow);
+        }
+    }
+}
+
+fn forget_reply<T>(altered: &mut FlowTable<Index, FlowId>, flow: &Flow<T>) {
+    if let Some(id) = flow.altered {
+        altered.remove(id);
+    }
+}
+
+/// What a packet does to its flow.
+#[inline]
+fn step<T>(
+    flow: &mut Flow<T>,
+    direction: Direction,
+    segment: Option<&Segment<'_>>,
+    now_ns: u64,
+    rules: &Rules,
+) -> Step {
+    match (&mut flow.transport, segment) {
+        (Transport::Tcp(tcp), Some(segment)) => tcp.step(direction, segment, &mut flow.standing, rules),
+        (Transport::Tcp(_), None) => Step::Invalid(Invalid::OutOfState),
+        (Transport::Udp, _) if !flow.standing.replied => Step::Lives(rules.udp_ns),
+        (Transport::Udp, _) => {
+            let streams = now_ns.saturating_sub(flow.since_ns) > UDP_STREAM_AFTER_NS;
+            flow.standing.assured |= streams;
+            Step::Lives(if streams { rules.udp_stream_ns } else { rules.udp_ns })
+        }
+        (Transport::Icmp, _) => Step::Lives(rules.icmp_ns),
+        (Transport::Other, _) => Step::Lives(rules.other_ns),
+    }
+}

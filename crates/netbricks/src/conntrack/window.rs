@@ -1,0 +1,313 @@
+//! Which TCP segments can belong to a connection that is only watched: window tracking after Guido van Rooij, "Real
+//! Stateful TCP Packet Filtering in IP Filter" (SANE 2000), with the bounds of RFC 9293 as Linux applies them.
+//!
+//! A watcher between two ends knows neither end's state, only what passed. From that it keeps for each end
+//!
+//! ```text
+//! end         the highest sequence number it sent, plus one
+//! max_end     the highest it may send: the other end's acknowledgement plus its window
+//! max_window  the largest window it offered
+//!
+//!        end - the other's max_window           end                max_end
+//! ───────────┼───────────────────────────────────┼────────────────────┼─────────▶ sequence numbers
+//!   too old: │      sent, maybe again            │  may be sent next  │  beyond the window:
+//!   ignored  │                                   │                    │  invalid
+//! ```
+//!
+//! and the other end may acknowledge up to `end`, but not more than [`ACK_DELAY_MIN`] or a window behind it.
+
+use packet::wire::tcp::HeaderOption;
+
+use super::segment::Segment;
+use super::tcp::TcpState;
+use super::verdict::{Direction, Invalid};
+
+/// An acknowledgement may lie this far behind, if the window is not larger still: a window without scaling and a segment.
+pub(super) const ACK_DELAY_MIN: u32 = 66_000;
+/// The largest window scale (RFC 7323 §2.3).
+const SCALE_MAX: u8 = 14;
+
+/// Whether `a` comes before `b` (RFC 9293 §3.4: sequence numbers are a circle).
+#[inline]
+pub(super) const fn before(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) < 0
+}
+
+#[inline]
+const fn after(a: u32, b: u32) -> bool {
+    before(b, a)
+}
+
+/// What one end of a connection was seen to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Side {
+    end: u32,
+    max_end: u32,
+    /// 0 until the end has sent something.
+    max_window: u32,
+    max_ack: u32,
+    /// Sequence number of its SYN.
+    initial: u32,
+    scale: u8,
+    scales: bool,
+    sacks: bool,
+    /// Its beginning was not seen, so its segments are not held to the window.
+    liberal: bool,
+    /// `max_ack` holds something.
+    acks: bool,
+    /// The other end has not acknowledged all it sent.
+    unacknowledged: bool,
+}
+
+/// How a segment fits the windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It does.
+    Within,
+    /// It does not, and nobody minds: the connection was picked up, or the tracker is liberal.
+    Excused,
+    /// It does not but may be honest: it passes, and what it says is not believed.
+    Ignored,
+    /// It cannot come from the other end.
+    Outside(Invalid),
+}
+
+impl Side {
+    /// The end that opens a connection with `syn`.
+    pub(super) fn opening(syn: &Segment<'_>) -> Self {
+        let mut side = Self::default();
+        side.open(syn);
+        side
+    }
+
+    /// The ends of a connection that is picked up in its middle from `segment`: neither is held to the window, because
+    /// its scale is not known.
+    pub(super) fn picked_up(segment: &Segment<'_>) -> [Self; 2] {
+        let other = Self { sacks: true, liberal: true, ..Self::default() };
+        let max_window = u32::from(segment.window).max(1);
+        let sender =
+            Self { end: segment.end, max_end: segment.end.wrapping_add(max_window), max_window, ..other };
+        [sender, other]
+    }
+
+    /// The end whose `syn` was noted while the connection seemed to be in another state.
+    pub(super) fn noted(end: u32, initial: u32, window: u16, options: SynOptions) -> Self {
+        let mut side =
+            Self { end, max_end: end, max_window: u32::from(window).max(1), initial, ..Self::default() };
+        side.take(options);
+        side
+    }
+
+    /// Forgotten, but for its liberality.
+    pub(super) fn forget(&mut self) {
+        *self = Self { liberal: self.liberal, ..Self::default() };
+    }
+
+    /// Nothing more is checked: a fragment passed, and how much its rest carries is not known.
+    pub(super) fn loosen(&mut self) {
+        self.liberal = true;
+    }
+
+    /// Whether data is on its way.
+    pub(super) const fn is_unacknowledged(&self) -> bool {
+        self.unacknowledged
+    }
+
+    /// The highest acknowledgement this end sent.
+    pub(super) const fn max_ack(&self) -> Option<u32> {
+        if self.acks { Some(self.max_ack) } else { None }
+    }
+
+    /// Whether `ack` acknowledges this end's SYN and no more than it sent.
+    pub(super) const fn syn_is_acked_by(&self, ack: u32) -> bool {
+        after(ack, self.initial) && !after(ack, self.end)
+    }
+
+    const fn is_unseen(&self) -> bool {
+        self.max_window == 0
+    }
+
+    fn open(&mut self, syn: &Segment<'_>) {
+        (self.end, self.max_end, self.initial) = (syn.end, syn.end, syn.sequence);
+        self.max_window = u32::from(syn.window).max(1);
+        if syn.has_options() {
+            self.take(SynOptions::of(syn));
+        }
+    }
+
+    fn take(&mut self, options: SynOptions) {
+        self.scale = options.scale.unwrap_or(0);
+        self.scales = options.scale.is_some();
+        self.sacks = options.sacks;
+        (self.acks, self.unacknowledged) = (false, false);
+    }
+
+    /// [`Side::open`] for an end of a connection of which the other end is known: scaling needs both (RFC 7323 §2.2).
+    fn open_towards(&mut self, other: &mut Self, syn: &Segment<'_>, direction: Direction) {
+        self.open(syn);
+        if direction == Direction::Reply && !(self.scales && other.scales) {
+            (self.scale, other.scale) = (0, 0);
+        }
+    }
+
+    /// The first that is seen of this end is not a SYN.
+    fn join(&mut self, other: &mut Self, segment: &Segment<'_>, sack: u32) {
+        self.end = segment.end;
+        self.max_window = (u32::from(segment.window) << self.scale).max(1);
+        self.max_end = segment.end.wrapping_add(self.max_window);
+        if other.is_unseen() {
+            (other.end, other.max_end) = (sack, sack);
+        } else if sack == other.end.wrapping_add(1) {
+            other.end = sack; // it answers a keepalive (RFC 9293 §3.8.4), which carried one byte of garbage
+        }
+    }
+}
+
+/// What a SYN says of the windows to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct SynOptions {
+    scale: Option<u8>,
+    sacks: bool,
+}
+
+impl SynOptions {
+    pub(super) fn of(syn: &Segment<'_>) -> Self {
+        let mut options = Self::default();
+        for option in syn.options().flatten() {
+            match option {
+                HeaderOption::WindowScale(shift) => options.scale = Some(shift.min(SCALE_MAX)),
+                HeaderOption::SackPermitted => options.sacks = true,
+                _ => {}
+            }
+        }
+        options
+    }
+}
+
+/// Sender and receiver of what travels in `direction`.
+const fn ends(sides: &mut [Side; 2], direction: Direction) -> (&mut Side, &mut Side) {
+    let [original, reply] = sides;
+    match direction {
+        Direction::Original => (original, reply),
+        Direction::Reply => (reply, original),
+    }
+}
+
+/// Holds `segment` to the windows of a connection in `state`, and moves them by what it says.
+pub(super) fn fit(
+    sides: &mut [Side; 2],
+    direction: Direction,
+    state: Option<TcpState>,
+    segment: &Segment<'_>,
+    liberal: bool,
+) -> Fit {
+    let (sender, receiver) = ends(sides, direction);
+    let mut place = Place::of(segment, receiver.sacks);
+    if sender.is_unseen() {
+        if segment.syn {
+            sender.open_towards(receiver, segment, direction);
+            if !segment.has_ack {
+                return Fit::Within; // simultaneous open
+            }
+        } else {
+            sender.join(receiver, segment, place.sack);
+        }
+    } else if segment.syn
+        && after(segment.end, sender.end)
+        && matches!(state, Some(TcpState::SynSent | TcpState::SynReceived))
+    {
+        // Another SYN than the last: what it says counts (RFC 9293 §3.4.3).
+        sender.open_towards(receiver, segment, direction);
+        if direction == Direction::Reply && !segment.has_ack {
+            return Fit::Within;
+        }
+    }
+    if !segment.has_ack || segment.rst && segment.ack == 0 {
+        // Nothing is acknowledged; some stacks set the flag in resets all the same.
+        (place.ack, place.sack) = (receiver.end, receiver.end);
+    }
+    if segment.rst && segment.sequence == 0 && state == Some(TcpState::SynSent) {
+        (place.sequence, place.end) = (sender.end, sender.end); // the answer to a SYN (RFC 9293 §3.10.7.1)
+    }
+    match place.judge(sender, receiver) {
+        Fit::Within => {
+            place.advance(sender, receiver, segment);
+            Fit::Within
+        }
+        _ if liberal || sender.liberal => Fit::Excused,
+        unfit => unfit,
+    }
+}
+
+/// The numbers of a segment, as they are compared.
+struct Place {
+    sequence: u32,
+    end: u32,
+    ack: u32,
+    /// The highest number acknowledged, selectively or not.
+    sack: u32,
+}
+
+impl Place {
+    fn of(segment: &Segment<'_>, sacks: bool) -> Self {
+        let Segment { sequence, end, ack, .. } = *segment;
+        let sack = if sacks && segment.has_options() { highest_sack(segment) } else { ack };
+        Self { sequence, end, ack, sack }
+    }
+
+    fn judge(&self, sender: &mut Side, receiver: &Side) -> Fit {
+        let acks_sent = !after(self.sack, receiver.end);
+        let ack_is_recent =
+            !before(self.sack, receiver.end.wrapping_sub(sender.max_window.max(ACK_DELAY_MIN)));
+        let data_is_recent = !before(self.end, sender.end.wrapping_sub(receiver.max_window));
+        if after(self.sequence, sender.max_end) {
+            let beyond = self.end.wrapping_sub(sender.max_end).wrapping_add(1);
+            let harmless = data_is_recent && ack_is_recent && acks_sent && beyond <= receiver.max_window;
+            if !harmless || receiver.is_unseen() {
+                return Fit::Outside(Invalid::SequenceAbove);
+            }
+            // Some stacks send a little more than they may, and it may be acknowledged: that must not look wrong.
+            (sender.end, sender.unacknowledged) = (self.end, true);
+            return Fit::Ignored;
+        }
+        if !acks_sent {
+            return Fit::Outside(Invalid::AckAbove);
+        }
+        if !(data_is_recent || receiver.is_unseen()) || !ack_is_recent {
+            return Fit::Ignored;
+        }
+        Fit::Within
+    }
+
+    fn advance(&self, sender: &mut Side, receiver: &mut Side, segment: &Segment<'_>) {
+        let scale = if segment.syn { 0 } else { sender.scale }; // RFC 7323 §2.2: never in a SYN
+        let window = u32::from(segment.window) << scale;
+        sender.max_window = sender.max_window.max(window.wrapping_add(self.sack.wrapping_sub(self.ack)));
+        if after(self.end, sender.end) {
+            (sender.end, sender.unacknowledged) = (self.end, true);
+        }
+        if segment.has_ack && (!sender.acks || after(self.ack, sender.max_ack)) {
+            (sender.acks, sender.max_ack) = (true, self.ack);
+        }
+        if !receiver.is_unseen() && after(self.end, sender.max_end) {
+            receiver.max_window = receiver.max_window.wrapping_add(self.end.wrapping_sub(sender.max_end));
+        }
+        let allowed = self.sack.wrapping_add(window);
+        if !before(allowed, receiver.max_end) {
+            receiver.max_end = allowed.wrapping_add(u32::from(window == 0)); // a probe of one byte
+        }
+        if self.ack == receiver.end {
+            receiver.unacknowledged = false;
+        }
+    }
+}
+
+/// The highest right edge of the SACK blocks (RFC 2018), or the acknowledgement.
+fn highest_sack(segment: &Segment<'_>) -> u32 {
+    let blocks = segment.options().flatten().find_map(|option| match option {
+        HeaderOption::Sack(blocks) => Some(blocks),
+        _ => None,
+    });
+    let edges = blocks.iter().flat_map(|blocks| blocks.as_slice());
+    edges.fold(segment.ack, |highest, &(_, right)| if after(right, highest) { right } else { highest })
+}
