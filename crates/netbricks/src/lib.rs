@@ -4,6 +4,7 @@
 
 mod args;
 pub mod cause;
+pub mod conntrack;
 mod contain;
 mod context;
 mod frame;
@@ -12,6 +13,7 @@ pub mod functions;
 pub mod header;
 mod line;
 pub mod operator;
+pub mod reassembly;
 
 pub use args::{Args, ArgsError, FILE_BYTES_MAX, WORDS_MAX};
 pub use cause::{Cause, Drops};
@@ -21,4 +23,3 @@ pub use frame::{Find, Frame, Here, Layer, Raw, Stack, Under};
 pub use function::{NetworkFunction, REPORT_LINES_MAX, Report};
 pub use line::{LINE_MAX, Line};
 pub use operator::{Step, Stop, chain, chain_of};
-pub mod conntrack;
