@@ -7,15 +7,15 @@
 //!                slots: │deadline│generation│key│value│ …    one a flow, at a fixed place
 //!                           ▲
 //!                           │ only when its turn comes
-//!                wheel: 8 levels × 256 lists of slots, by the deadline they had when they were listed
+//!                queue: a heap of slots, by the deadline they had when they were queued
 //! ```
 //!
-//! A packet finds its flow's slot and writes the new deadline into it; the wheel does not hear of it. When the turn of a
-//! slot comes and its deadline turns out to have moved, it is listed again. Only a deadline that moves before the time
-//! the slot is listed for (a TCP reset) takes it to another list at once, in constant time.
+//! A packet finds its flow's slot and writes the new deadline into it; the queue does not hear of it. When the turn of a
+//! slot comes and its deadline turns out to have moved, it is queued again. Only a deadline that moves before the time
+//! the slot is queued for (a TCP reset) changes the queue at once.
 
 mod index;
-mod wheel;
+mod queue;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -23,7 +23,7 @@ use std::hash::{BuildHasher, Hash};
 use packet::flow::FlowHasher;
 
 use index::Index;
-use wheel::Wheel;
+use queue::Queue;
 
 /// Most entries a table holds; a larger capacity is cut to it. Slots are numbered in 31 bits.
 pub const CAPACITY_MAX: usize = (1 << 31) - 1;
@@ -77,7 +77,7 @@ struct Slot<K, V> {
     entry: Option<(K, V)>,
 }
 
-/// A turn of the wheel.
+/// What the turn of an entry came to.
 enum Turn<K, V> {
     Gone(K, V),
     Requeued,
@@ -88,9 +88,7 @@ enum Turn<K, V> {
 ///
 /// An entry is past its deadline from the very nanosecond of it on. [`find`](Self::find) does not find it any more; it stays
 /// until [`expire`](Self::expire) hands it out, an insertion replaces or reclaims it, or it is removed. All memory is
-/// reserved at the start: per entry 16 bytes of index, 20 of wheel and free list, and a slot of 16 bytes and key and value.
-///
-/// The time of [`expire`](Self::expire) should not go back; if it does, nothing expires until it has caught up.
+/// reserved at the start: per entry 16 bytes of index, 24 of queue and free list, and a slot of 16 bytes and key and value.
 ///
 /// Who chooses the keys must not know the hash: with the default, [`FlowHasher`], lookups are short whatever packets are
 /// sent.
@@ -117,7 +115,7 @@ pub struct FlowTable<K, V, S = FlowHasher> {
     capacity: usize,
     index: Index,
     slots: Vec<Slot<K, V>>,
-    wheel: Wheel,
+    queue: Queue,
     free: Vec<u32>,
     stats: Stats,
 }
@@ -135,7 +133,7 @@ impl<K, V, S> FlowTable<K, V, S> {
             capacity,
             index: Index::new(capacity),
             slots: Vec::with_capacity(capacity),
-            wheel: Wheel::new(capacity),
+            queue: Queue::new(capacity),
             free: Vec::with_capacity(capacity),
             stats: Stats::default(),
         }
@@ -163,7 +161,7 @@ impl<K, V, S> FlowTable<K, V, S> {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.index.memory_bytes()
-            + self.wheel.memory_bytes()
+            + self.queue.memory_bytes()
             + self.slots.capacity() * size_of::<Slot<K, V>>()
             + self.free.capacity() * size_of::<u32>()
     }
@@ -174,11 +172,11 @@ impl<K, V, S> FlowTable<K, V, S> {
         self.stats
     }
 
-    /// A lower bound on when [`FlowTable::expire`] has work; `None` where the table is empty. Who sleeps until then wakes at
-    /// most eight times for an entry that no packet touches.
+    /// A lower bound on when [`FlowTable::expire`] has work; `None` where the table is empty. Exact unless
+    /// packets have moved the deadline of the entry whose turn is next.
     #[must_use]
     pub fn next_deadline_ns(&self) -> Option<u64> {
-        self.wheel.next_ns()
+        self.queue.first().map(|(_, due_ns)| due_ns)
     }
 
     /// All entries, in no order, with those past their deadline that have not been handed out.
@@ -227,7 +225,8 @@ impl<K, V, S> FlowTable<K, V, S> {
         self.slot(id).map(|held| held.deadline_ns)
     }
 
-    /// Moves the deadline of an entry, later or earlier, in constant time. A later one is one write beside the value.
+    /// Moves the deadline of an entry, later or earlier. A later one is one write beside the value, and so is an
+    /// earlier one that is not before the time the entry is queued for; else it is logarithmic.
     #[inline]
     pub fn set_deadline(&mut self, id: FlowId, deadline_ns: u64) {
         if let Some(held) = self.slot_mut(id) {
@@ -238,19 +237,17 @@ impl<K, V, S> FlowTable<K, V, S> {
         }
     }
 
-    /// The deadline has become earlier; the slot may be listed for later than that.
+    /// The deadline has become earlier; the slot may be queued for later than that.
     #[cold]
     fn bring_forward(&mut self, slot: u32, deadline_ns: u64) {
-        if deadline_ns < self.wheel.due_ns(slot) {
-            self.wheel.unlink(slot);
-            self.wheel.link(slot, deadline_ns);
+        if deadline_ns < self.queue.due_ns(slot) {
+            self.queue.requeue(slot, deadline_ns);
         }
     }
 
     /// Takes an entry out.
     pub fn remove(&mut self, id: FlowId) -> Option<(K, V)> {
         self.slot(id)?;
-        self.wheel.unlink(id.slot);
         self.stats.removed += 1;
         self.release(id.slot)
     }
@@ -274,21 +271,24 @@ impl<K, V, S> FlowTable<K, V, S> {
     }
 
     fn turn(&mut self, now_ns: u64) -> Turn<K, V> {
-        let Some(slot) = self.wheel.pop(now_ns) else { return Turn::Idle };
+        let Some((slot, _)) = self.queue.first().filter(|&(_, due_ns)| due_ns <= now_ns) else {
+            return Turn::Idle;
+        };
         let deadline_ns = self.slots[slot as usize].deadline_ns;
         if deadline_ns > now_ns {
-            self.wheel.link(slot, deadline_ns);
+            self.queue.requeue(slot, deadline_ns);
             self.stats.requeued += 1;
             return Turn::Requeued;
         }
         self.release(slot).map_or(Turn::Idle, |(key, value)| Turn::Gone(key, value))
     }
 
-    /// Empties a slot that the wheel has let go.
+    /// Empties a slot.
     fn release(&mut self, slot: u32) -> Option<(K, V)> {
         let held = &mut self.slots[slot as usize];
         held.generation = held.generation.wrapping_add(1);
         self.index.remove(held.tag, slot);
+        self.queue.remove(slot);
         self.free.push(slot);
         held.entry.take()
     }
@@ -366,7 +366,6 @@ impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
     ) -> Result<FlowId, Full> {
         let tag = self.tag(&key);
         if let Some(slot) = self.index.find(tag, |slot| self.holds(slot, &key)) {
-            self.wheel.unlink(slot);
             self.stats.replaced += 1;
             if let Some((key, value)) = self.release(slot) {
                 gone(key, value);
@@ -383,7 +382,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
         };
         self.stats.inserted += 1;
         self.index.insert(tag, slot);
-        self.wheel.link(slot, deadline_ns);
+        self.queue.add(slot, deadline_ns);
         let held = &mut self.slots[slot as usize];
         (held.deadline_ns, held.tag, held.entry) = (deadline_ns, tag, Some((key, value)));
         Ok(FlowId { slot, generation: held.generation })
@@ -410,7 +409,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
             return None;
         }
         self.slots.push(Slot { deadline_ns: 0, generation: 0, tag: 0, entry: None });
-        self.wheel.grow();
+        self.queue.grow();
         Some(self.slots.len() as u32 - 1)
     }
 }
