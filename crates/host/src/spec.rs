@@ -190,7 +190,7 @@ pub struct NetworkSpec {
 /// What stands behind a container's interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkKind {
-    /// A persistent TAP device, whose other end [`crate::tap::attach`] opens.
+    /// A persistent TAP device, whose other end the dataplane opens.
     Tap {
         /// How many queues it may be read through; more than one costs the kernel memory for 256.
         #[serde(default = "one_queue")]

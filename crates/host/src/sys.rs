@@ -175,7 +175,7 @@ fn close_range(first: RawFd, last: RawFd) {
     }
 }
 
-/// Queues of a TAP device and how its frames are prefixed: `struct ifreq` of linux/if.h with the flags of linux/if_tun.h.
+/// Name and flags of a TAP device: `struct ifreq` of linux/if.h with the flags of linux/if_tun.h.
 #[repr(C)]
 struct InterfaceRequest {
     name: [u8; libc::IFNAMSIZ],
@@ -199,18 +199,6 @@ pub(crate) fn tun_set_interface(tun: &OwnedFd, name: &str, flags: i32) -> io::Re
 pub(crate) fn tun_set_persistent(tun: &OwnedFd) -> io::Result<()> {
     // SAFETY: the argument is a plain integer.
     check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETPERSIST as _, 1_u64) })
-}
-
-/// Which unfinished packets the reader takes (`TUNSETOFFLOAD`).
-pub(crate) fn tun_set_offload(tun: &OwnedFd, offload: u32) -> io::Result<()> {
-    // SAFETY: the argument is a plain integer.
-    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETOFFLOAD as _, u64::from(offload)) })
-}
-
-/// Length of the virtio_net header before each frame (`TUNSETVNETHDRSZ`).
-pub(crate) fn tun_set_header_len(tun: &OwnedFd, len: i32) -> io::Result<()> {
-    // SAFETY: the kernel reads one int through the pointer.
-    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETVNETHDRSZ as _, &raw const len) })
 }
 
 pub(crate) fn c_path(path: &Path) -> io::Result<CString> {

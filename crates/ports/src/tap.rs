@@ -11,7 +11,8 @@
 //!   A buffer therefore has to be larger than the largest frame, [`packet::ROOM_GSO`] with segmentation.
 //! - No buffer is kept between calls: the pool's free list hands the buffer that was last used out first, and a
 //!   thousand idle ports hold nothing.
-//! - A namespace is entered by whoever opens the queues ([`open_queue`]); the port works from any namespace.
+//! - A namespace is entered by whoever opens the queues ([`open_queue`], [`attach_queue`]); the port works from any
+//!   namespace.
 #![allow(unsafe_code)]
 
 use std::io::{self, IoSlice};
@@ -130,6 +131,18 @@ pub fn open_queue(name: &str, persistent: bool) -> Result<OwnedFd, PortError> {
     Ok(fd)
 }
 
+/// Opens one queue of the TAP `name` in the calling thread's network namespace, as [`open_queue`], but makes no
+/// interface: for one that others have made to last.
+///
+/// # Errors
+/// [`PortError::Missing`] when there is no such interface; otherwise as [`open_queue`].
+pub fn attach_queue(name: &str) -> Result<OwnedFd, PortError> {
+    let port = format!("tap:{name}");
+    let index = interface::control_socket().and_then(|socket| interface::index(socket, name));
+    index.map_err(|source| interface::missing(&port, name, source))?;
+    open_queue(name, false)
+}
+
 impl Tap {
     /// Opens a TAP by name in the calling thread's network namespace, and makes the interface if it is not there.
     ///
@@ -153,7 +166,7 @@ impl Tap {
         Self::from_fds(name, fds, Some(control), config.segmentation, pool)
     }
 
-    /// A port over queues that [`open_queue`] opened, perhaps in another namespace.
+    /// A port over queues that [`open_queue`] or [`attach_queue`] opened, perhaps in another namespace.
     ///
     /// `name` is the interface's name there. `control` is any socket that was made there; without one, the link
     /// state is what sending last found, and the MTU is taken to be 1500.

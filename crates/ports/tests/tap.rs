@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use net::{Netns, pattern, transfer, wait_up};
 use packet::{Batch, Pool, PoolConfig, ROOM_GSO};
-use ports::tap::{Tap, TapConfig, open_queue};
+use ports::tap::{Tap, TapConfig, attach_queue, open_queue};
 use ports::{LinkState, Port, PortError};
 
 fn large_pool() -> Pool {
@@ -111,4 +111,41 @@ fn queues_opened_elsewhere_make_a_port_here() {
     assert_eq!((tap.info().queues, tap.link()), (2, LinkState::Unknown));
     assert!(tap.info().mac.is_some());
     assert!(tap.queue(1).is_some() && tap.queue(2).is_none());
+}
+
+/// The interface of a container: its dataplane may end and come back, and shall not make it when it is gone.
+#[test]
+fn an_interface_that_others_made_is_attached_again_and_again_and_never_made() {
+    let (pool, ns) = (large_pool(), Netns::new());
+    let missing = ns.enter(|| attach_queue("eth0").err());
+    assert!(matches!(missing, Some(PortError::Missing { .. })), "{missing:?}");
+    ns.ip("tuntap add dev eth0 mode tap vnet_hdr");
+    ns.address("eth0", "10.9.0.1", "10.9.0.2");
+    let attach = || {
+        let queue = ns.enter(|| attach_queue("eth0"))?;
+        Tap::from_fds("eth0", vec![queue], None, None, &pool)
+    };
+    let socket = ns.enter(|| UdpSocket::bind("10.9.0.1:0").unwrap());
+    for text in ["first", "again"] {
+        let mut tap = attach().unwrap();
+        let busy = attach().err();
+        assert!(matches!(busy, Some(PortError::Option { .. })), "it has one queue: {busy:?}");
+        let (mut rx, _tx) = tap.queue(0).unwrap();
+        socket.send_to(text.as_bytes(), "10.9.0.2:9").unwrap();
+        let (mut batch, start) = (Batch::new(), Instant::now());
+        while !batch.iter().any(|packet| packet.data().ends_with(text.as_bytes())) {
+            assert!(start.elapsed() < Duration::from_secs(5), "{text} did not come");
+            batch.clear();
+            rx.receive(&mut batch).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_interface_of_several_queues_is_attached_once_for_each() {
+    let ns = Netns::new();
+    ns.ip("tuntap add dev eth0 mode tap vnet_hdr multi_queue");
+    let queues: Vec<_> = (0..2).map(|_| ns.enter(|| attach_queue("eth0").unwrap())).collect();
+    let mut tap = Tap::from_fds("eth0", queues, None, None, &large_pool()).unwrap();
+    assert!(tap.queue(0).is_some() && tap.queue(1).is_some());
 }

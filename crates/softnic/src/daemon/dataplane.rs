@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use host::ProcessId;
+use host::{ProcessId, netns};
 use packet::{HEADROOM, HugePages, Pool, PoolConfig, PoolError, PortId, ROOM_GSO};
 use ports::packet_socket::{PacketConfig, PacketPort};
-use ports::tap::Tap;
+use ports::tap::{Tap, attach_queue};
 use ports::{Port, PortError};
 
 use super::Snapshot;
@@ -117,8 +117,9 @@ impl Dataplane {
         Ok(match device {
             Device::Tap(tap) => {
                 let process = ProcessId { pid: tap.netns_pid, start_time: tap.netns_start_time };
-                let queues = host::tap::attach(process, &tap.interface, 1)?;
-                Box::new(Tap::from_fds(&tap.interface, queues, None, Some(true), &self.pool)?)
+                let netns = netns::of(process)?;
+                let queue = netns::within(netns, || attach_queue(&tap.interface))??;
+                Box::new(Tap::from_fds(&tap.interface, vec![queue], None, Some(true), &self.pool)?)
             }
             Device::Packet(packet) => {
                 Box::new(PacketPort::open(&packet.interface, &PacketConfig::default(), &self.pool)?)
