@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use packet::PortId;
 use packet::wire::MacAddr;
-use softnic::fabric::program::{self, DnsName, Endpoint, Program, Rule, Selector};
+use softnic::fabric::program::{DnsName, Endpoint, Program, Rule, Selector, Service};
 
 use crate::address::{Address, AddressPlan};
-use crate::model::{Blueprint, Denied, Party, Ports, Protocol, Publish};
+use crate::model::{Blueprint, Party, Ports, Protocol, Publish};
 
 /// The dataplane's name for the process that serves published ports; no host name can look like it.
 pub const EDGE: &str = "_edge";
@@ -24,10 +24,7 @@ pub fn compile(
 ) -> Program {
     let gateway = AddressPlan::gateway();
     let mut program = Program::new(gateway.ipv4, gateway.ipv6);
-    program.denied = match blueprint.denied {
-        Denied::Refuse => program::Denied::Refuse,
-        Denied::Drop => program::Denied::Drop,
-    };
+    program.denied = blueprint.denied;
     let endpoint = |name: &str, own: Address, edge: bool| Endpoint {
         port: port(name).map_or(PortId::NONE, PortId),
         name: name.to_owned(),
@@ -43,7 +40,7 @@ pub fn compile(
     }
     for service in &blueprint.services {
         let own = addresses.get(&service.name);
-        program.services.extend(own.map(|own| program::Service {
+        program.services.extend(own.map(|own| Service {
             name: service.name.clone(),
             vip_v4: own.ipv4,
             vip_v6: own.ipv6,
@@ -98,11 +95,6 @@ struct Rules {
 
 impl Rules {
     fn add(&mut self, from: &Selector, to: Selector, protocol: Protocol, ports: Ports, label: &str) {
-        let protocol = match protocol {
-            Protocol::Any => program::Protocol::Any,
-            Protocol::Tcp => program::Protocol::Tcp,
-            Protocol::Udp => program::Protocol::Udp,
-        };
         let id = number(from, &to, protocol, ports);
         if self.numbers.insert(id) {
             let ports = ports.min..=ports.max;
@@ -113,7 +105,7 @@ impl Rules {
 
 /// A number that says what a rule says, the same in every program and version (FNV-1a, 64 bit:
 /// <http://www.isthe.com/chongo/tech/comp/fnv/>).
-fn number(from: &Selector, to: &Selector, protocol: program::Protocol, ports: Ports) -> u64 {
+fn number(from: &Selector, to: &Selector, protocol: Protocol, ports: Ports) -> u64 {
     let text = format!("{from:?} {to:?} {protocol} {ports}");
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -10,6 +10,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// What a link allows and how everything else is turned away: as the dataplane has it.
+pub use softnic::fabric::program::{Denied, Protocol};
+
 /// What one blueprint asks for: containers, the names they hide behind, and who may talk to whom.
 ///
 /// Everything not named by a [`Link`] or a [`Publish`] is denied.
@@ -50,27 +53,6 @@ impl Blueprint {
                 .unwrap_or_default(),
             Party::PublicInternet => Vec::new(),
         }
-    }
-}
-
-/// How a packet that no link allows is turned away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Denied {
-    /// With an ICMP "administratively prohibited" message (RFC 1812 section 5.2.7.1, RFC 4443 section 3.1),
-    /// so that the sender fails at once.
-    #[default]
-    Refuse,
-    /// Silently, so that the sender runs into its own timeout.
-    Drop,
-}
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Denied::Refuse => "refuse",
-            Denied::Drop => "drop",
-        })
     }
 }
 
@@ -293,36 +275,6 @@ impl Party {
 impl fmt::Display for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// Transport protocol a link allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// TCP and UDP.
-    #[default]
-    Any,
-    /// TCP only.
-    Tcp,
-    /// UDP only.
-    Udp,
-}
-
-impl Protocol {
-    /// Whether a packet of protocol `other` is covered; `Any` asks for both.
-    pub fn covers(self, other: Protocol) -> bool {
-        self == Protocol::Any || self == other
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Protocol::Any => "any",
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        })
     }
 }
 
