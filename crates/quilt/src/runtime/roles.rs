@@ -1,7 +1,6 @@
 //! What the hidden subcommands do: the long-lived processes of a deployment.
 
 use host::Enter;
-use host::link::Netlink;
 
 use super::process::{RoleContext, run_role};
 use super::spec::edge_network;
@@ -27,9 +26,6 @@ pub fn sandbox(context: &RoleContext) -> Result<(), RuntimeError> {
         } else {
             context.sandbox.create_here()?;
             host::netns::unshare_here()?;
-            let mut netlink = Netlink::open()?;
-            let loopback = netlink.index("lo")?;
-            netlink.set_up(loopback, true)?;
         }
         context.ready(Role::Sandbox).during("answer the starting command")?;
         loop {
