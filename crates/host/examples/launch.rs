@@ -1,7 +1,8 @@
 //! Launches, watches and stops containers from the command line; the tests' way to a process with one thread.
 //!
 //! ```text
-//! launch host-helper                        one request as JSON on standard input (see host::helper)
+//! launch launch                             launch what the request on standard input names (see host::helper)
+//! launch stop                               stop what the request on standard input names
 //! launch run STATE NAME COMMAND…            launch one container and show its log until it ends
 //! launch many STATE COUNT COMMAND…          launch and stop COUNT containers, and say how long it took
 //! launch exec STATE NAME COMMAND…           run a command in a container
@@ -12,14 +13,26 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use host::helper::{self, Request};
-use host::{ContainerSpec, Deployment, ExecSpec, Sandbox, Status, StopOptions};
+use host::{
+    ContainerSpec, Deployment, Enter, ExecSpec, Launched, ProcessId, Sandbox, Status, StopOptions, helper,
+};
+use request::{LaunchRequest, StopRequest};
+
+#[path = "../tests/stage/request.rs"]
+mod request;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        ["host-helper"] => return ExitCode::from(helper::serve() as u8),
+        ["launch"] => {
+            helper::serve(launch);
+            Ok(0)
+        }
+        ["stop"] => {
+            helper::serve(stop);
+            Ok(0)
+        }
         ["run", state, name, command @ ..] => run(Path::new(state), name, command),
         ["many", state, count, command @ ..] => many(Path::new(state), count.parse().unwrap_or(1), command),
         ["exec", state, name, command @ ..] => {
@@ -44,11 +57,36 @@ fn main() -> ExitCode {
     }
 }
 
+fn launch(request: LaunchRequest, answer: &dyn Fn((usize, host::Result<Launched>))) -> host::Result<()> {
+    match request.member {
+        Some(member) => Sandbox::detect().enter(member, Enter::User)?,
+        None => Sandbox::detect().create_here()?,
+    }
+    let attach = |spec: &ContainerSpec, _| match &request.unattached {
+        Some(name) if *name == spec.name => Err("nobody is there".into()),
+        _ => Ok(()),
+    };
+    host::launch(request.specs, attach, |place, outcome| answer((place, outcome)))
+}
+
+fn stop(request: StopRequest, answer: &dyn Fn(host::Result<()>)) -> host::Result<()> {
+    let deployment = Deployment::new(&request.state);
+    let containers = match request.names {
+        Some(names) => names.iter().map(|name| deployment.container(name)).collect(),
+        None => deployment.containers()?,
+    };
+    // Files of other users of the namespace can only be removed from within one with the same map.
+    Sandbox::detect().create_here()?;
+    host::stop_many(&containers, request.options).into_iter().for_each(answer);
+    Ok(())
+}
+
 fn run(state: &Path, name: &str, command: &[&str]) -> host::Result<u8> {
     Sandbox::detect().create_here()?;
     let container = Deployment::new(state).container(name);
     let mut failure = None;
-    host::launch([ContainerSpec::new("example", state, name, command)], |_, outcome| match outcome {
+    let spec = ContainerSpec::new("example", state, name, command);
+    host::launch([spec], unread, |_, outcome| match outcome {
         Ok(launched) => launched.warnings.iter().for_each(|warning| eprintln!("{warning}")),
         Err(error) => failure = Some(error),
     })?;
@@ -77,7 +115,7 @@ fn many(state: &Path, count: usize, command: &[&str]) -> host::Result<u8> {
         (0..count).map(|number| ContainerSpec::new("example", state, &format!("many-{number}"), command));
     let begin = Instant::now();
     let mut failures = 0;
-    host::launch(specs, |_, outcome| {
+    host::launch(specs, unread, |_, outcome| {
         if let Err(error) = outcome {
             failures += 1;
             eprintln!("{error}");
@@ -103,5 +141,7 @@ fn hold() -> host::Result<u8> {
     Ok(0)
 }
 
-/// The request type is part of what this example shows.
-const _: fn(&Request) = |_| {};
+/// Containers without an interface have nobody at its other end.
+fn unread(_: &ContainerSpec, _: ProcessId) -> Result<(), String> {
+    Ok(())
+}

@@ -71,7 +71,10 @@ pub enum Error {
         /// What to change.
         advice: String,
     },
-    /// A message between a launcher and its caller could not be read.
+    /// What a helper said that could not do its work, or that it died.
+    #[error("{0}")]
+    Helper(String),
+    /// A message between a helper and its caller could not be read.
     #[error("malformed message: {0}")]
     Message(String),
 }

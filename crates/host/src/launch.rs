@@ -52,24 +52,15 @@ pub struct Launched {
 }
 
 /// Launches containers from the calling process, which must have one thread and, for a rootless
-/// deployment, be inside its user namespace ([`crate::Sandbox::enter`]). `done` hears about each as
+/// deployment, be inside its user namespace ([`crate::Sandbox::enter`]).
+///
+/// `attach` hears of each container that has its interface before its command starts, so that whoever is at the
+/// other end can be there for the first packet. Where it fails, the container does. `done` hears about each as
 /// soon as it is ready or has failed, with its place in `specs`. A container that failed has left nothing.
 ///
 /// # Errors
 /// The process has several threads; failures of single containers go to `done`.
 pub fn launch(
-    specs: impl IntoIterator<Item = ContainerSpec>,
-    done: impl FnMut(usize, Result<Launched>),
-) -> Result<()> {
-    launch_attached(specs, |_, _| Ok(()), done)
-}
-
-/// As [`launch`], and `attach` hears of each container that has its interface before its command starts, so that
-/// whoever is at the other end can be there for the first packet. Where it fails, the container does.
-///
-/// # Errors
-/// As [`launch`].
-pub fn launch_attached(
     specs: impl IntoIterator<Item = ContainerSpec>,
     mut attach: impl FnMut(&ContainerSpec, ProcessId) -> Result<(), String>,
     mut done: impl FnMut(usize, Result<Launched>),

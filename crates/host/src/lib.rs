@@ -9,7 +9,7 @@
 //!  ┌─ container web-1 ──────────────────────────────────┼──┐
 //!  │ 1  weft:web-1 (init) ─ restarts, reaps, writes ────┘  │
 //!  │ 2  └ the command                                      │
-//!  │ /  overlay over the host's /      eth0 ═══════════════╪══ tap::attach → dataplane
+//!  │ /  overlay over the host's /      eth0 ═══════════════╪══ TAP → dataplane
 //!  └───────────────────────────────────────────────────────┘   (or a veth peer)
 //! ```
 //!
@@ -29,7 +29,7 @@
 //! Sandbox::detect().create_here()?; // a user namespace, unless this is root
 //! let state = std::path::Path::new("/tmp/weft-doc");
 //! let spec = ContainerSpec::new("doc", state, "hello", &["sh", "-c", "hostname; sleep 60"]);
-//! host::launch([spec], |_, outcome| println!("{outcome:?}"))?;
+//! host::launch([spec], |_, _| Ok(()), |_, outcome| println!("{outcome:?}"))?;
 //! let container = Deployment::new(state).container("hello");
 //! assert!(Status::observe(&container)?.is_some_and(|status| status.is_live()));
 //! for line in host::log::read(&container).unwrap_or_default() {
@@ -68,7 +68,7 @@ mod user;
 pub use command::DEFAULT_PATH;
 pub use error::{Error, Result};
 pub use exec::{ExecSpec, exec};
-pub use launch::{Launched, launch, launch_attached};
+pub use launch::{Launched, launch};
 pub use layout::{Container, Deployment, Journal};
 pub use process::ProcessId;
 pub use sandbox::{Enter, Holder, Sandbox, in_first_user_namespace};

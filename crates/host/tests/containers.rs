@@ -13,6 +13,7 @@ use host::{
     Capabilities, Content, Error, Exit, FileSpec, Limits, LogSpec, MountSpec, Restart, RestartPolicy, State,
     StopOptions,
 };
+use stage::request::LaunchRequest;
 use stage::{Stage, Who};
 
 /// Makes a module with a test for root and one for an ordinary user out of each function.
@@ -31,6 +32,7 @@ both!(
     a_command_that_fails_is_restarted_with_growing_pauses,
     a_clean_end_is_no_failure,
     errors_name_what_is_wrong_and_leave_nothing,
+    a_container_that_nobody_attaches_never_runs_its_command,
     a_name_is_taken_once,
     stop_leaves_nothing,
     a_launcher_killed_in_the_middle_leaves_nothing_after_stop,
@@ -96,9 +98,7 @@ fn users_and_powers_are_as_asked(who: Who) {
 
 fn files_and_mounts_appear(who: Who) {
     let stage = Stage::new(who);
-    let shared = stage.directory.join("shared");
-    fs::create_dir(&shared).unwrap();
-    fs::set_permissions(&shared, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let shared = stage.shared();
     fs::write(shared.join("word"), "hello\n").unwrap();
     let script = "stat -c %a /opt/tool /etc/deep/er/file; /opt/tool; cat /etc/resolv.conf /etc/hosts; cat /data/word; \
         (touch /data/no) 2>/dev/null || echo read-only; echo back > /rw/back; od -An -tx1 /etc/bytes";
@@ -192,6 +192,23 @@ fn errors_name_what_is_wrong_and_leave_nothing(who: Who) {
     assert_eq!(stage.traces(), before);
 }
 
+fn a_container_that_nobody_attaches_never_runs_its_command(who: Who) {
+    let stage = Stage::new(who);
+    let shared = stage.shared();
+    let spec = |name: &str| {
+        let mut spec = stage.shell(name, &format!("touch /shared/{name}"));
+        spec.mounts = vec![MountSpec { source: shared.clone(), target: "/shared".into(), writable: true }];
+        spec
+    };
+    let results = stage.launch_but(vec![spec("lonely"), spec("joined")], Some("lonely"));
+    assert_eq!(results[0], Err(Error::Attach("nobody is there".into())));
+    assert!(results[1].is_ok(), "{results:?}");
+    stage.wait("joined", |status| !status.is_live());
+    assert!(shared.join("joined").exists() && !shared.join("lonely").exists());
+    assert_eq!(stage.stop(None, StopOptions { grace: Duration::ZERO, keep_logs: false }), [Ok(())]);
+    assert!(stage.traces().is_empty(), "one was never there, the other is gone");
+}
+
 fn a_name_is_taken_once(who: Who) {
     let stage = Stage::new(who);
     let first = stage.launch_one(stage.spec("twin", &["sleep", "60"]));
@@ -253,9 +270,9 @@ fn a_launcher_killed_in_the_middle_leaves_nothing_after_stop(who: Who) {
     for wait_ms in [0, 2, 5, 9, 14, 20, 30, 50, 80] {
         let specs: Vec<_> =
             (0..12).map(|number| stage.spec(&format!("c{number}"), &["sleep", "60"])).collect();
-        let request = host::helper::Request::Launch { sandbox: stage.sandbox(), member: None, specs };
+        let request = LaunchRequest { member: None, specs, unattached: None };
         let mut launcher =
-            stage.command().arg("host-helper").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+            stage.command().arg("launch").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         launcher.stdin.take().unwrap().write_all(&serde_json::to_vec(&request).unwrap()).unwrap();
         std::thread::sleep(Duration::from_millis(wait_ms));
         launcher.kill().unwrap();

@@ -1,6 +1,8 @@
 //! A place to run containers in, as root or as an ordinary user, that leaves nothing behind and can tell.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
+pub mod request;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,8 +13,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use host::helper::{Answer, Request, call};
-use host::{Container, ContainerSpec, Deployment, Launched, ProcessId, Sandbox, Status, StopOptions};
+use host::helper::call;
+use host::{Container, ContainerSpec, Deployment, Launched, ProcessId, Status, StopOptions};
+use request::{LaunchRequest, StopRequest};
 
 /// A user no machine has: rootless operation must not depend on an entry in /etc/passwd.
 const USER: u32 = 61234;
@@ -52,12 +55,16 @@ impl Stage {
         Self { who, deployment, directory, binary, holder: None }
     }
 
-    pub fn sandbox(&self) -> Sandbox {
-        if self.who == Who::Root { Sandbox::Root } else { Sandbox::Rootless }
-    }
-
     pub fn state(&self) -> PathBuf {
         self.directory.join("state")
+    }
+
+    /// A new directory that everyone may write to, to be mounted into containers.
+    pub fn shared(&self) -> PathBuf {
+        let shared = self.directory.join("shared");
+        fs::create_dir(&shared).unwrap();
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).unwrap();
+        shared
     }
 
     pub fn command(&self) -> Command {
@@ -89,14 +96,20 @@ impl Stage {
     }
 
     pub fn launch(&self, specs: Vec<ContainerSpec>) -> Vec<host::Result<Launched>> {
+        self.launch_but(specs, None)
+    }
+
+    /// Launches containers, one of which finds nobody at the other end of its interface.
+    pub fn launch_but(
+        &self,
+        specs: Vec<ContainerSpec>,
+        unattached: Option<&str>,
+    ) -> Vec<host::Result<Launched>> {
         let mut results: Vec<_> = specs.iter().map(|_| None).collect();
         let member = self.holder.as_ref().map(|(_, process)| *process);
-        let request = Request::Launch { sandbox: self.sandbox(), member, specs };
-        call(self.command().arg("host-helper"), &request, |answer| match answer {
-            Answer::Launched(index, outcome) => results[index] = Some(outcome),
-            other => panic!("unexpected {other:?}"),
-        })
-        .unwrap();
+        let request = LaunchRequest { member, specs, unattached: unattached.map(Into::into) };
+        let each = |(place, outcome): (usize, _)| results[place] = Some(outcome);
+        call(self.command().arg("launch"), &request, each).unwrap();
         results.into_iter().map(|result| result.expect("an answer for each container")).collect()
     }
 
@@ -106,13 +119,8 @@ impl Stage {
 
     pub fn stop(&self, names: Option<Vec<String>>, options: StopOptions) -> Vec<host::Result<()>> {
         let mut results = Vec::new();
-        let request =
-            Request::Stop { sandbox: self.sandbox(), member: None, state: self.state(), names, options };
-        call(self.command().arg("host-helper"), &request, |answer| match answer {
-            Answer::Stopped(_, outcome) => results.push(outcome),
-            other => panic!("unexpected {other:?}"),
-        })
-        .unwrap();
+        let request = StopRequest { state: self.state(), names, options };
+        call(self.command().arg("stop"), &request, |outcome| results.push(outcome)).unwrap();
         results
     }
 

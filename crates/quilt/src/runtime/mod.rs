@@ -24,10 +24,10 @@ mod up;
 mod view;
 
 pub use error::{ContainerFailure, RuntimeError};
-pub use launcher::launch;
+pub use launcher::run as run_launcher;
 pub use process::RoleContext;
 pub use roles::{dataplane as run_dataplane, edge as run_edge, sandbox as run_sandbox};
-pub use stop::{GRACE, Stopped, stop};
+pub use stop::{GRACE, Stopped, run as run_stopper, stop};
 pub use store::{Deployment, Record, Store};
 pub use up::{Progress, plan, up};
 pub use view::{ContainerRow, Listing, PublishedRow, ServiceRow, dataplane, list, snapshot, state_name};

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use host::helper::{Answer, Request};
-use host::{Container, ProcessId, Sandbox, StopOptions};
+use host::{Container, Enter, ProcessId, Sandbox, StopOptions, helper};
+use serde::{Deserialize, Serialize};
 
+use super::RuntimeError;
+use super::process::{self, RoleContext};
 use super::store::{Deployment, Lock, Role};
-use super::{RuntimeError, process};
 
 /// How long containers get to end by themselves after SIGTERM.
 pub const GRACE: Duration = Duration::from_secs(2);
@@ -18,6 +19,13 @@ pub struct Stopped {
     pub containers: usize,
     /// Processes that no state file named, left by a command that was killed.
     pub strays: usize,
+}
+
+/// Containers to stop.
+#[derive(Debug, Serialize, Deserialize)]
+struct StopOrder {
+    names: Vec<String>,
+    options: StopOptions,
 }
 
 /// Stops a deployment and removes its state; named volumes are kept.
@@ -68,26 +76,35 @@ pub(super) fn stop_containers(
         return Ok(());
     }
     let options = StopOptions { grace, keep_logs: false };
-    let sandbox = Sandbox::detect();
-    if sandbox == Sandbox::Root {
+    if Sandbox::detect() == Sandbox::Root {
         return host::stop_many(containers, options)
             .into_iter()
             .collect::<Result<_, _>>()
             .map_err(RuntimeError::from);
     }
-    // Files of other users of the namespace are theirs to remove who are in it.
-    let request = Request::Stop {
-        sandbox,
-        member: deployment.holder().ok().flatten(),
-        state: deployment.directory().to_owned(),
-        names: Some(containers.iter().map(|container| container.name().to_owned()).collect()),
+    let order = StopOrder {
+        names: containers.iter().map(|container| container.name().to_owned()).collect(),
         options,
     };
     let mut failed = Ok(());
-    host::helper::call(&mut process::command(deployment, "__host"), &request, |answer| {
-        if let Answer::Stopped(_, Err(error)) = answer {
-            failed = Err(error);
+    helper::call(&mut process::command(deployment, "__stop"), &order, |outcome: host::Result<()>| {
+        if outcome.is_err() {
+            failed = outcome;
         }
     })?;
     failed.map_err(RuntimeError::from)
+}
+
+/// What the hidden subcommand does: files of other users of the namespace are theirs to remove who are in it.
+pub fn run(context: &RoleContext) {
+    helper::serve(|order: StopOrder, answer: &dyn Fn(host::Result<()>)| -> Result<(), RuntimeError> {
+        match context.deployment.holder() {
+            Ok(Some(holder)) => context.sandbox.enter(holder, Enter::User)?,
+            _ => context.sandbox.create_here()?,
+        }
+        let layout = context.deployment.containers();
+        let containers: Vec<_> = order.names.iter().map(|name| layout.container(name)).collect();
+        host::stop_many(&containers, order.options).into_iter().for_each(answer);
+        Ok(())
+    });
 }

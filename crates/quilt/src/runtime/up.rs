@@ -14,7 +14,7 @@ use softnic::daemon::Client;
 
 use super::edge::{EdgeClient, PublishedPort};
 use super::error::ContainerFailure;
-use super::launcher::{self, Launcher, Order, Outcome};
+use super::launcher::{self, Order, Outcome};
 use super::spec::{Specs, edge_network};
 use super::stop::{GRACE, stop_containers, stop_locked};
 use super::store::{Deployment, Record, Role, Store};
@@ -161,7 +161,7 @@ impl<'a> Up<'a> {
         let edge = self.served_edge(edge, progress)?;
         self.attach_living(&mut dataplane, progress)?;
         dataplane.apply(&compile(self.wanted, &self.record.addresses, |name| self.port(name)))?;
-        let failures = self.launch(self.orders()?, progress)?;
+        let failures = self.launch(&self.orders()?, progress)?;
         if let Some(edge) = edge {
             self.publish(&edge, sockets)?;
         }
@@ -293,7 +293,7 @@ impl<'a> Up<'a> {
 
     fn launch(
         &self,
-        orders: Vec<Order>,
+        orders: &[Order],
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Vec<ContainerFailure>, RuntimeError> {
         let (total, mut done, mut failures) = (orders.len(), 0, Vec::new());
@@ -303,8 +303,7 @@ impl<'a> Up<'a> {
         progress(Progress::Containers { done, total });
         let mut finished = BTreeSet::new();
         let mut warnings: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let names: Vec<String> = orders.iter().map(|order| order.spec.name.clone()).collect();
-        let ran = Launcher::start(self.deployment)?.run(orders, |Outcome { name, result }| {
+        let ran = launcher::launch(self.deployment, orders, |Outcome { name, result }| {
             done += 1;
             finished.insert(name.clone());
             match result {
@@ -322,13 +321,11 @@ impl<'a> Up<'a> {
                 if names.len() == 1 { names[0].clone() } else { format!("{} containers", names.len()) };
             progress(Progress::Warning(format!("{whose}: {text}")));
         }
-        let unheard = names.iter().filter(|name| !finished.contains(*name));
-        match ran {
-            Ok(()) => failures.extend(
-                unheard.map(|name| self.failure(name, "the launcher did not say what became of it".into())),
-            ),
-            Err(error) => return Err(error),
-        }
+        ran?;
+        let unheard = orders.iter().map(|order| &order.spec.name).filter(|name| !finished.contains(*name));
+        failures.extend(
+            unheard.map(|name| self.failure(name, "the launcher did not say what became of it".into())),
+        );
         Ok(failures)
     }
 

@@ -21,15 +21,12 @@ pub(crate) enum Role {
     #[command(name = "__launch", hide = true)]
     Launch,
     /// Stop containers
-    #[command(name = "__host", hide = true)]
-    Host,
+    #[command(name = "__stop", hide = true)]
+    Stop,
 }
 
 impl Role {
     pub(crate) fn run(self) -> miette::Result<()> {
-        if let Self::Host = self {
-            std::process::exit(host::helper::serve());
-        }
         let context = RoleContext::from_env().map_err(report)?;
         if let Self::Dataplane | Self::Edge = self {
             let filter =
@@ -44,8 +41,14 @@ impl Role {
             Self::Sandbox => runtime::run_sandbox(&context),
             Self::Dataplane => runtime::run_dataplane(&context),
             Self::Edge => runtime::run_edge(&context),
-            Self::Launch => runtime::launch(&context),
-            Self::Host => Ok(()),
+            Self::Launch => {
+                runtime::run_launcher(&context);
+                Ok(())
+            }
+            Self::Stop => {
+                runtime::run_stopper(&context);
+                Ok(())
+            }
         }
         .map_err(report)
     }
