@@ -3,9 +3,9 @@
 mod net;
 
 use std::net::UdpSocket;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use net::{Netns, pattern, transfer, wait_up};
+use net::{Netns, comes_back_and_is_deleted, pattern, receive, transfer, wait_up};
 use packet::{Batch, Checksum, Pool, PoolConfig, ROOM_GSO};
 use ports::packet_socket::{PacketConfig, PacketPort};
 use ports::{Counters, LinkState, Offloads, Port, PortError, PortInfo, RxQueue, TxQueue};
@@ -19,14 +19,6 @@ fn port(ns: &Netns, address: &str, neighbour: &str, config: &PacketConfig, pool:
     ns.veth("eth0", "port0");
     ns.address("eth0", address, neighbour);
     ns.enter(|| PacketPort::open("port0", config, pool)).unwrap()
-}
-
-fn receive(rx: &mut dyn RxQueue) -> Batch {
-    let (mut batch, start) = (Batch::new(), Instant::now());
-    while batch.is_empty() && start.elapsed() < Duration::from_secs(5) {
-        rx.receive(&mut batch).unwrap();
-    }
-    batch
 }
 
 #[test]
@@ -194,15 +186,7 @@ fn down_and_deleted(config: &PacketConfig) {
     batch.push(pool.packet(&[0xff; 60]).unwrap()).unwrap();
     assert_eq!(tx.send(&mut batch).unwrap(), 1);
     assert_eq!(port.counters().tx_dropped, 1);
-    ns.ip("link set port0 up");
-    wait_up(&port);
-    let socket = ns.enter(|| UdpSocket::bind("10.9.0.1:7000").unwrap());
-    socket.send_to(b"back", "10.9.0.2:7000").unwrap();
-    assert!(receive(&mut *rx)[0].data().ends_with(b"back"));
-    ns.ip("link del port0");
-    assert_eq!(port.link(), LinkState::Down);
-    let ended = (0..1000).find_map(|_| rx.receive(&mut batch).err());
-    assert!(matches!(ended, Some(PortError::Missing { .. })), "{ended:?}");
+    comes_back_and_is_deleted(&ns, &port, &mut *rx);
     assert!(matches!(rx.receive(&mut batch), Err(PortError::Missing { .. })), "and stays one");
     batch.push(pool.packet(&[0xff; 60]).unwrap()).unwrap();
     assert!(matches!(tx.send(&mut batch), Err(PortError::Missing { .. })));

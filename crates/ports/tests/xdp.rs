@@ -3,12 +3,12 @@
 mod net;
 
 use std::net::UdpSocket;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use net::{Netns, wait_up};
+use net::{Netns, comes_back_and_is_deleted, receive, wait_up};
 use packet::{Batch, Checksum, Offload, Pool, PoolConfig, SegmentKind, Segmentation};
 use ports::xdp::{XdpConfig, XdpMode, XdpPort};
-use ports::{LinkState, Port, PortError, RxQueue};
+use ports::{LinkState, Port, PortError};
 
 fn pool() -> Pool {
     Pool::new(PoolConfig { buffers: 256, room: 16_384, ..PoolConfig::default() }).unwrap()
@@ -18,14 +18,6 @@ fn port(ns: &Netns, mode: XdpMode, pool: &Pool) -> Result<XdpPort, PortError> {
     ns.veth("eth0", "port0");
     ns.address("eth0", "10.9.0.1", "10.9.0.2");
     ns.enter(|| XdpPort::open("port0", &XdpConfig { mode, ..XdpConfig::default() }, pool))
-}
-
-fn receive(rx: &mut dyn RxQueue) -> Batch {
-    let (mut batch, start) = (Batch::new(), Instant::now());
-    while batch.is_empty() && start.elapsed() < Duration::from_secs(5) {
-        rx.receive(&mut batch).unwrap();
-    }
-    batch
 }
 
 /// A UDP datagram from 10.9.0.2:7000 to 10.9.0.1:7000 with the checksum left partial.
@@ -118,15 +110,7 @@ fn an_interface_that_is_taken_down_comes_back_and_one_that_is_deleted_does_not()
     let mut batch = Batch::new();
     batch.push(datagram(&pool, b"lost or late")).unwrap();
     assert_eq!(tx.send(&mut batch).unwrap(), 1);
-    ns.ip("link set port0 up");
-    wait_up(&port);
-    let socket = ns.enter(|| UdpSocket::bind("10.9.0.1:7000").unwrap());
-    socket.send_to(b"back", "10.9.0.2:7000").unwrap();
-    assert!(receive(&mut *rx)[0].data().ends_with(b"back"));
-    ns.ip("link del port0");
-    assert_eq!(port.link(), LinkState::Down);
-    let ended = (0..1000).find_map(|_| rx.receive(&mut batch).err());
-    assert!(matches!(ended, Some(PortError::Missing { .. })), "{ended:?}");
+    comes_back_and_is_deleted(&ns, &port, &mut *rx);
     batch.push(datagram(&pool, b"nowhere")).unwrap();
     assert!(matches!(tx.send(&mut batch), Err(PortError::Missing { .. })));
 }

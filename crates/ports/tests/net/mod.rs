@@ -2,13 +2,13 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use packet::Batch;
-use ports::{LinkState, Port};
+use ports::{LinkState, Port, PortError, RxQueue};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -115,6 +115,29 @@ pub fn wait_up(port: &dyn Port) {
         assert!(start.elapsed() < Duration::from_secs(5), "{} stays down", port.info().name);
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// What arrives first; nothing after 5 s.
+pub fn receive(rx: &mut dyn RxQueue) -> Batch {
+    let (mut batch, start) = (Batch::new(), Instant::now());
+    while batch.is_empty() && start.elapsed() < Duration::from_secs(5) {
+        rx.receive(&mut batch).unwrap();
+    }
+    batch
+}
+
+/// The interface `port0` of a port that has 10.9.0.1 at its other end comes up again and delivers; then it is deleted,
+/// and the port says so.
+pub fn comes_back_and_is_deleted(ns: &Netns, port: &dyn Port, rx: &mut dyn RxQueue) {
+    ns.ip("link set port0 up");
+    wait_up(port);
+    let socket = ns.enter(|| UdpSocket::bind("10.9.0.1:7000").unwrap());
+    socket.send_to(b"back", "10.9.0.2:7000").unwrap();
+    assert!(receive(rx)[0].data().ends_with(b"back"));
+    ns.ip("link del port0");
+    assert_eq!(port.link(), LinkState::Down);
+    let ended = (0..1000).find_map(|_| rx.receive(&mut Batch::new()).err());
+    assert!(matches!(ended, Some(PortError::Missing { .. })), "{ended:?}");
 }
 
 /// Sends bytes over TCP from 10.9.0.1 in `left` to 10.9.0.2 in `right` while packets pass between the ports, and checks
