@@ -26,6 +26,13 @@ impl<Op, F: FnMut() -> Op> Contain<Op, F> {
         self.restarts
     }
 
+    fn guard(&mut self, call: impl FnOnce(&mut Op)) {
+        let Some(operator) = &mut self.operator else { return };
+        if catch_unwind(AssertUnwindSafe(|| call(operator))).is_err() {
+            self.restart();
+        }
+    }
+
     #[cold]
     fn restart(&mut self) {
         self.restarts += 1;
@@ -54,5 +61,17 @@ impl<In, Op: Operator<In>, F: FnMut() -> Op> Operator<In> for Contain<Op, F> {
                 Err(Stop::Dropped(Cause::PANIC))
             }
         }
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        self.operator.as_ref().and_then(Op::deadline_ns)
+    }
+
+    fn expire(&mut self, ctx: &mut Context) {
+        self.guard(|operator| operator.expire(ctx));
+    }
+
+    fn finish(&mut self, ctx: &mut Context) {
+        self.guard(|operator| operator.finish(ctx));
     }
 }

@@ -2,7 +2,7 @@
 
 use packet::Batch;
 
-use super::{Operator, Step, Stop};
+use super::{Operator, Step, Stop, pass_on};
 use crate::frame::Frame;
 use crate::{Context, Gate, NetworkFunction};
 
@@ -35,6 +35,18 @@ impl<Op: Operator<Frame, Out = Frame> + Send + 'static> NetworkFunction for Fuse
             }
         }
     }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        self.operator.deadline_ns()
+    }
+
+    fn expire(&mut self, ctx: &mut Context) {
+        self.operator.expire(ctx);
+    }
+
+    fn finish(&mut self, ctx: &mut Context) {
+        self.operator.finish(ctx);
+    }
 }
 
 impl<Op: Operator<Frame, Out = Frame>> Operator<Frame> for Fused<Op> {
@@ -44,4 +56,6 @@ impl<Op: Operator<Frame, Out = Frame>> Operator<Frame> for Fused<Op> {
     fn apply(&mut self, frame: Frame, ctx: &mut Context) -> Step<Frame> {
         self.operator.apply(frame, ctx)
     }
+
+    pass_on!(operator);
 }

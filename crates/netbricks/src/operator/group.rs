@@ -1,6 +1,6 @@
 //! Splitting packets among branches.
 
-use super::{Operator, Step, Stop};
+use super::{Operator, Step, Stop, pass_on};
 use crate::Context;
 use crate::cause::Cause;
 
@@ -17,6 +17,32 @@ pub trait Branches<In> {
     /// # Errors
     /// There is none, or the packet does not go on.
     fn branch(&mut self, number: usize, input: In, ctx: &mut Context) -> Step<Self::Out>;
+
+    /// As [`Operator::deadline_ns`], of all branches.
+    fn deadline_ns(&self) -> Option<u64>;
+
+    /// As [`Operator::expire`], of all branches.
+    fn expire(&mut self, ctx: &mut Context);
+
+    /// As [`Operator::finish`], of all branches.
+    fn finish(&mut self, ctx: &mut Context);
+}
+
+/// The same of branches of one type.
+macro_rules! all {
+    () => {
+        fn deadline_ns(&self) -> Option<u64> {
+            self.iter().filter_map(Operator::deadline_ns).min()
+        }
+
+        fn expire(&mut self, ctx: &mut Context) {
+            self.iter_mut().for_each(|branch| branch.expire(ctx));
+        }
+
+        fn finish(&mut self, ctx: &mut Context) {
+            self.iter_mut().for_each(|branch| branch.finish(ctx));
+        }
+    };
 }
 
 impl<In, Op: Operator<In>, const N: usize> Branches<In> for [Op; N] {
@@ -26,6 +52,8 @@ impl<In, Op: Operator<In>, const N: usize> Branches<In> for [Op; N] {
     fn branch(&mut self, number: usize, input: In, ctx: &mut Context) -> Step<Op::Out> {
         self.get_mut(number).ok_or(Stop::Dropped(NO_BRANCH))?.apply(input, ctx)
     }
+
+    all!();
 }
 
 impl<In, Op: Operator<In>> Branches<In> for Vec<Op> {
@@ -35,6 +63,8 @@ impl<In, Op: Operator<In>> Branches<In> for Vec<Op> {
     fn branch(&mut self, number: usize, input: In, ctx: &mut Context) -> Step<Op::Out> {
         self.get_mut(number).ok_or(Stop::Dropped(NO_BRANCH))?.apply(input, ctx)
     }
+
+    all!();
 }
 
 macro_rules! tuple {
@@ -49,6 +79,8 @@ macro_rules! tuple {
                     _ => Err(Stop::Dropped(NO_BRANCH)),
                 }
             }
+
+            pass_on!($($number),+);
         }
     };
 }
@@ -83,4 +115,6 @@ impl<In, S: FnMut(&In) -> usize, B: Branches<In>> Operator<In> for GroupBy<S, B>
         let number = (self.select)(&input);
         self.branches.branch(number, input, ctx)
     }
+
+    pass_on!(branches);
 }

@@ -14,15 +14,18 @@ mod contain;
 mod fused;
 mod group;
 mod shape;
+mod stream;
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use packet::NoRoom;
+use packet::flow::{FlowHasher, FlowKey};
 
 use crate::cause::Cause;
 use crate::frame::{Frame, Layer, Raw, Stack};
 use crate::header::{Follows, Header, Push};
+use crate::reassembly::{Config, Sink, Window};
 use crate::{Context, Gate};
 
 pub use contain::Contain;
@@ -32,6 +35,7 @@ pub use shape::{
     Deparse, Emit, Filter, FilterMap, ForEach, Identity, Inspect, Map, Metadata, Parse, PushHeader,
     Reconcile, Replace, Reset, Send, Transform, TryTransform,
 };
+pub use stream::{ByteStream, Slide, Windows};
 
 /// What an operator makes of a packet: something to go on with, or the end of its way through this chain.
 pub type Step<T> = Result<T, Stop>;
@@ -87,13 +91,55 @@ pub trait Operator<In> {
     /// # Errors
     /// The packet does not go on.
     fn apply(&mut self, input: In, ctx: &mut Context) -> Step<Self::Out>;
+
+    /// As [`NetworkFunction::deadline_ns`](crate::NetworkFunction::deadline_ns).
+    fn deadline_ns(&self) -> Option<u64> {
+        None
+    }
+
+    /// As [`NetworkFunction::expire`](crate::NetworkFunction::expire).
+    fn expire(&mut self, _ctx: &mut Context) {}
+
+    /// As [`NetworkFunction::finish`](crate::NetworkFunction::finish).
+    fn finish(&mut self, _ctx: &mut Context) {}
 }
+
+/// [`Operator::deadline_ns`], [`Operator::expire`] and [`Operator::finish`] of an operator that is made of others.
+macro_rules! pass_on {
+    ($($part:tt),+) => {
+        fn deadline_ns(&self) -> Option<u64> {
+            [$(self.$part.deadline_ns()),+].into_iter().flatten().min()
+        }
+
+        fn expire(&mut self, ctx: &mut Context) {
+            $(self.$part.expire(ctx);)+
+        }
+
+        fn finish(&mut self, ctx: &mut Context) {
+            $(self.$part.finish(ctx);)+
+        }
+    };
+}
+
+use pass_on;
 
 impl<In, Out> Operator<In> for Box<dyn Operator<In, Out = Out> + std::marker::Send> {
     type Out = Out;
 
     fn apply(&mut self, input: In, ctx: &mut Context) -> Step<Out> {
         (**self).apply(input, ctx)
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        (**self).deadline_ns()
+    }
+
+    fn expire(&mut self, ctx: &mut Context) {
+        (**self).expire(ctx);
+    }
+
+    fn finish(&mut self, ctx: &mut Context) {
+        (**self).finish(ctx);
     }
 }
 
@@ -112,6 +158,8 @@ impl<In, First: Operator<In>, Second: Operator<First::Out>> Operator<In> for The
         let middle = self.first.apply(input, ctx)?;
         self.second.apply(middle, ctx)
     }
+
+    pass_on!(first, second);
 }
 
 /// A chain under construction: takes `In`, a [`Frame`] unless it is part of another chain.
@@ -272,6 +320,8 @@ impl<In, Op: Operator<In>> Operator<In> for Chain<In, Op> {
     fn apply(&mut self, input: In, ctx: &mut Context) -> Step<Self::Out> {
         self.operator.apply(input, ctx)
     }
+
+    pass_on!(operator);
 }
 
 /// What is done to frames.
@@ -307,6 +357,30 @@ where
     /// Computes a value that travels with the frame, in place of the one that did.
     pub fn metadata<N, F: FnMut(&Frame<S, M>) -> N>(self, meta: F) -> Chain<In, Then<Op, Metadata<F>>> {
         self.then(Metadata(meta))
+    }
+
+    /// Puts the TCP streams behind the packets together; `sink` hears of their bytes in order, and the packets go on.
+    ///
+    /// `T` is what the sink keeps for each connection. Several sinks in a tuple share one reassembly.
+    pub fn bytestream<T: Default, K: Sink<T>>(
+        self,
+        config: Config,
+        hasher: FlowHasher,
+        sink: K,
+    ) -> Chain<In, Then<Op, ByteStream<T, K>>> {
+        self.then(ByteStream::new(config, hasher, sink))
+    }
+
+    /// Slides a window over the TCP streams behind the packets: `show` sees every complete one with its flow and its place
+    /// in the stream, and the packets go on. `SIZE_MAX` bytes twice are part of every connection's state.
+    pub fn window<const SIZE_MAX: usize, F: FnMut(&FlowKey, u64, &[u8])>(
+        self,
+        config: Config,
+        hasher: FlowHasher,
+        window: Window<SIZE_MAX>,
+        show: F,
+    ) -> Chain<In, Then<Op, ByteStream<Windows<SIZE_MAX>, Slide<SIZE_MAX, F>>>> {
+        self.then(ByteStream::new(config, hasher, Slide { fresh: window, show }))
     }
 
     /// Lets all that comes here out at `gate`; nothing comes behind it.
