@@ -7,6 +7,10 @@ use crate::shop::shop;
 
 /// Moments of a command's life at which it is killed.
 const MOMENTS: u32 = 12;
+/// Processes that `up` starts: sandbox, dataplane, edge, launcher.
+const BIRTHS: usize = 4;
+/// How often it is tried to catch one of these births.
+const ATTEMPTS: usize = 20;
 
 #[test]
 fn a_command_killed_at_any_moment_leaves_what_stop_takes_away_as_root() {
@@ -31,14 +35,41 @@ fn killed_at_any_moment(who: Who) {
             let url = format!("http://localhost:{port}/");
             assert!(eventually(|| curl(&url).is_ok()), "at moment {moment}: {:?}", curl(&url));
         }
-        // Nothing at all may have come about before it was killed.
-        weft.run(&["stop"]);
+        weft.stops();
         weft.nothing_left();
     }
     for moment in 0..MOMENTS / 3 {
         weft.ok(&["up", &file]);
         weft.killed_after(&["stop"], down * moment * 3 / MOMENTS);
-        weft.run(&["stop"]);
+        weft.stops();
+        weft.nothing_left();
+    }
+}
+
+#[test]
+fn what_a_killed_command_had_just_forked_is_found_as_root() {
+    killed_at_birth(Who::Root);
+}
+
+#[test]
+fn what_a_killed_command_had_just_forked_is_found_as_an_ordinary_user() {
+    killed_at_birth(Who::User);
+}
+
+fn killed_at_birth(who: Who) {
+    let weft = Weft::new(who);
+    let file = shop(&weft, free_port());
+    for births in 1..=BIRTHS {
+        let seen = (0..ATTEMPTS).any(|_| {
+            let seen = weft.killed_at_birth(&["up", &file], births);
+            weft.stops();
+            weft.nothing_left();
+            seen
+        });
+        assert!(seen, "`up` was never caught at its birth {births}");
+        weft.killed_at_birth(&["up", &file], births);
+        weft.ok(&["up", &file]);
+        weft.ok(&["stop"]);
         weft.nothing_left();
     }
 }

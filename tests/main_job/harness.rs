@@ -118,6 +118,19 @@ impl Weft {
         serde_json::from_str(&self.ok(args)).expect("JSON")
     }
 
+    /// Stops what a command that was killed has left. That this was nothing at all is fine; that it would not go is not.
+    pub(crate) fn stops(&self) {
+        let output = self.run(&["stop"]);
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() || err.contains("nothing runs"),
+            "weft stop as {:?}: {}\n{err}{}",
+            self.who,
+            output.status,
+            self.last_words()
+        );
+    }
+
     /// Writes a blueprint and returns its path.
     pub(crate) fn blueprint(&self, name: &str, text: &str) -> String {
         let path = self.home.path().join(name);
@@ -150,6 +163,22 @@ impl Weft {
         std::thread::sleep(delay);
         let _ = command.kill();
         command.wait().expect("its end");
+    }
+
+    /// Starts a command and kills it as soon as it has forked so many children, the last of which has hardly begun to
+    /// become a program of its own. Says whether it came to that: on a busy machine one may come and go unseen.
+    pub(crate) fn killed_at_birth(&self, args: &[&str], births: usize) -> bool {
+        let mut command =
+            self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("to start weft");
+        let mut born = BTreeSet::new();
+        let start = Instant::now();
+        while born.len() < births && matches!(command.try_wait(), Ok(None)) && start.elapsed() < PATIENCE {
+            let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", command.id()));
+            born.extend(children.unwrap_or_default().split_whitespace().map(str::to_owned));
+        }
+        let _ = command.kill();
+        command.wait().expect("its end");
+        born.len() == births
     }
 
     /// Runs a command in a container that must do its job there, and returns what it printed.
@@ -211,7 +240,9 @@ impl Traces {
         for process in fs::read_dir("/proc").expect("/proc").flatten() {
             let environment = fs::read(process.path().join("environ")).unwrap_or_default();
             if environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(mark.as_bytes())) {
-                traces.insert(format!("process {:?}", process.file_name()));
+                let words = fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
+                let pid = process.file_name();
+                traces.insert(format!("process {} ({})", pid.display(), words.replace('\0', " ").trim()));
             }
         }
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");

@@ -70,7 +70,7 @@ pub use error::{Error, Result};
 pub use exec::{ExecSpec, exec};
 pub use launch::{Launched, launch};
 pub use layout::{Container, Deployment, Journal};
-pub use process::ProcessId;
+pub use process::{ProcessId, close_inherited};
 pub use sandbox::{Enter, Holder, Sandbox, in_first_user_namespace};
 pub use spec::{
     Capabilities, ContainerSpec, Content, ENTRIES_MAX, FILES_BYTES_MAX, FileSpec, INTERFACE_NAME_BYTES_MAX,

@@ -99,6 +99,17 @@ impl ProcessId {
     }
 }
 
+/// Closes every descriptor but standard input, output and error: those that the program was started with, by its
+/// caller or its caller's caller, and never learnt of. Only for a process that has opened nothing yet.
+///
+/// # Errors
+/// The process has several threads, which may have.
+pub fn close_inherited() -> Result<()> {
+    OneThread::check()?;
+    crate::sys::close_all_but(&mut [0, 1, 2]);
+    Ok(())
+}
+
 /// The fields after the command name, which may itself hold spaces and parentheses.
 fn after_name(stat: &str) -> Option<&str> {
     stat.rfind(')').and_then(|end| stat.get(end + 2..))

@@ -154,8 +154,8 @@ pub(crate) fn kill_raw(pid: i32, signal: i32) -> io::Result<()> {
     check(unsafe { libc::kill(pid, signal) })
 }
 
-/// Closes every descriptor but these (close_range(2), Linux 5.9). Only for a process just forked, which
-/// will not use what it inherited.
+/// Closes every descriptor but these (close_range(2), Linux 5.9). Only for a process just forked or just started,
+/// which will not use what it inherited.
 pub(crate) fn close_all_but(kept: &mut [RawFd]) {
     kept.sort_unstable();
     let mut first = 0;

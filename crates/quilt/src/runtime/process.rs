@@ -2,8 +2,11 @@
 //! one of them is found again.
 //!
 //! A process is this same program under a hidden subcommand. It inherits [`MARK`] in its environment, so that a
-//! command that was killed between starting a process and noting it leaves nothing that cannot be found: the mark
-//! is in `/proc/PID/environ` from the first instruction on.
+//! command that was killed between starting a process and noting it leaves nothing that cannot be found. The mark
+//! is in `/proc/PID/environ` from the program's first instruction on, but not before: a forked child still shows its
+//! parent's environment, and one in the middle of execve(2) shows none. So the child inherits the deployment's lock as
+//! well, and lets go of it when its program runs ([`RoleContext::from_env`]): whoever holds the lock finds every process
+//! that was ever started under it.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -40,11 +43,13 @@ pub struct RoleContext {
 }
 
 impl RoleContext {
-    /// Reads what the starting command said. The process must still have one thread.
+    /// Reads what the starting command said, and lets go of its lock. The process must have one thread and have opened
+    /// nothing yet.
     ///
     /// # Errors
     /// When it was not started by a command of ours.
     pub fn from_env() -> Result<Self, RuntimeError> {
+        host::close_inherited()?;
         let store = super::Store::from_env()?;
         let directory = std::env::var_os(MARK).map(PathBuf::from);
         let name = directory.as_deref().and_then(|path| path.file_name()).and_then(OsStr::to_str);
@@ -60,13 +65,13 @@ impl RoleContext {
     }
 
     /// Notes the calling process as the one in this role, tells the starting command that all is well, and lets go of
-    /// it. A process that is noted is one that can be counted on; one that is not yet so when its command is killed is
-    /// a stray.
+    /// it. A process that is noted is one that can be counted on, even when its command was killed and hears nothing any
+    /// more; one that is not yet so is a stray then.
     pub(super) fn ready(&self, role: Role) -> io::Result<()> {
         let noted =
             ProcessId::current().map_err(RuntimeError::from).and_then(|own| self.deployment.note(role, own));
         noted.map_err(io::Error::other)?;
-        say(&Started::Ready)?;
+        let _ = say(&Started::Ready);
         let null = File::options().write(true).open("/dev/null")?;
         rustix::stdio::dup2_stdout(null)?;
         Ok(())
@@ -154,6 +159,30 @@ pub(super) fn strays(deployment: &Deployment, containers: &[Container]) -> Vec<P
     let inits = containers.iter().filter_map(|container| Some(container.status().ok()??.init));
     let known: HashSet<ProcessId> = inits.chain(carriers).collect();
     marked(deployment).into_iter().filter(|process| !known.contains(process)).collect()
+}
+
+/// Ends what `look` finds, until it finds nothing: what ends may have started something a moment before. Says how many
+/// there were.
+pub(super) fn end_all(
+    mut look: impl FnMut() -> Result<Vec<ProcessId>, RuntimeError>,
+) -> Result<usize, RuntimeError> {
+    /// Processes that are killed start nothing; a look that still finds some after so many is not to be trusted.
+    const LOOKS_MAX: usize = 16;
+    let mut ended = 0;
+    for _ in 0..LOOKS_MAX {
+        let found = look()?;
+        if found.is_empty() {
+            return Ok(ended);
+        }
+        if let Some(stuck) = end(&found).first() {
+            return Err(RuntimeError::WouldNotEnd { pid: stuck.pid });
+        }
+        ended += found.len();
+    }
+    match look()?.first() {
+        Some(left) => Err(RuntimeError::WouldNotEnd { pid: left.pid }),
+        None => Ok(ended),
+    }
 }
 
 /// Ends processes for good and waits until they are gone; says which would not go.

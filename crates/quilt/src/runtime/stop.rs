@@ -46,14 +46,15 @@ pub(super) fn stop_locked(
     let carriers: Vec<ProcessId> =
         Role::ALL.iter().filter_map(|role| deployment.process(*role).ok().flatten()).collect();
     // A launcher that was left behind would start more containers: it goes first.
-    let strays = process::strays(deployment, &containers);
-    let mut stuck = process::end(&strays);
+    let strays = process::end_all(|| Ok(process::strays(deployment, &deployment.containers().containers()?)));
     stop_containers(deployment, &containers, grace)?;
-    stuck.extend(process::end(&carriers));
-    stuck.extend(process::end(&process::marked(deployment)));
+    let stuck = process::end(&carriers);
+    // What would not end must not keep the rest from ending.
+    let strays = strays?;
     if let Some(process) = stuck.first() {
         return Err(RuntimeError::WouldNotEnd { pid: process.pid });
     }
+    process::end_all(|| Ok(process::marked(deployment)))?;
     // Containers that a launcher made between our look and its end are in the state directory by now.
     let late = deployment.containers().containers()?;
     stop_containers(deployment, &late, Duration::ZERO)?;
@@ -63,7 +64,7 @@ pub(super) fn stop_locked(
         return Err(RuntimeError::Host(host::Error::Message(failure)));
     }
     deployment.remove(lock)?;
-    Ok(Stopped { containers: containers.len(), strays: strays.len() })
+    Ok(Stopped { containers: containers.len(), strays })
 }
 
 /// Stops containers, all at once, and takes their traces away.

@@ -3,7 +3,7 @@
 //! ```text
 //! $WEFT_STATE (else $XDG_STATE_HOME/weft, else ~/.local/state/weft)
 //! └ deployments/NAME/
-//!     lock               held by the command that changes the deployment
+//!     lock               held by the command that changes the deployment, whose pid and start time it says
 //!     record.json        what was asked for last, and the addresses and ports given out
 //!     sandbox.json       the processes that carry it, by pid and start time
 //!     dataplane.json
@@ -19,8 +19,10 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use host::ProcessId;
 use rustix::fs::{FlockOperation, flock};
@@ -30,6 +32,11 @@ use serde::{Deserialize, Serialize};
 use super::{During, RuntimeError};
 use crate::address::AddressPlan;
 use crate::plan::Deployed;
+
+/// How long the children of a command that was killed may take until their program runs and lets go of its lock.
+const BIRTH_LIMIT: Duration = Duration::from_secs(10);
+/// How often a lock is tried that such children hold.
+const RETRY_PAUSE: Duration = Duration::from_millis(2);
 
 /// Longest path of a socket: `sun_path` less its terminating zero (`linux/un.h`).
 const SOCKET_PATH_MAX: usize = 107;
@@ -172,28 +179,56 @@ impl Deployment {
         self.directory.join("lock").exists()
     }
 
-    /// Makes its directories and takes its lock, waiting for no one.
+    /// Makes its directories and takes its lock. A living command that holds it is not waited for. One that was killed may
+    /// have left children that are no program of their own yet, and they hold it until they are: see [`super::process`].
     ///
     /// # Errors
     /// When another command holds the lock, or the directories cannot be made.
     pub(crate) fn lock(&self) -> Result<Lock, RuntimeError> {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        builder.create(&self.directory).during("make the state directory")?;
-        builder.create(&self.sockets).during("make the directory for sockets")?;
         let longest = self.socket(Role::Dataplane);
         if longest.as_os_str().len() > SOCKET_PATH_MAX {
             return Err(RuntimeError::SocketPath { path: longest, bytes_max: SOCKET_PATH_MAX });
         }
-        let options = |options: &mut fs::OpenOptions| {
-            options.write(true).create(true).mode(0o600).open(self.directory.join("lock"))
-        };
-        let file = options(File::options().truncate(false)).during("open the deployment's lock")?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(RuntimeError::Busy(self.name.clone())),
-            Err(error) => Err(io::Error::from(error)).during("lock the deployment"),
+        let deadline = Instant::now() + BIRTH_LIMIT;
+        loop {
+            match self.try_lock()? {
+                Tried::Locked(lock) => return Ok(lock),
+                Tried::Held { alive: true } => return Err(RuntimeError::Busy(self.name.clone())),
+                _ if Instant::now() > deadline => return Err(RuntimeError::Busy(self.name.clone())),
+                Tried::Held { alive: false } => std::thread::sleep(RETRY_PAUSE),
+                Tried::Removed => {}
+            }
         }
+    }
+
+    fn try_lock(&self) -> Result<Tried, RuntimeError> {
+        let path = self.directory.join("lock");
+        make_directory(&self.directory).during("make the state directory")?;
+        make_directory(&self.sockets).during("make the directory for sockets")?;
+        let mut file =
+            match File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)
+            {
+                // A command that stops the deployment has removed the directory just now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Tried::Removed),
+                opened => opened.during("open the deployment's lock")?,
+            };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Tried::Held { alive: holder_lives(&mut file) }),
+            Err(error) => return Err(io::Error::from(error)).during("lock the deployment"),
+        }
+        // A command that stops the deployment removes its lock; then ours is on a file that nobody else finds.
+        let held = file.metadata().during("look at the deployment's lock")?;
+        if !fs::metadata(&path).is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
+            return Ok(Tried::Removed);
+        }
+        // On a full disk nobody learns who holds it, and stopping, which makes room, still works.
+        let _ = say_who_holds(&mut file);
+        // Every child is to hold it, too, until its program runs.
+        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())
+            .map_err(io::Error::from)
+            .during("hand on the deployment's lock")?;
+        Ok(Tried::Locked(Lock { _file: file }))
     }
 
     /// The control socket of a process.
@@ -323,4 +358,114 @@ impl Deployment {
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
+}
+
+/// What came of trying to take a lock.
+enum Tried {
+    Locked(Lock),
+    /// Somebody holds it: the command that took it, if that lives, else children of it.
+    Held {
+        alive: bool,
+    },
+    /// The file was removed while it was being locked.
+    Removed,
+}
+
+/// Makes a directory and those above it; that it is there is a success.
+fn make_directory(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    match builder.create(path) {
+        // A command that stops the deployment removed it between our finding it and our looking what it is.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !path.exists() => builder.create(path),
+        outcome => outcome,
+    }
+}
+
+fn say_who_holds(lock: &mut File) -> io::Result<()> {
+    let own = ProcessId::current().map_err(io::Error::other)?;
+    lock.set_len(0)?;
+    io::Write::write_all(lock, &serde_json::to_vec(&own)?)
+}
+
+/// Whether the command that took the lock lives. One that has not said who it is counts as dead: it will have, by the
+/// next time one asks.
+fn holder_lives(lock: &mut File) -> bool {
+    let mut text = Vec::new();
+    io::Read::read_to_end(lock, &mut text).is_ok()
+        && serde_json::from_slice::<ProcessId>(&text).is_ok_and(ProcessId::is_alive)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use super::*;
+
+    /// A child inherits every lock that its process holds, those of other tests, too: one test at a time.
+    fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn deployment(base: &Path) -> Deployment {
+        Store { state: base.to_owned(), sockets: base.to_owned() }.deployment("d")
+    }
+
+    #[test]
+    fn a_living_command_that_holds_the_lock_is_not_waited_for() {
+        let _alone = alone();
+        let base = tempfile::tempdir().unwrap();
+        let deployment = deployment(base.path());
+        let lock = deployment.lock().unwrap();
+        let start = Instant::now();
+        assert!(matches!(deployment.lock(), Err(RuntimeError::Busy(name)) if name == "d"));
+        assert!(start.elapsed() < BIRTH_LIMIT);
+        drop(lock);
+        deployment.lock().unwrap();
+    }
+
+    #[test]
+    fn the_lock_outlives_its_command_until_the_children_let_go() {
+        let _alone = alone();
+        let base = tempfile::tempdir().unwrap();
+        let deployment = deployment(base.path());
+        let lock = deployment.lock().unwrap();
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        // As after the end of the command: only the child has the lock, and the file names nobody who lives.
+        drop(lock);
+        let mut dead = Command::new("true").spawn().unwrap();
+        let holder = ProcessId { pid: dead.id(), start_time: 0 };
+        dead.wait().unwrap();
+        fs::write(deployment.directory.join("lock"), serde_json::to_vec(&holder).unwrap()).unwrap();
+        assert!(matches!(deployment.try_lock().unwrap(), Tried::Held { alive: false }));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| deployment.lock().map(|_lock| ()));
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            waiting.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_lock_that_was_removed_meanwhile_is_not_taken_for_the_deployments() {
+        let _alone = alone();
+        let base = tempfile::tempdir().unwrap();
+        let deployment = deployment(base.path());
+        let stopping = deployment.lock().unwrap();
+        std::thread::scope(|scope| {
+            let stopped = scope.spawn(|| deployment.remove(stopping));
+            // Busy until the other has removed it; never an error, and never a lock that others do not find.
+            let lock = loop {
+                match deployment.lock() {
+                    Err(RuntimeError::Busy(_)) => {}
+                    other => break other.unwrap(),
+                }
+            };
+            assert!(matches!(deployment.lock(), Err(RuntimeError::Busy(_))));
+            stopped.join().unwrap().unwrap();
+            drop(lock);
+        });
+    }
 }

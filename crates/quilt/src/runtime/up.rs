@@ -90,11 +90,8 @@ pub fn up(
 
 /// Ends what a command that was killed had just started.
 fn end_strays(deployment: &Deployment) -> Result<(), RuntimeError> {
-    let strays = process::strays(deployment, &deployment.containers().containers()?);
-    match process::end(&strays).first() {
-        Some(stuck) => Err(RuntimeError::WouldNotEnd { pid: stuck.pid }),
-        None => Ok(()),
-    }
+    process::end_all(|| Ok(process::strays(deployment, &deployment.containers().containers()?)))?;
+    Ok(())
 }
 
 /// Whether the containers' network is gone for good. A user namespace that nobody holds cannot be entered any more,
