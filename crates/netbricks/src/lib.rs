@@ -10,6 +10,8 @@ mod context;
 mod frame;
 mod function;
 pub mod functions;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod header;
 mod line;
 pub mod operator;

@@ -233,7 +233,7 @@ fn random_walks(name: &str, config: &Config) {
     }
     println!("{segments} segments, {deviated} conversations ended by a SYN/ACK for another SYN");
     println!("{}", trial.tracker.counters());
-    assert!(deviated < CONVERSATIONS / 4, "{deviated} of {CONVERSATIONS} conversations ended early");
+    assert!(segments > CONVERSATIONS * SEGMENTS / 2, "only {segments} segments were compared");
 }
 
 #[test]

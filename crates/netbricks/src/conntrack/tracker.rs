@@ -24,6 +24,12 @@ pub enum AlterError {
     /// The flow is no more.
     #[error("the flow is gone")]
     Gone,
+    /// The tuple is of another protocol; ICMP and ICMPv6 count as one.
+    #[error("{reply} is of another protocol than the flow")]
+    Protocol {
+        /// The tuple asked for.
+        reply: FlowKey,
+    },
     /// Packets of that tuple belong to another flow already, or to this one in its original direction.
     #[error("{reply} belongs to another flow")]
     Collision {
@@ -136,20 +142,25 @@ impl<T> Tracker<T> {
     /// may be of the other address family (NAT64). To have it as it was, alter it to the original reversed.
     ///
     /// # Errors
-    /// The flow is gone, the tuple is another's, or there are too many translations; then nothing is changed.
+    /// The flow is gone, the tuple is another's or of another protocol, or there are too many translations; then nothing is
+    /// changed.
     pub fn alter_reply(&mut self, id: FlowId, reply: FlowKey, now_ns: u64) -> Result<(), AlterError> {
         let Flow { original, altered, .. } = self.flows.get(id).ok_or(AlterError::Gone)?;
         let (plain, before) = (original.reversed(), *altered);
         let tuple = Tuple { key: reply, ..plain };
+        if translated(reply.protocol()) != translated(plain.key.protocol()) {
+            return Err(AlterError::Protocol { reply });
+        }
         if tuple != plain {
             self.is_free(id, &tuple, now_ns).inspect_err(|_| self.counters.collisions += 1)?;
         }
         if let Some(before) = before {
             self.altered.remove(before); // which makes room for the new one
         }
-        let altered = match tuple == plain {
-            true => None,
-            false => Some(self.altered.insert(tuple.index(), id, u64::MAX, now_ns)?),
+        let altered = if tuple == plain {
+            None
+        } else {
+            Some(self.altered.insert(tuple.index(), id, u64::MAX, now_ns)?)
         };
         if let Some(flow) = self.flows.get_mut(id) {
             (flow.reply, flow.altered) = (tuple, altered);
@@ -423,6 +434,14 @@ impl<T: Default> Tracker<T> {
             forget_reply(&mut self.altered, &flow);
             gone(End::Reopened, flow);
         }
+    }
+}
+
+/// What NAT64 makes of a protocol.
+const fn translated(protocol: IpProtocol) -> u8 {
+    match protocol {
+        IpProtocol::ICMPV6 => IpProtocol::ICMP.0,
+        IpProtocol(number) => number,
     }
 }
 

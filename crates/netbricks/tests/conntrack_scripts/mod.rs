@@ -10,7 +10,7 @@
 //!
 //! `| linux …` at the end of a line is what the kernel says instead, on purpose; it ends the script, because from then
 //! on the two know different things.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, unused_imports)] // each test uses what it needs
 
 use std::net::SocketAddr;
 
