@@ -16,7 +16,7 @@
 //!
 //! and the other end may acknowledge up to `end`, but not more than [`ACK_DELAY_MIN`] or a window behind it.
 
-use packet::wire::tcp::HeaderOption;
+use packet::wire::tcp::{HeaderOption, SackBlocks};
 
 use super::segment::Segment;
 use super::tcp::TcpState;
@@ -308,6 +308,6 @@ fn highest_sack(segment: &Segment<'_>) -> u32 {
         HeaderOption::Sack(blocks) => Some(blocks),
         _ => None,
     });
-    let edges = blocks.iter().flat_map(|blocks| blocks.as_slice());
+    let edges = blocks.iter().flat_map(SackBlocks::as_slice);
     edges.fold(segment.ack, |highest, &(_, right)| if after(right, highest) { right } else { highest })
 }
