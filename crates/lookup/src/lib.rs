@@ -52,5 +52,6 @@
 #![forbid(unsafe_code)]
 
 pub mod flow_table;
+pub mod lpm;
 pub mod maglev;
 pub mod token_bucket;
