@@ -55,3 +55,4 @@ pub mod flow_table;
 pub mod lpm;
 pub mod maglev;
 pub mod token_bucket;
+pub mod tuple_space;
