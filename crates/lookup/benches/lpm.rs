@@ -65,7 +65,7 @@ const DRAWS: [Draw; 3] = [Draw::Uniform, Draw::Routed, Draw::Hot];
 
 fn addresses<A: Address>(routes: &[(Prefix<A>, u32)], draw: Draw) -> Vec<A> {
     let mut random = Random(2);
-    let mut routed = |random: &mut Random| {
+    let routed = |random: &mut Random| {
         sample::address_in(routes[random.below(routes.len() as u64) as usize].0, random)
     };
     match draw {

@@ -21,13 +21,13 @@ fn value(entry: u32) -> Option<u32> {
 
 /// Gupta, Lin and McKeown, "Routing lookups in hardware at memory access speeds", 1998: 2^24 places, and 256 for each of
 /// those with longer routes.
-pub struct Dir24 {
+pub(crate) struct Dir24 {
     first: Vec<u32>,
     second: Vec<u32>,
 }
 
 impl Dir24 {
-    pub fn new(routes: &[(Prefix<Ipv4Addr>, u32)]) -> Self {
+    pub(crate) fn new(routes: &[(Prefix<Ipv4Addr>, u32)]) -> Self {
         let (mut first, mut second) = (vec![NONE; 1 << 24], Vec::new());
         for (prefix, hop) in by_length(routes) {
             let (bits, len) = (prefix.address().to_bits() as usize, prefix.len());
@@ -45,7 +45,7 @@ impl Dir24 {
         Self { first, second }
     }
 
-    pub fn lookup(&self, address: Ipv4Addr) -> Option<u32> {
+    pub(crate) fn lookup(&self, address: Ipv4Addr) -> Option<u32> {
         let bits = address.to_bits();
         let mut entry = self.first[(bits >> 8) as usize];
         if entry & BELOW != 0 {
@@ -56,7 +56,7 @@ impl Dir24 {
 }
 
 /// Asai and Ohara, "Poptrie", SIGCOMM 2015: 18 bits of direct pointing, six-bit nodes, values pushed down to the ends.
-pub struct Poptrie {
+pub(crate) struct Poptrie {
     direct: Vec<u32>,
     nodes: Vec<PopNode>,
     leaves: Vec<u32>,
@@ -71,7 +71,7 @@ struct PopNode {
 }
 
 impl Poptrie {
-    pub fn new(routes: &[(Prefix<Ipv4Addr>, u32)]) -> Self {
+    pub(crate) fn new(routes: &[(Prefix<Ipv4Addr>, u32)]) -> Self {
         let mut table = Self { direct: vec![NONE; 1 << 18], nodes: Vec::new(), leaves: Vec::new() };
         let (short, long): (Vec<_>, Vec<_>) =
             by_length(routes).into_iter().partition(|(prefix, _)| prefix.len() <= 18);
@@ -120,7 +120,7 @@ impl Poptrie {
         }
     }
 
-    pub fn lookup(&self, address: Ipv4Addr) -> Option<u32> {
+    pub(crate) fn lookup(&self, address: Ipv4Addr) -> Option<u32> {
         let bits = address.to_bits();
         let entry = self.direct[(bits >> 14) as usize];
         if entry & BELOW == 0 {
