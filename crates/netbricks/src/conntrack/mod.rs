@@ -99,6 +99,7 @@
 mod config;
 mod eviction;
 mod flow;
+pub(crate) mod fuzz;
 mod segment;
 mod subject;
 mod tcp;

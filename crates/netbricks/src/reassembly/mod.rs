@@ -41,6 +41,8 @@
 //! ```
 
 mod event;
+#[doc(hidden)]
+pub mod fuzz;
 mod holders;
 mod policy;
 mod pool;

@@ -405,21 +405,20 @@ impl<T: Default> Reassembler<T> {
     /// Gives up connections that have timed out, and tells what they held. Looks at no more than `most`; returns how many
     /// it gave up.
     pub fn expire(&mut self, now_ns: u64, most: usize, sink: &mut impl Sink<T>) -> usize {
-        self.give_up(now_ns, most, CloseCause::Expired, sink)
-    }
-
-    /// Ends all connections: there is no more input. The reassembler is empty then and can go on.
-    pub fn finish(&mut self, sink: &mut impl Sink<T>) {
-        while !self.table.is_empty() {
-            self.give_up(u64::MAX, usize::MAX, CloseCause::End, sink);
-        }
-    }
-
-    fn give_up(&mut self, now_ns: u64, most: usize, cause: CloseCause, sink: &mut impl Sink<T>) -> usize {
         let Self { table, shared, counters, .. } = self;
         table.expire(now_ns, most, |_, mut connection| {
-            counters.closed += u64::from(connection.close(shared, cause, sink));
+            counters.closed += u64::from(connection.close(shared, CloseCause::Expired, sink));
         })
+    }
+
+    /// Ends all connections: there is no more input. The table is empty then and can go on. Allocates a list of them.
+    pub fn finish(&mut self, sink: &mut impl Sink<T>) {
+        let ids: Vec<FlowId> = self.table.iter().map(|(id, ..)| id).collect();
+        for id in ids {
+            if let Some((_, mut connection)) = self.table.remove(id) {
+                self.counters.closed += u64::from(connection.close(&mut self.shared, CloseCause::End, sink));
+            }
+        }
     }
 }
 
