@@ -16,6 +16,8 @@ pub mod header;
 mod line;
 pub mod operator;
 pub mod reassembly;
+mod shuffle;
+pub mod state;
 
 pub use args::{Args, ArgsError, FILE_BYTES_MAX, WORDS_MAX};
 pub use cause::{Cause, Drops};
@@ -25,3 +27,4 @@ pub use frame::{Find, Frame, Here, Layer, Raw, Stack, Under};
 pub use function::{NetworkFunction, REPORT_LINES_MAX, Report};
 pub use line::{LINE_MAX, Line};
 pub use operator::{Step, Stop, chain, chain_of};
+pub use shuffle::{CORES_MAX, Gather, Scatter, Shuffle, mesh};

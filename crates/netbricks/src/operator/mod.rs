@@ -26,6 +26,7 @@ use crate::cause::Cause;
 use crate::frame::{Frame, Layer, Raw, Stack};
 use crate::header::{Follows, Header, Push};
 use crate::reassembly::{Config, Sink, Window};
+use crate::shuffle::{Scatter, Shuffle};
 use crate::{Context, Gate};
 
 pub use contain::Contain;
@@ -401,6 +402,17 @@ where
     #[must_use]
     pub fn deparse(self) -> Chain<In, Then<Op, Deparse>> {
         self.then(Deparse)
+    }
+}
+
+impl<In, Op: Operator<In, Out = Frame>> Chain<In, Op> {
+    /// Sends each packet to the core that `select` names; those for this core go on.
+    pub fn shuffle<F: FnMut(&Frame) -> usize>(
+        self,
+        scatter: Scatter,
+        select: F,
+    ) -> Chain<In, Then<Op, Shuffle<F>>> {
+        self.then(Shuffle { scatter, select })
     }
 }
 
