@@ -36,24 +36,32 @@ pub const fn fold(accumulator: u64) -> u16 {
 #[inline]
 #[must_use]
 pub fn sum(data: &[u8]) -> u16 {
-    let word = |bytes: &[u8]| u64::from(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-    // Eight lanes let the compiler use vector adds; 2^32 words of 32 bits cannot overflow a lane.
-    let mut lanes = [0u64; 8];
+    let word = |bytes: &[u8; 4]| u64::from(u32::from_ne_bytes(*bytes));
     let (chunks, rest) = data.as_chunks::<32>();
+    // A header alone does not pay for the lanes.
+    let mut total = if chunks.is_empty() { 0 } else { sum_lanes(chunks) };
+    let (words, tail) = rest.as_chunks::<4>();
+    for bytes in words {
+        total += word(bytes);
+    }
+    if !tail.is_empty() {
+        let mut last = [0u8; 4];
+        last[..tail.len()].copy_from_slice(tail);
+        total += word(&last);
+    }
+    u16::from_be(fold(total))
+}
+
+/// Eight lanes let the compiler use vector adds; 2^32 words of 32 bits cannot overflow a lane.
+#[inline]
+fn sum_lanes(chunks: &[[u8; 32]]) -> u64 {
+    let mut lanes = [0u64; 8];
     for chunk in chunks {
         for (lane, bytes) in lanes.iter_mut().zip(chunk.as_chunks::<4>().0) {
             *lane += u64::from(u32::from_ne_bytes(*bytes));
         }
     }
-    let mut total = lanes.iter().map(|lane| (lane >> 32) + (lane & 0xffff_ffff)).sum::<u64>();
-    let (words, tail) = rest.as_chunks::<4>();
-    for bytes in words {
-        total += word(bytes);
-    }
-    let mut last = [0u8; 4];
-    last[..tail.len()].copy_from_slice(tail);
-    total += word(&last);
-    u16::from_be(fold(total))
+    lanes.iter().map(|lane| (lane >> 32) + (lane & 0xffff_ffff)).sum()
 }
 
 /// The checksum of `data` (the complement of [`sum`]); the checksum field must be zero in it.
