@@ -51,7 +51,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod acl;
 pub mod flow_table;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod lpm;
 pub mod maglev;
 pub mod token_bucket;
