@@ -47,6 +47,7 @@ pub mod packet_socket;
 pub mod pcap;
 mod port;
 pub mod ring;
+pub mod shm;
 pub mod spec;
 pub mod tap;
 pub mod unix;

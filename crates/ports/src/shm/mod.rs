@@ -1,0 +1,172 @@
+//! Packets for a process that nobody trusts: lent through shared memory, and taken back whatever it does.
+//!
+//! ```text
+//!   dataplane (trusted)                 shared: one memfd, sealed            guest (hostile, for all we know)
+//!  ┌────────────────────┐   ┌───────────────────────────────────────┐   ┌──────────────────────────────┐
+//!  │ Domain             │   │ to guest: tail, asleep, entries ─────────▶ │ Guest                        │
+//!  │  lent[slot]: the   │   │ to host:  tail, asleep, entries ◀───────── │  a Pool of its own: a batch  │
+//!  │  packets themselves│   │ slot 0: head, bytes │ slot 1 │ …      │   │  of ordinary Packets         │
+//!  │  free slots, heads │   └───────────────────────────────────────┘   └──────────────────────────────┘
+//!  └─────────┬──────────┘                                                              │
+//!            └────────────── a socket pair: wakes a sleeper, ends with either process ─┘
+//! ```
+//!
+//! [`Domain::send`] copies packets into slots and keeps the packets; [`Domain::receive`] copies what came back into
+//! the same packets and hands them out. So ownership is a matter of the trusted side's private memory, and a guest
+//! can neither lose, duplicate nor make a packet: it can say what the bytes of those it was lent shall be, or that
+//! they are dropped. When it dies, the packets are still there ([`Domain::reclaim`]).
+//!
+//! # What a hostile guest can and cannot do
+//!
+//! - **Read others' packets**: no. A domain has one guest, its memory is new and zeroed, and only packets for that
+//!   guest are ever copied there. Slots are not scrubbed between packets of the same guest.
+//! - **Change a packet after it was taken back**: no. Bytes are copied once into private memory and only read there.
+//!   This is why there is a copy: were the dataplane's pool itself shared, a guest could write to packets that the
+//!   next function already works on. No copy is needed where the next hop distrusts the bytes anyway (a device that
+//!   sends straight out of the slot).
+//! - **Confuse the rings**: no. There is no read position to forge: a ring has as many entries as there are slots,
+//!   so whoever holds a free slot has room. The one position that the trusted side reads, the guest's `tail`, is
+//!   checked against that bound, and each entry is one 64-bit word that is read once and then checked against the
+//!   private record of who has which slot.
+//! - **Truncate the memory** under the trusted side (SIGBUS): no; the memfd is sealed against it.
+//! - **Block the trusted side**: no. Each end of the socket pair has flags of its own, and the trusted end does not block.
+//! - **Waste the trusted side's time**: some. It can ask to be woken for every batch, and wake the other for nothing.
+//! - **Lie about** a packet's bytes, its egress port, flow hash and offload state: yes, that is its work. The port that
+//!   it came from, its time stamp and its metadata stay as they were.
+//!
+//! ```
+//! use packet::{Batch, Pool, PoolConfig};
+//! use ports::shm::{Config, Domain, Guest};
+//!
+//! let pool = Pool::new(PoolConfig { buffers: 64, ..PoolConfig::default() })?;
+//! let (mut domain, end) = Domain::create(Config { slots: 64, ..Config::default() })?;
+//! let mut batch = Batch::new();
+//! batch.push(pool.packet(b"ping").expect("a buffer")).expect("room");
+//! domain.send(&mut batch);
+//!
+//! // In the guest's process, which was passed both descriptors.
+//! let mut guest = Guest::attach(end.memory, end.wake)?;
+//! let mut work = Batch::new();
+//! guest.receive(&mut work);
+//! work[0].data_mut()[1] = b'o';
+//! guest.send(&mut work);
+//!
+//! assert_eq!(domain.receive(&mut batch), 1);
+//! assert_eq!(batch[0].data(), b"pong");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+// Under loom only the ring is there: it models one, in memory that loom watches.
+#[cfg(not(loom))]
+mod area;
+#[cfg(not(loom))]
+mod bell;
+#[cfg(not(loom))]
+mod domain;
+#[cfg(not(loom))]
+mod guest;
+#[cfg_attr(loom, expect(dead_code, reason = "not all of it is modelled"))]
+mod ring;
+
+use std::os::fd::OwnedFd;
+
+#[cfg(not(loom))]
+pub use domain::{Counters, Domain, Faults, Reclaimed};
+#[cfg(not(loom))]
+pub use guest::Guest;
+
+/// The most slots that a domain may have.
+pub const SLOTS_MAX: u32 = 1 << 16;
+
+/// The most bytes that a domain may have.
+pub const BYTES_MAX: usize = 1 << 30;
+
+/// How large a domain is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How many packets the guest may have at once; rounded up to a power of two, at most [`SLOTS_MAX`].
+    pub slots: u32,
+    /// The longest packet that crosses, in bytes: at most [`packet::BUFFER_MAX`].
+    pub room: u32,
+}
+
+impl Default for Config {
+    /// 256 ordinary frames, with space for the headers that a guest may add.
+    fn default() -> Self {
+        Self { slots: 256, room: (packet::ROOM + packet::HEADROOM) as u32 }
+    }
+}
+
+/// What the guest's process is passed: [`Guest::attach`] wants both.
+#[derive(Debug)]
+pub struct GuestEnd {
+    /// The shared memory.
+    pub memory: OwnedFd,
+    /// The guest's end of the socket pair. The trusted side must not keep a copy of it, or it will never see the
+    /// guest's end.
+    pub wake: OwnedFd,
+}
+
+/// Why a domain could not be made or joined.
+#[derive(Debug, thiserror::Error)]
+pub enum ShmError {
+    /// The kernel refused.
+    #[error("{action}: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+    /// No slots, or more than [`SLOTS_MAX`].
+    #[error("a domain has 1 to {SLOTS_MAX} slots, not {0}")]
+    Slots(u32),
+    /// A slot without room, or with more than [`packet::BUFFER_MAX`].
+    #[error("a slot has room for 1 to {max} bytes, not {0}", max = packet::BUFFER_MAX)]
+    Room(u32),
+    /// More than [`BYTES_MAX`] in all.
+    #[error("{0} bytes of slots are more than the {BYTES_MAX} that a domain may have")]
+    Size(usize),
+    /// The descriptor is that of something else.
+    #[error("this is no packet memory: it begins with {magic:#x} and has {bytes} bytes")]
+    NotOurs {
+        /// The first eight bytes.
+        magic: u64,
+        /// How long it is.
+        bytes: u64,
+    },
+    /// The guest's own buffers.
+    #[error(transparent)]
+    Pool(#[from] packet::PoolError),
+}
+
+/// What one word of a ring says: a slot, and the length of the packet in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    slot: u32,
+    len: u32,
+}
+
+#[cfg_attr(loom, expect(dead_code))]
+impl Entry {
+    /// The length that says that the packet is dropped: only the slot comes back.
+    const DROPPED: u32 = u32::MAX;
+
+    fn to_word(self) -> u64 {
+        u64::from(self.len) << 32 | u64::from(self.slot)
+    }
+
+    fn from_word(word: u64) -> Self {
+        Self { slot: word as u32, len: (word >> 32) as u32 }
+    }
+}
+
+#[cfg(not(loom))]
+fn system(action: &'static str) -> impl Fn(rustix::io::Errno) -> ShmError {
+    move |error| ShmError::System { action, source: error.into() }
+}
+
+#[cfg(all(test, not(loom)))]
+mod hostile_tests;
+#[cfg(all(test, not(loom)))]
+mod tests;
