@@ -74,6 +74,9 @@ pub enum Error {
     /// What a helper said that could not do its work, or that it died.
     #[error("{0}")]
     Helper(String),
+    /// A filter of system calls could not be made or installed.
+    #[error("cannot filter system calls: {0}")]
+    Seccomp(String),
     /// A message between a helper and its caller could not be read.
     #[error("malformed message: {0}")]
     Message(String),

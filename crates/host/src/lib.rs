@@ -40,6 +40,7 @@
 //! ```
 
 pub mod cgroup;
+pub mod confine;
 pub mod helper;
 pub mod link;
 pub mod log;

@@ -204,7 +204,7 @@ fn become_root() -> Result<()> {
     set_ids(0, 0).during("become root in", "the new user namespace")
 }
 
-fn refused(error: &std::io::Error) -> Error {
+pub(crate) fn refused(error: &std::io::Error) -> Error {
     let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
     let advice = if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {
         "AppArmor forbids it: run `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or run as root"

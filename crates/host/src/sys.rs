@@ -21,8 +21,18 @@ pub(crate) enum Fork {
     Parent(Pid),
 }
 
+/// fork(2) into new namespaces (`CLONE_NEW…`), from a process with any number of threads. The child may hold a copy of
+/// a lock that another thread had: until it has executed a program it may only make system calls, and not allocate.
+pub(crate) fn fork_threads(flags: i32) -> io::Result<Fork> {
+    clone3(flags, None)
+}
+
 /// fork(2) into new namespaces (`CLONE_NEW…`), optionally into a version 2 cgroup.
 pub(crate) fn fork_into(_: OneThread, flags: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork> {
+    clone3(flags, cgroup)
+}
+
+fn clone3(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork> {
     // SAFETY: all-zero is a valid clone_args: no pointers, no extra flags.
     let mut arguments: libc::clone_args = unsafe { zeroed() };
     arguments.flags = flags as u64;
@@ -31,8 +41,8 @@ pub(crate) fn fork_into(_: OneThread, flags: i32, cgroup: Option<BorrowedFd<'_>>
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = cgroup.as_raw_fd() as u64;
     }
-    // SAFETY: without CLONE_VM this is fork(2): the child has its own copy of the memory and the same stack. There is
-    // one thread, so no lock is held by a thread that the child lacks.
+    // SAFETY: without CLONE_VM this is fork(2): the child has its own copy of the memory and the same stack. Locks held
+    // by threads that the child lacks stay taken, which the callers see to; it breaks no memory.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
     match pid {
         0 => Ok(Fork::Child),
@@ -105,6 +115,69 @@ pub(crate) fn execve(
     // SAFETY: both arrays end in a null pointer and point to strings that outlive the call.
     unsafe { libc::execve(program.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
     Err(io::Error::last_os_error())
+}
+
+/// A program's arguments, laid out as execve(2) wants them, so that executing it allocates nothing. The environment is
+/// empty.
+#[derive(Debug)]
+pub(crate) struct Start {
+    words: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+impl Start {
+    /// Of a program by its path and its arguments; without any words it cannot be executed.
+    pub(crate) fn new(words: Vec<CString>) -> Self {
+        let pointers = words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect();
+        Self { words, pointers }
+    }
+
+    /// Replaces the program. Returns only if it could not.
+    pub(crate) fn exec(&self) -> io::Result<Infallible> {
+        let program = self.words.first().map_or(c"", CString::as_c_str);
+        // SAFETY: the array ends in a null pointer, and its strings live as long as `self`, where they are not moved:
+        // a CString's bytes are on the heap. A null environment is Linux's empty one (execve(2)).
+        unsafe { libc::execve(program.as_ptr(), self.pointers.as_ptr(), std::ptr::null()) };
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Closes a descriptor that no owner in this process will use. Only for a process just forked.
+pub(crate) fn close(descriptor: RawFd) {
+    close_range(descriptor, descriptor);
+}
+
+/// Takes over descriptors that the program was started with; fails without taking any if one of them is not open. The
+/// caller sees to it that nobody else owns them.
+pub(crate) fn take_descriptors<const N: usize>(numbers: [RawFd; N]) -> io::Result<[OwnedFd; N]> {
+    for number in numbers {
+        // SAFETY: asking for a descriptor's flags touches no memory.
+        check(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    }
+    // SAFETY: open, and by this function's contract owned by nobody.
+    Ok(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }))
+}
+
+/// Makes `to` another name of `from`, which an exec keeps. Only for a process just forked.
+pub(crate) fn duplicate_to(from: RawFd, to: RawFd) -> rustix::io::Result<()> {
+    // SAFETY: descriptors are only numbers to memory; owners in this process are never dropped after a fork.
+    match unsafe { libc::dup2(from, to) } {
+        0.. => Ok(()),
+        _ => Err(last_errno()),
+    }
+}
+
+/// Has an exec close every descriptor from `first` on (close_range(2), Linux 5.11).
+pub(crate) fn close_on_exec_from(first: RawFd) -> rustix::io::Result<()> {
+    // SAFETY: setting a flag of descriptors touches no memory.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, RawFd::MAX, libc::CLOSE_RANGE_CLOEXEC) } {
+        0 => Ok(()),
+        _ => Err(last_errno()),
+    }
+}
+
+fn last_errno() -> rustix::io::Errno {
+    rustix::io::Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(rustix::io::Errno::IO)
 }
 
 /// Blocks every signal and returns a descriptor they are read from.

@@ -47,7 +47,7 @@ impl Stage {
         let binary = directory.join("launch");
         // By a process of its own: one that another test forks just now would hold a copy of ours open for writing,
         // and the kernel executes no such file (ETXTBSY).
-        let copied = Command::new("cp").arg(example()).arg(&binary).status().unwrap();
+        let copied = Command::new("cp").arg(example("launch")).arg(&binary).status().unwrap();
         assert!(copied.success());
         if who == Who::User {
             chown(&directory, Some(USER), Some(USER)).unwrap();
@@ -68,7 +68,21 @@ impl Stage {
     }
 
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
+        self.command_of(&self.binary)
+    }
+
+    /// The example that confines itself.
+    pub fn confined(&self) -> Command {
+        let binary = self.directory.join("confined");
+        if !binary.exists() {
+            let copied = Command::new("cp").arg(example("confined")).arg(&binary).status().unwrap();
+            assert!(copied.success());
+        }
+        self.command_of(&binary)
+    }
+
+    fn command_of(&self, binary: &Path) -> Command {
+        let mut command = Command::new(binary);
         command.env_clear().env("HOME", &self.directory).env("PATH", "/usr/bin:/bin").current_dir("/");
         if self.who == Who::User {
             command.uid(USER).gid(USER);
@@ -227,10 +241,10 @@ impl Drop for Stage {
     }
 }
 
-/// The example next to this test binary. `cargo test -p host` builds it.
-fn example() -> PathBuf {
+/// An example next to this test binary. `cargo test -p host` builds them.
+fn example(name: &str) -> PathBuf {
     let binary = std::env::current_exe().unwrap();
-    let path = binary.ancestors().nth(2).unwrap().join("examples/launch");
-    assert!(path.exists(), "{} is missing: run `cargo build -p host --example launch`", path.display());
+    let path = binary.ancestors().nth(2).unwrap().join("examples").join(name);
+    assert!(path.exists(), "{} is missing: run `cargo build -p host --example {name}`", path.display());
     path
 }
