@@ -13,6 +13,7 @@ pub mod functions;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod header;
+pub mod isolate;
 mod line;
 pub mod operator;
 pub mod reassembly;

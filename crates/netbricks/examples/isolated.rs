@@ -1,0 +1,43 @@
+//! A program whose network function runs confined: `isolated guest KIND` is what `tests/isolate.rs` starts.
+#![forbid(unsafe_code)]
+
+use netbricks::{Context, Gate, NetworkFunction, isolate};
+use packet::Batch;
+
+/// Passes packets on with the first byte changed, and does what a packet tells it to that begins so.
+struct Obedient;
+
+impl NetworkFunction for Obedient {
+    fn process(&mut self, gate: Gate, batch: &mut Batch, ctx: &mut Context) {
+        for mut packet in batch.drain(..) {
+            match packet.data() {
+                b"panic" => panic!("as the packet says"),
+                b"hang" => loop {
+                    std::hint::spin_loop();
+                },
+                b"open" => drop(std::fs::File::open("/etc/passwd")),
+                b"drop" => continue,
+                _ => {}
+            }
+            if let Some(first) = packet.data_mut().first_mut() {
+                *first = first.wrapping_add(1);
+            }
+            ctx.send(1 - gate, packet);
+        }
+    }
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    let spins = match words.get(1).map(String::as_str) {
+        Some("guest") => words.get(2).and_then(|spins| spins.parse().ok()).unwrap_or(1000),
+        _ => {
+            eprintln!("usage: isolated guest [SPINS], started by netbricks::isolate::Isolated");
+            std::process::exit(2);
+        }
+    };
+    if let Err(error) = isolate::serve(&mut Obedient, spins) {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
+}
