@@ -18,9 +18,15 @@ test_packages=(
   "nftables nft"                # a second opinion on what passes
   "ethtool ethtool"             # offloads of the interfaces we make
   "util-linux setpriv"          # running a test as an ordinary user
+  "dpdk-dev dpdk-test-acl"      # access control lists, judged result by result
+  "tcpflow tcpflow"             # reassembled streams, judged byte by byte
+  "tshark tshark"               # the same, and what TCP connections are like
+  "traceroute traceroute"       # ICMP errors, as those who ask for them see them
 )
 bench_packages=(
   "openvswitch-switch ovs-vswitchd"  # the userspace datapath the benchmarks compare with
+  "dpdk-dev dpdk-testpmd"            # the packet forwarder the network functions are measured beside
+  "valgrind valgrind"                # counts instructions
 )
 
 packages=("${test_packages[@]}")

@@ -29,3 +29,8 @@ pub use function::{NetworkFunction, REPORT_LINES_MAX, Report};
 pub use line::{LINE_MAX, Line};
 pub use operator::{Step, Stop, chain, chain_of};
 pub use shuffle::{CORES_MAX, Gather, Scatter, Shuffle, mesh};
+
+/// The tutorial: its examples are compiled and run with these tests.
+#[cfg(doctest)]
+#[doc = include_str!("../TUTORIAL.md")]
+pub struct Tutorial;
