@@ -4,7 +4,8 @@
 //! down, unless the file is read in a [loop](PcapConfig::repeat). A file that is cut off gives what it has, then an
 //! error, once.
 //!
-//! What is written is what a wire would carry: checksums are finished and large packets cut. A write that fails,
+//! What is written is what a wire would carry: checksums are finished and large packets cut. A packet is written with
+//! its own timestamp, or, where nobody has noted one, with the time at which it is written. A write that fails,
 //! because the disk is full, drops and counts the packets of one call; the file is cut back to the last whole record,
 //! so it stays readable.
 
@@ -278,18 +279,22 @@ struct PcapTx {
 
 impl PcapTx {
     /// Writes a packet, or its segments; how many records and bytes that were. `None` if it cannot be written.
-    fn write(&mut self, now_ns: u64, packet: &mut Packet) -> Option<(u64, u64)> {
+    fn write(&mut self, packet: &mut Packet) -> Option<(u64, u64)> {
         let writer = self.writer.as_mut()?;
+        let time_ns = match packet.timestamp_ns() {
+            0 => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64),
+            noted => noted,
+        };
         let Some(wanted) = packet.offload().segmentation else {
             finish::complete(packet).ok()?;
-            writer.write(now_ns, packet.data()).ok()?;
+            writer.write(time_ns, packet.data()).ok()?;
             return Some((1, packet.len() as u64));
         };
         let mut segments = Segments::new(packet, wanted, false).ok()?;
         self.scratch.resize(segments.frame_len_max(), 0);
         let (mut records, mut bytes) = (0, 0);
         while let Some(len) = segments.write_next(&mut self.scratch) {
-            writer.write(now_ns, &self.scratch[..len]).ok()?;
+            writer.write(time_ns, &self.scratch[..len]).ok()?;
             records += 1;
             bytes += len as u64;
         }
@@ -299,10 +304,9 @@ impl PcapTx {
 
 impl TxQueue for PcapTx {
     fn send(&mut self, batch: &mut Batch) -> Result<usize, PortError> {
-        let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         let (mut packets, mut bytes, mut dropped) = (0, 0, 0);
         for packet in batch.iter_mut() {
-            match self.write(now_ns, packet) {
+            match self.write(packet) {
                 Some((records, len)) => {
                     packets += records;
                     bytes += len;

@@ -172,3 +172,25 @@ fn pcapng_is_read_too() {
     assert_eq!(rx.receive(&mut batch).unwrap(), 1);
     assert_eq!(batch[0].data(), [7; 60]);
 }
+
+#[test]
+fn a_packet_is_written_with_its_timestamp_or_with_the_present() {
+    let (pool, directory) = (pool(), tempfile::tempdir().unwrap());
+    let path = directory.path().join("out.pcap");
+    let config = PcapConfig { write: Some(path.clone()), ..PcapConfig::default() };
+    let (_rx, mut tx) = PcapPort::open(&config, &pool).unwrap().queue(0).unwrap();
+    let mut batch = Batch::new();
+    for noted in [1_000_000_007, 0, 5] {
+        let mut packet = pool.packet(&[7; 60]).unwrap();
+        packet.set_timestamp_ns(noted);
+        batch.push(packet).unwrap();
+    }
+    let now_ns = || std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let before = now_ns();
+    tx.send(&mut batch).unwrap();
+    let mut capture = packet::pcap::open(&path).unwrap();
+    let mut next = || capture.next().unwrap().unwrap().timestamp_ns;
+    let (first, second, third) = (next(), next(), next());
+    assert_eq!((first, third), (1_000_000_007, 5));
+    assert!((before..=now_ns()).contains(&second), "{second}");
+}
