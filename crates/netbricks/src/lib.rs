@@ -15,6 +15,7 @@ pub mod fuzzing;
 pub mod header;
 pub mod isolate;
 mod line;
+pub mod live;
 pub mod operator;
 pub mod reassembly;
 mod shuffle;

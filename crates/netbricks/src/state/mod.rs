@@ -7,9 +7,10 @@
 //!
 //! [`Flows`] is a core's own state of each flow, with a bound and an idle time. [`view`] gives every core a [`Publisher`] and
 //! the control plane a [`View`] of all. Reading and updating a function in place, between two batches, is
-//! `live::Handle`.
+//! [`live::Handle`](crate::live::Handle), through a [`mailbox`].
 
 mod flows;
+pub mod mailbox;
 mod view;
 
 pub use flows::Flows;
