@@ -1,10 +1,11 @@
 //! A run on the clock of capture files: as fast as it goes, and the same each time.
 
+use packet::Batch;
+
 use super::core::{Core, Stamp};
 use super::stop::Stop;
 use super::summary::Ended;
 use crate::state::mailbox::Mailbox;
-use packet::Batch;
 
 /// The latest time, so that what functions add to it does not overflow: the year 2262.
 const TIME_MAX_NS: u64 = i64::MAX as u64;
@@ -23,10 +24,15 @@ pub(super) fn run(core: &mut Core, mailbox: &Mailbox<Core>, stop: &Stop) -> Ende
     let ended = read(core, mailbox, stop);
     core.stamp = Stamp::NowBut(None);
     if ended == Ended::Inputs || ended == Ended::Packets {
-        let end_ns = core.end_ns(stop).unwrap_or(TIME_MAX_NS);
+        let end_ns = end_ns(core, stop);
         expire_until(core, mailbox, stop, end_ns, |core| core.held() > 0);
     }
     ended
+}
+
+/// The time beyond which it does not go.
+fn end_ns(core: &Core, stop: &Stop) -> u64 {
+    core.end_ns(stop).map_or(TIME_MAX_NS, |end| end.min(TIME_MAX_NS))
 }
 
 /// Hands in the packets of all files in the order of their timestamps, each at its time.
@@ -41,8 +47,7 @@ fn read(core: &mut Core, mailbox: &Mailbox<Core>, stop: &Stop) -> Ended {
             core.links.iter_mut().enumerate().filter_map(|(gate, link)| Some((link.next_ns()?, gate)));
         let Some((timestamp_ns, gate)) = heads.min() else { return Ended::Inputs };
         let stamp_ns = timestamp_ns.max(1);
-        let end_ns = core.end_ns(stop).unwrap_or(TIME_MAX_NS);
-        let now_ns = stamp_ns.min(end_ns);
+        let now_ns = stamp_ns.min(end_ns(core, stop));
         core.stamp = Stamp::NowBut(None);
         expire_until(core, mailbox, stop, now_ns, |_| true);
         core.set_now_ns(now_ns);
@@ -87,13 +92,14 @@ fn generate(core: &mut Core, mailbox: &Mailbox<Core>, stop: &Stop) -> Ended {
         if let Some(ended) = core.limit(stop) {
             return ended;
         }
-        let end_ns = core.end_ns(stop).unwrap_or(TIME_MAX_NS);
+        let end_ns = end_ns(core, stop);
         match core.deadline_ns() {
             Some(deadline) if deadline <= end_ns => {
                 core.set_now_ns(deadline);
                 quiet = if core.expire() > 0 { 0 } else { quiet + 1 };
             }
-            Some(_) if stop.duration_ns.is_some() => core.set_now_ns(end_ns),
+            // Nothing more until the time is over.
+            Some(_) if core.ctx.now_ns() < end_ns => core.set_now_ns(end_ns),
             _ => break,
         }
     }
