@@ -181,12 +181,10 @@ impl Wake {
         self.asleep.store(true, Ordering::SeqCst);
     }
 
-    /// The sleeper is awake.
+    /// The sleeper is awake. Who has seen it asleep may still be about to write; then the next sleep is short.
     pub fn awake(&self) {
-        if !self.asleep.swap(false, Ordering::SeqCst) {
-            // Somebody has written, or is about to: then the next sleep is short.
-            let _ = rustix::io::read(&self.event, &mut [0u8; 8]);
-        }
+        self.asleep.store(false, Ordering::SeqCst);
+        let _ = rustix::io::read(&self.event, &mut [0u8; 8]);
     }
 }
 
