@@ -1,6 +1,7 @@
 //! The stock modules. Each is one file, whose doc comment is its manual.
 
 mod fabric;
+mod function;
 mod merge;
 mod noop;
 mod port_in;
@@ -12,6 +13,7 @@ mod sink;
 mod source;
 
 pub use fabric::FabricModule;
+pub use function::FunctionModule;
 pub use merge::Merge;
 pub use noop::NoOp;
 pub use port_in::PortIn;
