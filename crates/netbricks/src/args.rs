@@ -269,8 +269,11 @@ fn read_file(path: &str) -> Result<String, String> {
     Ok(content)
 }
 
-/// Reads `20ms`, `1.5s`, `200us`, `7ns`, `2m`, `1h`.
-fn parse_duration_ns(text: &str) -> Result<u64, String> {
+/// Reads `20ms`, `1.5s`, `200us`, `7ns`, `2m`, `1h`, as arguments write durations.
+///
+/// # Errors
+/// What is wanted instead.
+pub fn parse_duration_ns(text: &str) -> Result<u64, String> {
     let wanted = || "a duration is wanted: 20ms, 1.5s, 200us".to_owned();
     let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wanted)?;
     let (number, unit) = text.split_at(unit_at);

@@ -21,7 +21,7 @@ pub mod reassembly;
 mod shuffle;
 pub mod state;
 
-pub use args::{Args, ArgsError, FILE_BYTES_MAX, WORDS_MAX};
+pub use args::{Args, ArgsError, FILE_BYTES_MAX, WORDS_MAX, parse_duration_ns};
 pub use cause::{Cause, Drops};
 pub use contain::{Contained, Make};
 pub use context::{Context, GATE_BATCHES, GATES_MAX, Gate};

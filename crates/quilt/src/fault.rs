@@ -488,7 +488,7 @@ impl Diagnostic for Faults {
 }
 
 /// The name among `names` that `name` was most likely meant to be.
-pub(crate) fn similar<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn similar<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
     const NAMES_MAX: usize = 1_000;
     let distance_max = (name.len() / 3).clamp(1, 3);
     names

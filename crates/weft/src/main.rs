@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use commands::{blueprint, exec, graph, logs, ps, roles, stop, top, up, why};
+use commands::{blueprint, exec, graph, logs, netbricks, ps, roles, stop, top, up, why};
 
 /// Exit code for work that could not be done.
 const FAILED: u8 = 1;
@@ -52,6 +52,9 @@ enum Command {
     Top(top::Top),
     /// Stop everything and leave nothing behind but named volumes
     Stop(stop::Stop),
+    /// Network functions on ports and capture files
+    #[command(subcommand)]
+    Netbricks(netbricks::Netbricks),
     /// Small programs for examples: a web server, a database, a client
     #[command(subcommand)]
     Tool(tool::Tool),
@@ -96,6 +99,7 @@ fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Graph(command) => command.run()?,
         Command::Top(command) => command.run()?,
         Command::Stop(command) => command.run()?,
+        Command::Netbricks(command) => return command.run(),
         Command::Tool(tool) => tool.run().map_err(|error| miette::miette!("{error}"))?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut shown(), "weft", &mut std::io::stdout());

@@ -4,6 +4,7 @@ pub(crate) mod blueprint;
 pub(crate) mod exec;
 pub(crate) mod graph;
 pub(crate) mod logs;
+pub(crate) mod netbricks;
 pub(crate) mod ps;
 pub(crate) mod roles;
 pub(crate) mod stop;

@@ -1,0 +1,164 @@
+//! `weft netbricks`, with the real binary.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use packet::pcap::{LinkType, Writer};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Ethernet from 02:00:00:00:00:02 to 02:00:00:00:00:01, IPv4, UDP 10.0.0.1:12345 -> 10.0.0.2:53, `hi`.
+const FRAME: [u8; 44] = [
+    2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00, // Ethernet
+    0x45, 0, 0, 30, 0, 0, 0, 0, 64, 17, 0x66, 0xcd, 10, 0, 0, 1, 10, 0, 0, 2, // IPv4
+    0x30, 0x39, 0, 53, 0, 10, 0, 0, b'h', b'i', // UDP
+];
+
+fn weft(directory: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weft"));
+    command.arg("netbricks").args(args).current_dir(directory).env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+fn run(directory: &Path, args: &[&str]) -> Output {
+    weft(directory, args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What a command that does its job prints.
+fn ok(directory: &Path, args: &[&str]) -> String {
+    let output = run(directory, args);
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// What a command says that fails with a code.
+fn fails(directory: &Path, code: i32, args: &[&str]) -> String {
+    let output = run(directory, args);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {}", text(&output.stderr));
+    // Without the frame and the line breaks of a terminal.
+    text(&output.stderr).split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
+}
+
+/// A directory with `in.pcap`: three frames, a second apart, and one that is too short for Ethernet.
+fn directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = Writer::new(Vec::new(), LinkType::ETHERNET).unwrap();
+    (1..=3).for_each(|second| writer.write(second * 1_000_000_000, &FRAME).unwrap());
+    writer.write(4_000_000_000, &FRAME[..13]).unwrap();
+    std::fs::write(directory.path().join("in.pcap"), writer.into_inner().unwrap()).unwrap();
+    directory
+}
+
+#[test]
+fn tcpdump_reads_what_macswap_wrote_and_every_frame_is_accounted_for() {
+    let directory = directory();
+    let args = ["run", "macswap", "--in", "pcap:in.pcap", "--out", "pcap:out.pcap"];
+    let said = ok(directory.path(), &args);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], "macswap");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("  dropped, truncated: ethernet header") && line.ends_with(" 1"))
+    );
+    assert_eq!(*lines.last().unwrap(), "4 packets in, 3 out, 0 kept, 3.000 s: no input is left");
+    let tcpdump =
+        Command::new("tcpdump").args(["-nettr", "out.pcap"]).current_dir(directory.path()).output().unwrap();
+    let told = text(&tcpdump.stdout);
+    assert_eq!(told.lines().count(), 3, "{told}{}", text(&tcpdump.stderr));
+    for (line, second) in told.lines().zip(1..) {
+        let swapped = format!("{second}.000000 02:00:00:00:00:01 > 02:00:00:00:00:02, ethertype IPv4");
+        assert!(line.starts_with(&swapped) && line.contains("10.0.0.1.12345 > 10.0.0.2.53"), "{line}");
+    }
+    let once = std::fs::read(directory.path().join("out.pcap")).unwrap();
+    ok(directory.path(), &args);
+    assert_eq!(once, std::fs::read(directory.path().join("out.pcap")).unwrap());
+}
+
+#[test]
+fn programs_read_json_and_limits_hold() {
+    let directory = directory();
+    let args = [
+        "run",
+        "macswap",
+        "macswap",
+        "--in",
+        "pcap:in.pcap",
+        "--out",
+        "pcap:out.pcap",
+        "--json",
+        "--packets",
+        "2",
+    ];
+    let said: Value = serde_json::from_str(&ok(directory.path(), &args)).unwrap();
+    assert_eq!(
+        (&said["packets_in"], &said["packets_out"], &said["elapsed_ns"]),
+        (&2.into(), &2.into(), &1_000_000_000.into())
+    );
+    assert_eq!(said["functions"].as_array().unwrap().len(), 2);
+    assert_eq!(said["functions"][1]["counters"]["packets in at gate 0"], 2);
+    assert_eq!(
+        (&said["ports"][1]["port"], &said["ports"][1]["tx_packets"]),
+        (&"pcap:,out=out.pcap".into(), &2.into())
+    );
+    // Swapped twice, it is what it was.
+    let mut written = packet::pcap::open(directory.path().join("out.pcap")).unwrap();
+    assert_eq!(written.next().unwrap().unwrap().data, FRAME);
+}
+
+#[test]
+fn an_interrupt_ends_a_run_cleanly() {
+    let directory = directory();
+    let args = ["run", "macswap", "--in", "ring:quiet", "--every", "10ms", "--json"];
+    let mut child = weft(directory.path(), &args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    let first: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+    assert_eq!(first["ended"], Value::Null);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let last: Value = serde_json::from_str(&lines.last().unwrap()).unwrap();
+    assert_eq!(last["ended"], "stopped");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn every_function_is_listed_with_its_manual() {
+    let directory = directory();
+    let listed: Value = serde_json::from_str(&ok(directory.path(), &["list", "--json"])).unwrap();
+    let (listed, short) = (listed.as_array().unwrap(), ok(directory.path(), &["list"]));
+    assert!(!listed.is_empty());
+    assert_eq!(short.lines().count(), listed.len());
+    for (function, line) in listed.iter().zip(short.lines()) {
+        let word = |key: &str| function[key].as_str().unwrap();
+        assert!(line.starts_with(word("name")) && line.ends_with(word("summary")), "{line}");
+        let manual = ok(directory.path(), &["list", word("name")]);
+        assert!(manual.contains(word("manual")) && manual.contains("Example:"), "{manual}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_with_what_to_do() {
+    let directory = directory();
+    let files = ["--in", "pcap:in.pcap", "--out", "pcap:out.pcap"];
+    let fails = |code, words: &[&str], ports: &[&str], said: &str| {
+        let error = fails(directory.path(), code, &[&["run"], words, ports].concat());
+        assert!(error.contains(said), "{words:?} {ports:?}: {error}");
+    };
+    fails(2, &["macswop"], &files, "there is no network function 'macswop'");
+    fails(2, &["macswop"], &files, "did you mean 'macswap'?");
+    fails(2, &["macswap", "to=x"], &files, "macswap: it takes no to=…; it takes no arguments");
+    fails(2, &["macswap", "to=x"], &files, "`weft netbricks list macswap` prints its manual");
+    fails(2, &["macswap"], &[], "--in <PORT>");
+    fails(2, &["macswap"], &["--in", "dpdk:0"], "kind dpdk: the kinds are tap, packet, veth");
+    fails(2, &["macswap"], &["--in", "pcap:in.pcap", "--duration", "3"], "a duration is wanted: 20ms, 1.5s");
+    fails(1, &["macswap"], &["--in", "pcap:none.pcap"], "none.pcap is not there: check the path");
+    fails(1, &["macswap"], &["--in", "pcap:in.pcap", "--out", "pcap:./in.pcap"], "write to another file");
+    assert_eq!(
+        packet::pcap::open(directory.path().join("in.pcap")).unwrap().next().unwrap().unwrap().data,
+        FRAME
+    );
+}
