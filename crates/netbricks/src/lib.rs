@@ -16,6 +16,7 @@ pub mod header;
 pub mod isolate;
 mod line;
 pub mod live;
+pub mod neighbours;
 pub mod operator;
 pub mod reassembly;
 mod shuffle;
