@@ -19,6 +19,7 @@ pub mod live;
 pub mod neighbours;
 pub mod operator;
 pub mod reassembly;
+pub mod rewrite;
 mod shuffle;
 pub mod state;
 
