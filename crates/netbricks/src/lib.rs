@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answer;
 mod args;
 pub mod cause;
 pub mod conntrack;

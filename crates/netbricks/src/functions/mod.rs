@@ -3,12 +3,16 @@
 //! To add one: a file here, with a `build` function, and a line in [`KINDS`].
 
 mod macswap;
+mod ping;
+#[cfg(test)]
+mod sample;
 
 use packet::Pool;
 
 use crate::{Args, ArgsError, Contained, Line, NetworkFunction};
 
 pub use macswap::macswap;
+pub use ping::Ping;
 
 /// What every function is built with, beside its arguments.
 #[derive(Clone, Debug)]
@@ -36,8 +40,10 @@ pub struct Kind {
 }
 
 /// All kinds, by name.
-pub const KINDS: &[Kind] =
-    &[Kind { name: "macswap", class: "MacSwap", source: include_str!("macswap.rs"), build: macswap::build }];
+pub const KINDS: &[Kind] = &[
+    Kind { name: "macswap", class: "MacSwap", source: include_str!("macswap.rs"), build: macswap::build },
+    Kind { name: "ping", class: "Ping", source: include_str!("ping.rs"), build: ping::build },
+];
 
 impl Kind {
     /// The kind of that name, or of that class.

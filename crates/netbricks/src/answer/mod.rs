@@ -1,0 +1,28 @@
+//! What a network function says itself: answers, built in the buffer of the packet that asked for them.
+//!
+//! ```text
+//!  Question   who has this address? are you there?     ─▶ ARP reply, neighbour advertisement, echo reply
+//!  Notice     a packet that ends here, and why         ─▶ ICMP error, ICMPv6 error, TCP reset
+//! ```
+//!
+//! An answer keeps the link header of what it answers, VLAN tags included, with the addresses the other way round, so
+//! it leaves at the gate where the question came in and needs no table of neighbours.
+
+mod notice;
+mod question;
+
+use packet::wire::{MacAddr, ethernet};
+
+pub use notice::{ERRORS_BURST, ERRORS_PER_SECOND, Notice, Notices};
+pub use question::Question;
+
+/// Time to live, or hop limit, of an answer.
+const HOPS: u8 = 64;
+
+/// Turns a frame round. Its new source is the station it was addressed to, or `mac` where that was a group.
+fn turn_round(frame: &mut [u8], mac: MacAddr) {
+    let mut link = ethernet::View::new_unchecked(frame);
+    let (source, destination) = (link.source(), link.destination());
+    link.set_source(if destination.is_unicast() { destination } else { mac });
+    link.set_destination(source);
+}
