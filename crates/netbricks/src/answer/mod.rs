@@ -11,18 +11,19 @@
 mod notice;
 mod question;
 
-use packet::wire::{MacAddr, ethernet};
+use packet::wire::ethernet;
 
+pub(crate) use notice::is_host_v4;
 pub use notice::{ERRORS_BURST, ERRORS_PER_SECOND, Notice, Notices};
 pub use question::Question;
 
 /// Time to live, or hop limit, of an answer.
 const HOPS: u8 = 64;
 
-/// Turns a frame round. Its new source is the station it was addressed to, or `mac` where that was a group.
-fn turn_round(frame: &mut [u8], mac: MacAddr) {
+/// Sends a frame back to the station it came from. It was addressed to one station, which is its source now.
+fn turn_round(frame: &mut [u8]) {
     let mut link = ethernet::View::new_unchecked(frame);
     let (source, destination) = (link.source(), link.destination());
-    link.set_source(if destination.is_unicast() { destination } else { mac });
+    link.set_source(destination);
     link.set_destination(source);
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use lookup::token_bucket::{Rate, TokenBucket};
 use packet::parse::{Layers, Network};
-use packet::wire::{IpProtocol, MacAddr, ethernet, icmpv4, icmpv6, ipv4, ipv6, tcp};
+use packet::wire::{IpProtocol, ethernet, icmpv4, icmpv6, ipv4, ipv6, tcp};
 use packet::{Offload, Packet};
 
 use super::{HOPS, turn_round};
@@ -103,24 +103,24 @@ impl Notices {
         packet: &mut Packet,
         layers: &Layers,
         notice: Notice,
-        (from, mac): (IpAddr, MacAddr),
+        from: IpAddr,
         now_ns: u64,
     ) -> bool {
         if !may_be_told(layers, packet.data()) || !self.may_send(now_ns) {
             return false;
         }
-        let told = write_error(packet, layers, notice, from, mac).is_ok();
+        let told = write_error(packet, layers, notice, from).is_ok();
         self.sent += u64::from(told);
         told
     }
 
     /// Turns a TCP segment into the reset that a host without its connection sends (RFC 9293 §3.10.7.1); whether it did.
-    pub fn reset(&mut self, packet: &mut Packet, layers: &Layers, mac: MacAddr, now_ns: u64) -> bool {
+    pub fn reset(&mut self, packet: &mut Packet, layers: &Layers, now_ns: u64) -> bool {
         if layers.protocol != IpProtocol::TCP || !may_be_told(layers, packet.data()) || !self.may_send(now_ns)
         {
             return false;
         }
-        let told = write_reset(packet, layers, mac).is_ok();
+        let told = write_reset(packet, layers).is_ok();
         self.sent += u64::from(told);
         told
     }
@@ -165,13 +165,7 @@ pub(crate) fn is_host_v4(address: Ipv4Addr) -> bool {
     first != 0 && first != 127 && first < 224
 }
 
-fn write_error(
-    packet: &mut Packet,
-    layers: &Layers,
-    notice: Notice,
-    from: IpAddr,
-    mac: MacAddr,
-) -> Result<(), Cause> {
+fn write_error(packet: &mut Packet, layers: &Layers, notice: Notice, from: IpAddr) -> Result<(), Cause> {
     let Some((to, _)) = layers.addresses(packet.data()) else { return Err(Cause::new("no address")) };
     let v4 = layers.network == Network::V4;
     let (header, quote_max) = match v4 {
@@ -185,7 +179,7 @@ fn write_error(
     let data = packet.data_mut();
     // The link header moves to the new front; what it announced was the quoted packet, and is the error.
     data.copy_within(header..header + l3, 0);
-    turn_round(data, mac);
+    turn_round(data);
     let ip = &mut data[l3..];
     match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
@@ -205,7 +199,7 @@ fn write_error(
     Ok(())
 }
 
-fn write_reset(packet: &mut Packet, layers: &Layers, mac: MacAddr) -> Result<(), Cause> {
+fn write_reset(packet: &mut Packet, layers: &Layers) -> Result<(), Cause> {
     let segment = tcp::View::new_checked(layers.segment(packet.data()))?;
     let flags = segment.flags();
     if flags.contains(tcp::Flags::RST) {
@@ -231,7 +225,7 @@ fn write_reset(packet: &mut Packet, layers: &Layers, mac: MacAddr) -> Result<(),
     };
     let Some((to, from)) = layers.addresses(packet.data()) else { return Err(Cause::new("no address")) };
     write_segment(packet, layers.l3, (from, to), &repr)?;
-    turn_round(packet.data_mut(), mac);
+    turn_round(packet.data_mut());
     Ok(())
 }
 

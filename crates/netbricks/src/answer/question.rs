@@ -130,8 +130,8 @@ impl Question {
         match *self {
             Self::Arp { .. } => answer_arp(packet, layers, mac)?,
             Self::Neighbour { target, .. } => answer_neighbour(packet, layers, target, mac, router)?,
-            Self::Echo { to: IpAddr::V4(_) } => answer_echo_v4(packet, layers, mac)?,
-            Self::Echo { to: IpAddr::V6(_) } => answer_echo_v6(packet, layers, mac)?,
+            Self::Echo { to: IpAddr::V4(_) } => answer_echo_v4(packet, layers)?,
+            Self::Echo { to: IpAddr::V6(_) } => answer_echo_v6(packet, layers)?,
             Self::EchoFragment { .. } => return Err(Self::FRAGMENT),
         }
         packet.set_offload(Offload::default());
@@ -193,7 +193,7 @@ fn answer_neighbour(
 }
 
 /// RFC 1122 §3.2.2.6: the data goes back, and so do the options, as far as they got; a source route is not followed.
-fn answer_echo_v4(packet: &mut Packet, layers: &Layers, mac: MacAddr) -> Result<(), Cause> {
+fn answer_echo_v4(packet: &mut Packet, layers: &Layers) -> Result<(), Cause> {
     let ip = ipv4::View::new_checked(layers.network_packet(packet.data()))?;
     let message = icmpv4::View::new_checked(layers.segment(packet.data()))?;
     let (source, destination) = (ip.source(), ip.destination());
@@ -209,7 +209,7 @@ fn answer_echo_v4(packet: &mut Packet, layers: &Layers, mac: MacAddr) -> Result<
     let (ident, sequence) = (message.ident(), message.sequence());
     packet.truncate(layers.end);
     let data = packet.data_mut();
-    turn_round(data, mac);
+    turn_round(data);
     let mut ip = ipv4::View::new_unchecked(&mut data[layers.l3..]);
     ip.set_source(destination);
     ip.set_destination(source);
@@ -222,7 +222,7 @@ fn answer_echo_v4(packet: &mut Packet, layers: &Layers, mac: MacAddr) -> Result<
 }
 
 /// RFC 4443 §4.2. Extension headers are for the way here, and do not go back.
-fn answer_echo_v6(packet: &mut Packet, layers: &Layers, mac: MacAddr) -> Result<(), Cause> {
+fn answer_echo_v6(packet: &mut Packet, layers: &Layers) -> Result<(), Cause> {
     let ip = ipv6::View::new_checked(layers.network_packet(packet.data()))?;
     let message = icmpv6::View::new_checked(layers.segment(packet.data()))?;
     let (source, destination) = (ip.source(), ip.destination());
@@ -240,7 +240,7 @@ fn answer_echo_v6(packet: &mut Packet, layers: &Layers, mac: MacAddr) -> Result<
     let length = layers.segment(packet.data()).len();
     let (from, l4) = (layers.l4.unwrap_or(layers.end), layers.l3 + ipv6::HEADER_LEN);
     let data = packet.data_mut();
-    turn_round(data, mac);
+    turn_round(data);
     data.copy_within(from..from + length, l4);
     let mut ip = ipv6::View::new_unchecked(&mut data[layers.l3..]);
     ip.set_source(destination);

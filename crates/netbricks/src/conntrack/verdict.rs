@@ -116,11 +116,11 @@ impl Invalid {
         Self::Collision,
         Self::TableFull,
     ];
-}
 
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// The reason in words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Checksum => "wrong checksum",
             Self::Flags => "impossible TCP flags",
             Self::NotOpening => "opens no connection",
@@ -135,7 +135,13 @@ impl fmt::Display for Invalid {
             Self::QuoteLies => "error to another than the quoted sender",
             Self::Collision => "tuple of a translated flow",
             Self::TableFull => "table full",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! To add one: a file here, with a `build` function, and a line in [`KINDS`].
 
+mod acl;
+mod firewall;
 mod macswap;
 mod ping;
 #[cfg(test)]
@@ -11,6 +13,8 @@ use packet::Pool;
 
 use crate::{Args, ArgsError, Contained, Line, NetworkFunction};
 
+pub use acl::Acl;
+pub use firewall::Firewall;
 pub use macswap::macswap;
 pub use ping::Ping;
 
@@ -41,6 +45,8 @@ pub struct Kind {
 
 /// All kinds, by name.
 pub const KINDS: &[Kind] = &[
+    Kind { name: "acl", class: "Acl", source: include_str!("acl.rs"), build: acl::build },
+    Kind { name: "firewall", class: "Firewall", source: include_str!("firewall.rs"), build: firewall::build },
     Kind { name: "macswap", class: "MacSwap", source: include_str!("macswap.rs"), build: macswap::build },
     Kind { name: "ping", class: "Ping", source: include_str!("ping.rs"), build: ping::build },
 ];

@@ -93,7 +93,7 @@ impl NetworkFunction for Ping {
 }
 
 /// 02:00 and the last four bytes of an address: the same after a restart, and on one link as different as the addresses.
-fn mac_of(address: Option<&IpAddr>) -> MacAddr {
+pub(super) fn mac_of(address: Option<&IpAddr>) -> MacAddr {
     let bits = match address {
         Some(IpAddr::V4(address)) => address.to_bits(),
         Some(IpAddr::V6(address)) => address.to_bits() as u32,
