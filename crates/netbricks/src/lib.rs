@@ -21,6 +21,7 @@ pub mod neighbours;
 pub mod operator;
 pub mod reassembly;
 pub mod rewrite;
+pub mod routes;
 pub mod rules;
 mod shuffle;
 pub mod state;

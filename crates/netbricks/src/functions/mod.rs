@@ -6,6 +6,7 @@ mod acl;
 mod firewall;
 mod macswap;
 mod ping;
+mod router;
 #[cfg(test)]
 mod sample;
 
@@ -17,6 +18,7 @@ pub use acl::Acl;
 pub use firewall::Firewall;
 pub use macswap::macswap;
 pub use ping::Ping;
+pub use router::Router;
 
 /// What every function is built with, beside its arguments.
 #[derive(Clone, Debug)]
@@ -49,6 +51,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "firewall", class: "Firewall", source: include_str!("firewall.rs"), build: firewall::build },
     Kind { name: "macswap", class: "MacSwap", source: include_str!("macswap.rs"), build: macswap::build },
     Kind { name: "ping", class: "Ping", source: include_str!("ping.rs"), build: ping::build },
+    Kind { name: "router", class: "Router", source: include_str!("router.rs"), build: router::build },
 ];
 
 impl Kind {

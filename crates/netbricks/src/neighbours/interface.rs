@@ -34,6 +34,13 @@ impl Subnet {
         self.address
     }
 
+    /// How many leading bits of the address are the subnet's.
+    #[inline]
+    #[must_use]
+    pub const fn length(&self) -> u8 {
+        self.length
+    }
+
     /// Whether an address has the same prefix.
     #[inline]
     #[must_use]

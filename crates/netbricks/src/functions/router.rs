@@ -1,0 +1,617 @@
+//! Routes IPv4 and IPv6 by the longest matching prefix.
+//!
+//! Every gate is an interface with addresses of its own. What comes in for the interface's Ethernet address is looked up,
+//! loses one hop of its time to live, and leaves to the next hop, whose Ethernet address is found by ARP and neighbour
+//! discovery. The senders of packets that end here are told by ICMP, as RFC 1812 and RFC 4443 ask for: no route, hops used
+//! up, packet too big, host does not answer; at most 1000 a second, and never about errors, groups and later fragments.
+//! Pings to its addresses are answered.
+//!
+//! Arguments:
+//!   interface=GATE,address=ADDRESS/LENGTH,…  may be repeated, one for each gate from 0 on; `address=` may be repeated.
+//!                                            Further: `mac=MAC` (default: 02:00 and the last four bytes of its first
+//!                                            address), `mtu=BYTES` (default: 1500), `peer=MAC` for a link where
+//!                                            everything goes to one station and nobody needs to be asked
+//!   route=PREFIX,gate=GATE,via=ADDRESS       may be repeated; `route=@FILE` reads one a line. Without `via`, whoever has
+//!                                            the destination address is on the link. `default` stands for 0.0.0.0/0
+//!
+//! Subnets of interfaces are routes without saying so. Not routed: frames with tags, groups, directed broadcasts, source
+//! routes, link-local addresses. It sends no redirects. An IPv4 packet that is too big and may be fragmented is dropped,
+//! like one that may not, and its sender is told. Up to 64 gates, 2^22 routes of each family, 4096 neighbours.
+//!
+//! Example:
+//!   weft netbricks run router interface=0,address=10.0.0.1/24 interface=1,address=192.0.2.2/30 \
+//!     route=default,gate=1,via=192.0.2.1 --in tap:left --out tap:right
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use packet::flow::FlowHasher;
+use packet::parse::{Layers, Network};
+use packet::wire::{IpProtocol, MacAddr, ethernet, ipv4, ipv6};
+use packet::{Batch, Packet};
+
+use super::{Setup, ping};
+use crate::answer::{Notice, Notices, Question, is_host_v4};
+use crate::context::GATES_MAX;
+use crate::neighbours::{Interface, Neighbours, Subnet};
+use crate::routes::{Hop, Routes};
+use crate::{Args, ArgsError, Cause, Context, Gate, NetworkFunction, Report};
+
+const NOT_ADDRESSED: Cause = Cause::new("addressed to another station");
+const GROUP: Cause = Cause::new("addressed to a group");
+const TAGGED: Cause = Cause::new("tagged");
+const NOT_IP: Cause = Cause::new("not IP");
+const CHECKSUM: Cause = Cause::new("wrong IP checksum");
+const MARTIAN: Cause = Cause::new("address that is not routed");
+const SOURCE_ROUTE: Cause = Cause::new("source route");
+const NO_ROUTE: Cause = Cause::new("no route");
+const HOPS: Cause = Cause::new("hops used up");
+const TOO_BIG: Cause = Cause::new("too big");
+const LOCAL: Cause = Cause::new("for the router, which does not speak it");
+const UNANSWERED: Cause = Cause::new("next hop does not answer");
+
+/// The least that IPv6 asks of a link (RFC 8200 §5), and for IPv4 (RFC 791).
+const MTU_MIN: u64 = 1280;
+
+/// A router.
+pub struct Router {
+    routes: Routes,
+    neighbours: Neighbours,
+    /// Bytes that fit into a frame behind the link header, by gate.
+    mtus: Vec<usize>,
+    notices: Notices,
+    /// Packets whose next hop did not answer, until their senders are told.
+    unanswered: Vec<Packet>,
+    forwarded: u64,
+    answered: u64,
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Router")
+            .field("gates", &self.mtus.len())
+            .field("routes", &self.routes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What becomes of a packet.
+enum Way {
+    /// It leaves at a gate to a neighbour.
+    To(Gate, IpAddr),
+    /// It has become an answer, and goes back as it is.
+    Back,
+}
+
+impl Router {
+    /// Routes by `routes` between `interfaces` (one for each gate) that carry packets of so many bytes.
+    #[must_use]
+    pub fn new(interfaces: Vec<(Interface, usize)>, routes: Routes, setup: &Setup) -> Self {
+        let (interfaces, mtus) = interfaces.into_iter().unzip();
+        Self {
+            routes,
+            neighbours: Neighbours::new(interfaces, &setup.pool, FlowHasher::new(setup.key)),
+            mtus,
+            notices: Notices::default(),
+            unanswered: Vec::new(),
+            forwarded: 0,
+            answered: 0,
+        }
+    }
+
+    fn packet(&mut self, gate: Gate, packet: Packet, ctx: &mut Context) {
+        let layers = match Layers::of(packet.data()) {
+            Ok(layers) => layers,
+            Err(wrong) => return ctx.drop(packet, wrong.into()),
+        };
+        let Some(mut packet) = self.neighbours.input(ctx, gate, &layers, packet) else { return };
+        match self.route(gate, &layers, &mut packet, ctx.now_ns()) {
+            Ok(Way::To(gate, next_hop)) => {
+                self.forwarded += 1;
+                self.neighbours.send(ctx, gate, next_hop, packet);
+            }
+            Ok(Way::Back) => ctx.send(gate, packet),
+            Err(cause) => ctx.drop(packet, cause),
+        }
+    }
+
+    #[inline]
+    fn route(&mut self, gate: Gate, layers: &Layers, packet: &mut Packet, now_ns: u64) -> Result<Way, Cause> {
+        self.is_for_me(gate, layers, packet)?;
+        let (to, stays) = destination(layers, packet.data())?;
+        let (out, via) = match self.routes.find(to) {
+            Some(Hop::Gate(..)) if stays => return Err(MARTIAN),
+            Some(Hop::Gate(out, via)) => (out, via),
+            Some(Hop::Local) => return self.local(gate, layers, packet, now_ns),
+            Some(Hop::Nobody) => return Err(GROUP),
+            None => return self.tell(gate, layers, packet, (Notice::NoRoute, NO_ROUTE), now_ns),
+        };
+        if hops(layers, packet.data()) <= 1 {
+            return self.tell(gate, layers, packet, (Notice::TimeExceeded, HOPS), now_ns);
+        }
+        let mtu = self.mtus.get(usize::from(out)).copied().unwrap_or(0);
+        if length_on_wire(layers, packet) > mtu {
+            return self.tell(gate, layers, packet, (Notice::TooBig(mtu as u32), TOO_BIG), now_ns);
+        }
+        take_a_hop(layers, packet.data_mut());
+        Ok(Way::To(out, via.unwrap_or(to)))
+    }
+
+    #[inline]
+    fn is_for_me(&self, gate: Gate, layers: &Layers, packet: &Packet) -> Result<(), Cause> {
+        let to = ethernet::View::new_unchecked(packet.data()).destination();
+        match self.neighbours.interface(gate) {
+            _ if to.is_multicast() => Err(GROUP),
+            Some(interface) if interface.mac != to => Err(NOT_ADDRESSED),
+            None => Err(Cause::NO_GATE),
+            _ if layers.labels > 0 || !layers.vlans.is_empty() => Err(TAGGED),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// A packet for one of the router's own addresses.
+    #[cold]
+    fn local(&mut self, gate: Gate, layers: &Layers, packet: &mut Packet, now_ns: u64) -> Result<Way, Cause> {
+        if let Some(question) = Question::of(layers, packet.data()) {
+            let mac = self.neighbours.interface(gate).map_or(MacAddr::UNSPECIFIED, |interface| interface.mac);
+            question.answer(packet, layers, mac, true)?;
+            self.answered += 1;
+            return Ok(Way::Back);
+        }
+        match layers.protocol {
+            IpProtocol::TCP if self.notices.reset(packet, layers, now_ns) => Ok(Way::Back),
+            IpProtocol::TCP | IpProtocol::ICMP | IpProtocol::ICMPV6 => Err(LOCAL),
+            IpProtocol::UDP => self.tell(gate, layers, packet, (Notice::PortUnreachable, LOCAL), now_ns),
+            _ => self.tell(gate, layers, packet, (Notice::ProtocolUnreachable, LOCAL), now_ns),
+        }
+    }
+
+    /// Turns a packet into the error about it, from the address of the interface that it came in by (RFC 1812 §4.3.2.4).
+    #[cold]
+    fn tell(
+        &mut self,
+        gate: Gate,
+        layers: &Layers,
+        packet: &mut Packet,
+        (notice, cause): (Notice, Cause),
+        now_ns: u64,
+    ) -> Result<Way, Cause> {
+        let (sender, _) = layers.addresses(packet.data()).ok_or(cause)?;
+        let from = self.neighbours.interface(gate).and_then(|interface| interface.address_towards(sender));
+        let told = self.notices.error(packet, layers, notice, from.ok_or(cause)?, now_ns);
+        if told { Ok(Way::Back) } else { Err(cause) }
+    }
+
+    /// Tells the sender of a packet that its next hop does not answer, by the way that leads to the sender.
+    fn tell_unanswered(&mut self, ctx: &mut Context, mut packet: Packet) {
+        let way_back = Layers::of(packet.data()).ok().and_then(|layers| {
+            let (sender, _) = layers.addresses(packet.data())?;
+            let Some(Hop::Gate(gate, via)) = self.routes.find(sender) else { return None };
+            let from = self.neighbours.interface(gate)?.address_towards(sender)?;
+            let notice = Notice::HostUnreachable;
+            let told = self.notices.error(&mut packet, &layers, notice, from, ctx.now_ns());
+            told.then_some((gate, via.unwrap_or(sender)))
+        });
+        match way_back {
+            Some((gate, next_hop)) => self.neighbours.send(ctx, gate, next_hop, packet),
+            None => ctx.drop(packet, UNANSWERED),
+        }
+    }
+}
+
+/// The destination of a packet that may be routed (RFC 1812 §5.3, RFC 4291 §2.5), and whether it stays on its link
+/// because one of its addresses means something there only (RFC 3927 §2.6.2, RFC 4007 §9).
+#[inline]
+fn destination(layers: &Layers, frame: &[u8]) -> Result<(IpAddr, bool), Cause> {
+    let packet = layers.network_packet(frame);
+    match layers.network {
+        Network::V4 => {
+            let ip = ipv4::View::new_checked(packet)?;
+            let (from, to) = (ip.source(), ip.destination());
+            if !ip.verify_checksum() {
+                return Err(CHECKSUM);
+            }
+            if to.is_multicast() || to.is_broadcast() {
+                return Err(GROUP);
+            }
+            if !is_host_v4(from) || !is_host_v4(to) {
+                return Err(MARTIAN);
+            }
+            let routed = |option| matches!(option, Ok(ipv4::HeaderOption::SourceRoute { .. }));
+            if layers.ip_options && ip.options().any(routed) {
+                return Err(SOURCE_ROUTE);
+            }
+            Ok((to.into(), from.is_link_local() || to.is_link_local()))
+        }
+        Network::V6 => {
+            let ip = ipv6::View::new_checked(packet)?;
+            let (from, to) = (ip.source(), ip.destination());
+            if to.is_multicast() {
+                return Err(GROUP);
+            }
+            let no_host = |address: Ipv6Addr| address.is_unspecified() || address.is_loopback();
+            if from.is_multicast() || no_host(from) || no_host(to) {
+                return Err(MARTIAN);
+            }
+            Ok((to.into(), from.is_unicast_link_local() || to.is_unicast_link_local()))
+        }
+        Network::Arp | Network::Other => Err(NOT_IP),
+    }
+}
+
+/// Bytes from the IP header on, of the largest frame that the packet will be on the wire.
+#[inline]
+fn length_on_wire(layers: &Layers, packet: &Packet) -> usize {
+    let whole = layers.end - layers.l3;
+    match (packet.offload().segmentation, layers.payload) {
+        (Some(segmentation), Some(payload)) => {
+            (payload - layers.l3 + usize::from(segmentation.size)).min(whole)
+        }
+        _ => whole,
+    }
+}
+
+/// The time to live, or hop limit.
+#[inline]
+fn hops(layers: &Layers, frame: &[u8]) -> u8 {
+    let packet = layers.network_packet(frame);
+    match layers.network {
+        Network::V4 => ipv4::View::new_unchecked(packet).ttl(),
+        _ => ipv6::View::new_unchecked(packet).hop_limit(),
+    }
+}
+
+/// Takes one hop from the time to live, and mends the IPv4 checksum.
+#[inline]
+fn take_a_hop(layers: &Layers, frame: &mut [u8]) {
+    let header = &mut frame[layers.l3..];
+    match layers.network {
+        Network::V4 => ipv4::View::new_unchecked(header).decrement_ttl(),
+        _ => ipv6::View::new_unchecked(header).decrement_hop_limit(),
+    };
+}
+
+impl NetworkFunction for Router {
+    fn gates(&self) -> Gate {
+        self.mtus.len() as Gate
+    }
+
+    fn process(&mut self, gate: Gate, batch: &mut Batch, ctx: &mut Context) {
+        batch.drain(..).for_each(|packet| self.packet(gate, packet, ctx));
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        self.neighbours.deadline_ns()
+    }
+
+    fn expire(&mut self, ctx: &mut Context) {
+        let mut unanswered = std::mem::take(&mut self.unanswered);
+        self.neighbours.expire(ctx, |_, _, packet| unanswered.push(packet));
+        unanswered.drain(..).for_each(|packet| self.tell_unanswered(ctx, packet));
+        self.unanswered = unanswered;
+    }
+
+    fn held(&self) -> usize {
+        self.neighbours.held()
+    }
+
+    fn report(&self, report: &mut Report) {
+        report.counter("routes", self.routes.len() as u64);
+        report.counter("forwarded", self.forwarded);
+        report.counter("pings answered", self.answered);
+        report.counter("ICMP errors and resets", self.notices.sent());
+        report.counter("ICMP errors and resets withheld", self.notices.withheld());
+        self.neighbours.report(report);
+    }
+}
+
+/// `interface=0,address=…,mac=…,mtu=…,peer=…`: the gate, the interface, its MTU.
+fn read_interface(text: &str) -> Result<(Gate, Interface, usize), String> {
+    let mut fields = text.split(',');
+    let gate: Gate = fields.next().unwrap_or_default().parse().map_err(|_| "a gate's number comes first")?;
+    let (mut addresses, mut mac, mut peer, mut mtu) = (Vec::<Subnet>::new(), None, None, 1500);
+    for field in fields {
+        let (key, value) = field.split_once('=').ok_or_else(|| format!("'{field}': KEY=VALUE is wanted"))?;
+        match key {
+            "address" => addresses.push(value.parse().map_err(|error| format!("{error}"))?),
+            "mac" => mac = Some(station(value)?),
+            "peer" => peer = Some(station(value)?),
+            "mtu" => {
+                mtu = value
+                    .parse()
+                    .ok()
+                    .filter(|mtu| (MTU_MIN..=65_535).contains(mtu))
+                    .ok_or("an MTU is 1280 to 65535")?;
+            }
+            _ => return Err(format!("'{key}': address, mac, peer or mtu is wanted")),
+        }
+    }
+    let first = addresses.first().ok_or("an interface has at least one address=ADDRESS/LENGTH")?.address();
+    let mut interface = Interface::new(mac.unwrap_or(ping::mac_of(Some(&first))), addresses);
+    interface.next_hop = peer;
+    Ok((gate, interface, mtu as usize))
+}
+
+fn station(text: &str) -> Result<MacAddr, String> {
+    let mac: MacAddr = text.parse().map_err(|error| format!("{error}"))?;
+    if mac.is_unicast() { Ok(mac) } else { Err(format!("{mac} is no station's address")) }
+}
+
+/// `PREFIX,gate=1,via=192.0.2.1`.
+fn read_route(text: &str, gates: usize) -> Result<(&str, Hop), String> {
+    let mut fields = text.split(',');
+    let prefix = fields.next().unwrap_or_default();
+    let (mut gate, mut via) = (None, None);
+    for field in fields {
+        match field.split_once('=') {
+            Some(("gate", value)) => {
+                gate = value.parse::<Gate>().ok().filter(|gate| usize::from(*gate) < gates)
+            }
+            Some(("via", value)) => {
+                via = Some(value.parse().map_err(|_| format!("'{value}' is no address"))?)
+            }
+            _ => return Err(format!("'{field}': gate=… or via=… is wanted")),
+        }
+    }
+    let gate = gate.ok_or_else(|| format!("gate=0 to gate={} is wanted", gates - 1))?;
+    let prefix = match (prefix, via) {
+        ("default", Some(IpAddr::V6(_))) => "::/0",
+        ("default", _) => "0.0.0.0/0",
+        _ => prefix,
+    };
+    Ok((prefix, Hop::Gate(gate, via)))
+}
+
+/// The routes that interfaces have by themselves: their subnets, and in them their own and nobody's addresses. A subnet
+/// of link-local addresses is no route: every link has it.
+fn insert_interface(routes: &mut Routes, gate: Gate, interface: &Interface) -> Result<(), String> {
+    let mut insert = |address: IpAddr, length: u8, hop| {
+        routes.insert(&format!("{address}/{length}"), hop).map_err(|error| error.to_string())
+    };
+    for subnet in &interface.addresses {
+        let length = subnet.length();
+        let (first, last, longest, everywhere) = match subnet.address() {
+            IpAddr::V4(own) => {
+                let host = u32::MAX.checked_shr(length.into()).unwrap_or(0);
+                let ends = [own.to_bits() & !host, own.to_bits() | host].map(Ipv4Addr::from_bits);
+                (ends[0].into(), ends[1].into(), 32, false)
+            }
+            IpAddr::V6(own) => {
+                let host = u128::MAX.checked_shr(length.into()).unwrap_or(0);
+                let ends = [own.to_bits() & !host, own.to_bits() | host].map(Ipv6Addr::from_bits);
+                (ends[0].into(), ends[1].into(), 128, own.is_unicast_link_local())
+            }
+        };
+        if !everywhere {
+            insert(first, length, Hop::Gate(gate, None))?;
+        }
+        for end in [first, last].into_iter().filter(|end| subnet.is_reserved(*end)) {
+            insert(end, longest, Hop::Nobody)?;
+        }
+        insert(subnet.address(), longest, Hop::Local)?;
+    }
+    Ok(())
+}
+
+pub(super) fn build(args: &mut Args, setup: &Setup) -> Result<Box<dyn NetworkFunction>, ArgsError> {
+    let mut interfaces = Vec::new();
+    let mut routes = Routes::default();
+    for text in args.lines("interface")? {
+        let read = read_interface(&text).and_then(|(gate, interface, mtu)| {
+            if usize::from(gate) != interfaces.len() || gate >= GATES_MAX {
+                return Err(format!("gate {} comes next, and {GATES_MAX} are the most", interfaces.len()));
+            }
+            insert_interface(&mut routes, gate, &interface)?;
+            Ok((interface, mtu))
+        });
+        interfaces.push(read.map_err(|problem| args.wrong("interface", &text, problem))?);
+    }
+    if interfaces.is_empty() {
+        return Err(args.conflict("interface=… is missing: one for each gate, such as 0,address=10.0.0.1/24"));
+    }
+    for text in args.lines("route")? {
+        let read = read_route(&text, interfaces.len());
+        let inserted =
+            read.and_then(|(prefix, hop)| routes.insert(prefix, hop).map_err(|error| error.to_string()));
+        inserted.map_err(|problem| args.wrong("route", &text, problem))?;
+    }
+    Ok(Box::new(Router::new(interfaces, routes, setup)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{echo, echo6, icmp, tcp, udp, who_has, words};
+    use super::super::tests::{at, function, left, setup};
+    use super::*;
+    use packet::wire::icmpv4;
+
+    const ARGUMENTS: [&str; 5] = [
+        "interface=0,address=10.0.0.254/24,address=fd00::fe/64,mac=02:00:00:00:00:02,peer=02:00:00:00:00:01",
+        "interface=1,address=192.0.2.2/30,address=fd01::2/64,mac=02:00:00:00:00:03,peer=02:00:00:00:00:04,mtu=1400",
+        "interface=2,address=10.2.0.1/24",
+        "route=default,gate=1,via=192.0.2.1",
+        "route=2001:db8::/32,gate=1,via=fd01::1",
+    ];
+
+    struct Bench {
+        setup: Setup,
+        router: Box<dyn NetworkFunction>,
+        ctx: Context,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let setup = setup();
+            let router = function("router", &ARGUMENTS, &setup);
+            Self { setup, ctx: Context::new(router.gates()), router }
+        }
+
+        fn send(&mut self, gate: Gate, frame: &[u8]) -> Vec<(Gate, String)> {
+            let left = at(&mut *self.router, &mut self.ctx, (gate, 1), &self.setup.pool, &[frame]);
+            left.iter().map(|(gate, frame)| (*gate, words(frame))).collect()
+        }
+
+        /// What is said back to who sent a frame in at gate 0.
+        fn told(&mut self, frame: &[u8]) -> String {
+            let mut left = self.send(0, frame);
+            let (gate, said) = left.pop().expect("an answer");
+            assert!(left.is_empty() && gate == 0, "{said}");
+            said.strip_prefix("02:00:00:00:00:02 > 02:00:00:00:00:01: ").expect(&said).into()
+        }
+
+        fn dropped(&mut self, frame: &[u8]) -> String {
+            assert_eq!(self.send(0, frame), []);
+            let mut drops = crate::Drops::default();
+            self.ctx.swap_drops(&mut drops);
+            drops.iter().map(|(cause, _)| cause.to_string()).collect()
+        }
+    }
+
+    fn with_hops(mut frame: Vec<u8>, hops: u8) -> Vec<u8> {
+        if frame[14] >> 4 == 4 {
+            let mut ip = ipv4::View::new_unchecked(&mut frame[14..]);
+            ip.set_ttl(hops);
+            ip.fill_checksum();
+        } else {
+            frame[21] = hops;
+        }
+        frame
+    }
+
+    #[test]
+    fn packets_lose_a_hop_and_leave_to_the_next_hop() {
+        let mut bench = Bench::new();
+        let frame = udp("10.0.0.1:5", "198.51.100.7:53", b"data");
+        let left = at(&mut *bench.router, &mut bench.ctx, (0, 1), &bench.setup.pool, &[&frame]);
+        let (gate, out) = &left[0];
+        assert_eq!(
+            (*gate, words(out)),
+            (
+                1,
+                "02:00:00:00:00:03 > 02:00:00:00:00:04: ".to_owned()
+                    + words(&frame).split_once(": ").unwrap().1
+            )
+        );
+        assert_eq!((out[22], frame[22]), (63, 64));
+        let six = udp("[fd00::1]:5", "[2001:db8::7]:53", b"data");
+        let left = at(&mut *bench.router, &mut bench.ctx, (0, 1), &bench.setup.pool, &[&six]);
+        assert_eq!((left[0].0, left[0].1[21]), (1, 63));
+    }
+
+    /// NetBricks and its fork left it as it was.
+    #[test]
+    fn ttl_edits_leave_no_ip_checksum_stale() {
+        let mut bench = Bench::new();
+        for hops in 2..=255 {
+            let frame = with_hops(udp("10.0.0.1:5", "198.51.100.7:53", &[hops; 9]), hops);
+            let left = at(&mut *bench.router, &mut bench.ctx, (0, 1), &bench.setup.pool, &[&frame]);
+            let ip = ipv4::View::new_checked(&left[0].1[14..]).unwrap();
+            assert!(ip.verify_checksum() && ip.ttl() == hops - 1);
+        }
+    }
+
+    #[test]
+    fn senders_are_told_why_their_packets_end() {
+        let mut bench = Bench::new();
+        let query = || udp("10.0.0.1:5", "198.51.100.7:53", b"data");
+        assert_eq!(
+            bench.told(&with_hops(query(), 1)),
+            "10.0.0.254 > 10.0.0.1: time exceeded in-transit, length 40"
+        );
+        assert_eq!(
+            bench.told(&with_hops(udp("[fd00::1]:5", "[2001:db8::7]:53", b""), 0)),
+            "fd00::fe > fd00::1: time exceeded in-transit for 2001:db8::7, length 56"
+        );
+        assert_eq!(
+            bench.told(&udp("[fd00::1]:5", "[2001:db9::7]:53", b"")),
+            "fd00::fe > fd00::1: destination unreachable, unreachable route 2001:db9::7, length 56"
+        );
+        let big = udp("10.0.0.1:5", "198.51.100.7:53", &[0; 1373]);
+        assert_eq!(
+            bench.told(&big),
+            "10.0.0.254 > 10.0.0.1: 198.51.100.7 unreachable - need to frag (mtu 1400), length 556"
+        );
+        assert_eq!(bench.send(0, &udp("10.0.0.1:5", "198.51.100.7:53", &[0; 1372]))[0].0, 1);
+        let big = udp("[fd00::1]:5", "[2001:db8::7]:53", &[0; 1400]);
+        assert_eq!(bench.told(&big), "fd00::fe > fd00::1: packet too big, mtu 1400, length 1240");
+        assert_eq!(
+            bench.told(&udp("10.0.0.1:5", "192.0.2.2:33434", b"")),
+            "10.0.0.254 > 10.0.0.1: 192.0.2.2 port unreachable, length 36"
+        );
+        let reset = bench.told(&tcp("10.0.0.1:5", "10.0.0.254:80", "S", (9, 0), b""));
+        assert!(reset.contains("10.0.0.254 > 10.0.0.1: 80 > 5: Flags [R.], seq 0, ack 10"), "{reset}");
+    }
+
+    #[test]
+    fn it_answers_for_its_addresses() {
+        let mut bench = Bench::new();
+        assert!(bench.told(&echo("10.0.0.1", "192.0.2.2", b"")).contains("192.0.2.2 > 10.0.0.1: echo reply"));
+        assert!(bench.told(&echo6("fd00::1", "fd00::fe", b"")).contains("echo reply"));
+        let found = bench.told(&who_has("10.0.0.1", "10.0.0.254"));
+        assert!(found.contains("Reply 10.0.0.254 is-at 02:00:00:00:00:02"), "{found}");
+    }
+
+    #[test]
+    fn nobody_is_told_of_errors_groups_and_later_fragments() {
+        let mut bench = Bench::new();
+        let quote = udp("10.0.0.1:5", "198.51.100.7:53", b"data");
+        let error = icmp("10.0.0.1", "198.51.100.7", &icmpv4::Repr::time_exceeded(&quote[14..]));
+        assert_eq!(bench.dropped(&with_hops(error, 1)), "hops used up");
+        let mut fragment = quote.clone();
+        ipv4::View::new_unchecked(&mut fragment[14..]).set_fragment(false, false, 800);
+        assert_eq!(bench.dropped(&with_hops(fragment, 1)), "hops used up");
+        assert_eq!(bench.dropped(&udp("10.0.0.1:5", "224.0.0.1:53", b"")), "addressed to a group");
+        assert_eq!(bench.dropped(&udp("10.0.0.1:5", "192.0.2.3:53", b"")), "addressed to a group");
+        assert_eq!(bench.dropped(&udp("127.0.0.1:5", "198.51.100.7:53", b"")), "address that is not routed");
+        assert_eq!(bench.dropped(&udp("[fe80::5]:5", "[2001:db8::7]:53", b"")), "address that is not routed");
+        let mut stale = quote.clone();
+        stale[24] ^= 1;
+        assert_eq!(bench.dropped(&stale), "wrong IP checksum");
+        let mut other = quote;
+        other[5] = 9;
+        assert_eq!(bench.dropped(&other), "addressed to another station");
+        let many =
+            (0..300).filter(|_| !bench.send(0, &with_hops(echo("10.0.0.1", "1.1.1.1", b""), 1)).is_empty());
+        assert!((80..=100).contains(&many.count()), "a hundred at once");
+    }
+
+    #[test]
+    fn a_next_hop_that_is_silent_is_reported_to_the_sender() {
+        let mut bench = Bench::new();
+        let asked = bench.send(0, &udp("10.0.0.1:5", "10.2.0.9:53", b"data"));
+        assert_eq!(asked.len(), 1);
+        assert!(asked[0].0 == 2 && asked[0].1.contains("who-has 10.2.0.9 tell 10.2.0.1"), "{asked:?}");
+        assert_eq!(bench.router.held(), 1);
+        let mut said = Vec::new();
+        while let Some(deadline_ns) = bench.router.deadline_ns() {
+            bench.ctx.set_now_ns(deadline_ns);
+            bench.router.expire(&mut bench.ctx);
+            said.extend(left(&mut bench.ctx));
+        }
+        let (gate, last) = said.last().unwrap();
+        let last = words(last);
+        assert!(
+            *gate == 0 && last.ends_with("10.0.0.254 > 10.0.0.1: host 10.2.0.9 unreachable, length 40"),
+            "{last}"
+        );
+        assert_eq!((bench.router.held(), bench.setup.pool.available()), (0, bench.setup.pool.capacity()));
+    }
+
+    #[test]
+    fn wrong_arguments_say_what_is_wanted() {
+        let wrong = |words: &[&str]| {
+            let mut args = Args::parse("router", words).unwrap();
+            build(&mut args, &setup()).err().unwrap().to_string()
+        };
+        let one = "interface=0,address=10.0.0.1/24";
+        assert!(wrong(&[]).contains("interface=… is missing"));
+        assert!(
+            wrong(&["interface=1,address=10.0.0.1/24"]).ends_with("gate 0 comes next, and 64 are the most")
+        );
+        assert!(wrong(&["interface=0"]).ends_with("an interface has at least one address=ADDRESS/LENGTH"));
+        assert!(wrong(&[one, "route=10.0.0.0/8,gate=1"]).ends_with("gate=0 to gate=0 is wanted"));
+        assert!(wrong(&[one, "route=10.0.0.1/8,gate=0"]).contains("has bits set behind its length"));
+        assert!(
+            wrong(&[one, "route=10.0.0.0/8,gate=0,via=fd00::1"]).ends_with("is of the other address family")
+        );
+    }
+}
