@@ -25,6 +25,7 @@ pub mod routes;
 pub mod rules;
 mod shuffle;
 pub mod state;
+pub mod syn_cookie;
 
 pub use args::{Args, ArgsError, FILE_BYTES_MAX, WORDS_MAX, parse_duration_ns};
 pub use cause::{Cause, Drops};

@@ -10,18 +10,19 @@
 
 mod notice;
 mod question;
+pub(crate) mod segment;
 
 use packet::wire::ethernet;
 
-pub(crate) use notice::is_host_v4;
 pub use notice::{ERRORS_BURST, ERRORS_PER_SECOND, Notice, Notices};
+pub(crate) use notice::{is_host_v4, may_be_told};
 pub use question::Question;
 
 /// Time to live, or hop limit, of an answer.
 const HOPS: u8 = 64;
 
 /// Sends a frame back to the station it came from. It was addressed to one station, which is its source now.
-fn turn_round(frame: &mut [u8]) {
+pub(crate) fn turn_round(frame: &mut [u8]) {
     let mut link = ethernet::View::new_unchecked(frame);
     let (source, destination) = (link.source(), link.destination());
     link.set_source(destination);

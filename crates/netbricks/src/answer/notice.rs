@@ -7,7 +7,7 @@ use packet::parse::{Layers, Network};
 use packet::wire::{IpProtocol, ethernet, icmpv4, icmpv6, ipv4, ipv6, tcp};
 use packet::{Offload, Packet};
 
-use super::{HOPS, turn_round};
+use super::{HOPS, segment, turn_round};
 use crate::Cause;
 
 /// Errors and resets that one function sends in a second (Linux' `icmp_msgs_per_sec`).
@@ -200,58 +200,20 @@ fn write_error(packet: &mut Packet, layers: &Layers, notice: Notice, from: IpAdd
 }
 
 fn write_reset(packet: &mut Packet, layers: &Layers) -> Result<(), Cause> {
-    let segment = tcp::View::new_checked(layers.segment(packet.data()))?;
-    let flags = segment.flags();
+    let at_fault = tcp::View::new_checked(layers.segment(packet.data()))?;
+    let flags = at_fault.flags();
     if flags.contains(tcp::Flags::RST) {
         return Err(Cause::new("a reset is not answered"));
     }
     let (sequence, ack) = match flags.contains(tcp::Flags::ACK) {
-        true => (segment.ack(), None),
-        false => (0, Some(segment.sequence().wrapping_add(segment.sequence_len()))),
+        true => (at_fault.ack(), None),
+        false => (0, Some(at_fault.sequence().wrapping_add(at_fault.sequence_len()))),
     };
-    let repr = tcp::Repr {
-        source_port: segment.destination_port(),
-        destination_port: segment.source_port(),
-        sequence,
-        ack: ack.unwrap_or(0),
-        flags: tcp::Flags(tcp::Flags::RST.0 | ack.map_or(0, |_| tcp::Flags::ACK.0)),
-        window: 0,
-        urgent: 0,
-        maximum_segment: None,
-        window_scale: None,
-        sack_permitted: false,
-        timestamps: None,
-        sack: tcp::SackBlocks::default(),
-    };
+    let flags = tcp::Flags(tcp::Flags::RST.0 | ack.map_or(0, |_| tcp::Flags::ACK.0));
+    let ports = (at_fault.destination_port(), at_fault.source_port());
+    let repr = segment::plain(ports, (sequence, ack.unwrap_or(0)), flags, 0);
     let Some((to, from)) = layers.addresses(packet.data()) else { return Err(Cause::new("no address")) };
-    write_segment(packet, layers.l3, (from, to), &repr)?;
+    segment::write(packet, layers.l3, (from, to), &repr)?;
     turn_round(packet.data_mut());
-    Ok(())
-}
-
-/// Writes a segment without data over what follows the link header, checksums included.
-fn write_segment(
-    packet: &mut Packet,
-    l3: usize,
-    hosts: (IpAddr, IpAddr),
-    repr: &tcp::Repr,
-) -> Result<(), Cause> {
-    let length = repr.buffer_len();
-    let header = if hosts.0.is_ipv4() { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
-    packet.set_len(l3 + header + length)?;
-    packet.set_offload(Offload::default());
-    let ip = &mut packet.data_mut()[l3..];
-    match hosts {
-        (IpAddr::V4(from), IpAddr::V4(to)) => {
-            ipv4::Repr::new(from, to, IpProtocol::TCP, length).emit(&mut ipv4::View::new_unchecked(&mut *ip))
-        }
-        (IpAddr::V6(from), IpAddr::V6(to)) => {
-            ipv6::Repr::new(from, to, IpProtocol::TCP, length).emit(&mut ipv6::View::new_unchecked(&mut *ip))
-        }
-        _ => return Err(Cause::new("no address of the family")),
-    }
-    let mut segment = tcp::View::new_unchecked(&mut ip[header..]);
-    repr.emit(&mut segment);
-    segment.fill_checksum(hosts.0, hosts.1);
     Ok(())
 }

@@ -6,9 +6,11 @@ mod acl;
 mod firewall;
 mod macswap;
 mod ping;
+mod ratelimit;
 mod router;
 #[cfg(test)]
 mod sample;
+mod synguard;
 
 use packet::Pool;
 
@@ -18,7 +20,9 @@ pub use acl::Acl;
 pub use firewall::Firewall;
 pub use macswap::macswap;
 pub use ping::Ping;
+pub use ratelimit::{Limit, Limits, Per, RateLimit};
 pub use router::Router;
+pub use synguard::{Guarding, SynGuard};
 
 /// What every function is built with, beside its arguments.
 #[derive(Clone, Debug)]
@@ -51,7 +55,14 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "firewall", class: "Firewall", source: include_str!("firewall.rs"), build: firewall::build },
     Kind { name: "macswap", class: "MacSwap", source: include_str!("macswap.rs"), build: macswap::build },
     Kind { name: "ping", class: "Ping", source: include_str!("ping.rs"), build: ping::build },
+    Kind {
+        name: "ratelimit",
+        class: "RateLimit",
+        source: include_str!("ratelimit.rs"),
+        build: ratelimit::build,
+    },
     Kind { name: "router", class: "Router", source: include_str!("router.rs"), build: router::build },
+    Kind { name: "synguard", class: "SynGuard", source: include_str!("synguard.rs"), build: synguard::build },
 ];
 
 impl Kind {
