@@ -121,7 +121,7 @@ impl Router {
         let (out, via) = match self.routes.find(to) {
             Some(Hop::Gate(..)) if stays => return Err(MARTIAN),
             Some(Hop::Gate(out, via)) => (out, via),
-            Some(Hop::Local) => return self.local(gate, layers, packet, now_ns),
+            Some(Hop::Local) => return self.local((gate, to), layers, packet, now_ns),
             Some(Hop::Nobody) => return Err(GROUP),
             None => return self.tell(gate, layers, packet, (Notice::NoRoute, NO_ROUTE), now_ns),
         };
@@ -148,21 +148,29 @@ impl Router {
         }
     }
 
-    /// A packet for one of the router's own addresses.
+    /// A packet for one of the router's own addresses, `own`, which is what answers.
     #[cold]
-    fn local(&mut self, gate: Gate, layers: &Layers, packet: &mut Packet, now_ns: u64) -> Result<Way, Cause> {
+    fn local(
+        &mut self,
+        (gate, own): (Gate, IpAddr),
+        layers: &Layers,
+        packet: &mut Packet,
+        now_ns: u64,
+    ) -> Result<Way, Cause> {
         if let Some(question) = Question::of(layers, packet.data()) {
             let mac = self.neighbours.interface(gate).map_or(MacAddr::UNSPECIFIED, |interface| interface.mac);
             question.answer(packet, layers, mac, true)?;
             self.answered += 1;
             return Ok(Way::Back);
         }
-        match layers.protocol {
-            IpProtocol::TCP if self.notices.reset(packet, layers, now_ns) => Ok(Way::Back),
-            IpProtocol::TCP | IpProtocol::ICMP | IpProtocol::ICMPV6 => Err(LOCAL),
-            IpProtocol::UDP => self.tell(gate, layers, packet, (Notice::PortUnreachable, LOCAL), now_ns),
-            _ => self.tell(gate, layers, packet, (Notice::ProtocolUnreachable, LOCAL), now_ns),
-        }
+        let mut told = |notice| self.notices.error(packet, layers, notice, own, now_ns);
+        let told = match layers.protocol {
+            IpProtocol::ICMP | IpProtocol::ICMPV6 => false,
+            IpProtocol::UDP => told(Notice::PortUnreachable),
+            IpProtocol::TCP => self.notices.reset(packet, layers, now_ns),
+            _ => told(Notice::ProtocolUnreachable),
+        };
+        if told { Ok(Way::Back) } else { Err(LOCAL) }
     }
 
     /// Turns a packet into the error about it, from the address of the interface that it came in by (RFC 1812 §4.3.2.4).
@@ -535,7 +543,7 @@ mod tests {
         assert_eq!(bench.told(&big), "fd00::fe > fd00::1: packet too big, mtu 1400, length 1240");
         assert_eq!(
             bench.told(&udp("10.0.0.1:5", "192.0.2.2:33434", b"")),
-            "10.0.0.254 > 10.0.0.1: 192.0.2.2 port unreachable, length 36"
+            "192.0.2.2 > 10.0.0.1: 192.0.2.2 port unreachable, length 36"
         );
         let reset = bench.told(&tcp("10.0.0.1:5", "10.0.0.254:80", "S", (9, 0), b""));
         assert!(reset.contains("10.0.0.254 > 10.0.0.1: 80 > 5: Flags [R.], seq 0, ack 10"), "{reset}");
