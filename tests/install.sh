@@ -11,6 +11,7 @@ test_packages=(
   "iproute2 ip"                 # peers: links, routes and namespaces as the kernel sees them
   "iputils-ping ping"           # peers: gateways answer ping
   "tcpdump tcpdump"             # peers: our pcap files and checksums, judged by another
+  "traceroute traceroute"       # netbricks: the hops of a path through our translators and routers
   "curl curl"                   # peers: published ports and service addresses
   "iperf3 iperf3"               # load between containers
   "nginx-light nginx"           # examples that run real programs

@@ -17,6 +17,7 @@ pub mod header;
 pub mod isolate;
 mod line;
 pub mod live;
+pub mod nat;
 pub mod neighbours;
 pub mod operator;
 pub mod reassembly;

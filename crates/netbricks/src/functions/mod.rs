@@ -5,6 +5,7 @@
 mod acl;
 mod firewall;
 mod macswap;
+mod nat44;
 mod ping;
 mod ratelimit;
 mod router;
@@ -19,6 +20,7 @@ use crate::{Args, ArgsError, Contained, Line, NetworkFunction};
 pub use acl::Acl;
 pub use firewall::Firewall;
 pub use macswap::macswap;
+pub use nat44::Nat44;
 pub use ping::Ping;
 pub use ratelimit::{Limit, Limits, Per, RateLimit};
 pub use router::Router;
@@ -54,6 +56,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "acl", class: "Acl", source: include_str!("acl.rs"), build: acl::build },
     Kind { name: "firewall", class: "Firewall", source: include_str!("firewall.rs"), build: firewall::build },
     Kind { name: "macswap", class: "MacSwap", source: include_str!("macswap.rs"), build: macswap::build },
+    Kind { name: "nat44", class: "Nat44", source: include_str!("nat44.rs"), build: nat44::build },
     Kind { name: "ping", class: "Ping", source: include_str!("ping.rs"), build: ping::build },
     Kind {
         name: "ratelimit",

@@ -1,0 +1,340 @@
+//! Which end inside has which end outside: endpoint-independent mappings (RFC 4787 §4.1), and the limits on them.
+
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::ops::RangeInclusive;
+
+use lookup::flow_table::FlowTable;
+use packet::flow::FlowHasher;
+use packet::wire::IpProtocol;
+
+use super::ports::PortSpace;
+
+/// The most external addresses that one function translates to: 24 KiB of port sets each.
+pub const EXTERNALS_MAX: usize = 256;
+/// The most mappings.
+pub const MAPPINGS_MAX: usize = 1 << 22;
+
+/// An end inside: protocol (ICMP for either family), address, and port or ICMP identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inside {
+    /// TCP, UDP or ICMP.
+    pub protocol: IpProtocol,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port or identifier.
+    pub port: u16,
+}
+
+impl Hash for Inside {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let rest = u64::from(self.protocol.0) << 16 | u64::from(self.port);
+        match self.address {
+            IpAddr::V4(address) => state.write_u64(u64::from(address.to_bits()) << 32 | rest),
+            IpAddr::V6(address) => {
+                state.write_u64((address.to_bits() >> 64) as u64);
+                state.write_u64(address.to_bits() as u64);
+                state.write_u64(rest);
+            }
+        }
+    }
+}
+
+/// An end outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct External {
+    pub(super) protocol: IpProtocol,
+    pub(super) end: SocketAddrV4,
+}
+
+impl Hash for External {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (address, port) = (self.end.ip().to_bits(), self.end.port());
+        state.write_u64(u64::from(address) << 32 | u64::from(self.protocol.0) << 16 | u64::from(port));
+    }
+}
+
+/// Why there is no mapping for an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// All ports of the address that the host has are taken.
+    #[error("no external port is left")]
+    Ports,
+    /// The host has as many mappings as one may have.
+    #[error("the host has too many mappings")]
+    Host,
+    /// There are as many mappings as there may be.
+    #[error("the table of mappings is full")]
+    Table,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mapping {
+    external: SocketAddrV4,
+    /// Flows that use it. With the last one it goes, unless it was configured.
+    flows: u32,
+    is_static: bool,
+}
+
+/// What an external end leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) inside: Inside,
+    /// It was configured: whoever outside may begin.
+    pub(super) is_static: bool,
+}
+
+/// Limits on mappings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Ports that are given out.
+    pub ports: RangeInclusive<u16>,
+    /// Mappings at a time.
+    pub mappings: usize,
+    /// Mappings of one inside host at a time.
+    pub per_host: u32,
+}
+
+/// The mappings of one NAT.
+pub(super) struct Mappings {
+    externals: Vec<(Ipv4Addr, [PortSpace; 3])>,
+    by_inside: FlowTable<Inside, Mapping>,
+    by_external: FlowTable<External, Target>,
+    hosts: FlowTable<Inside, u32>,
+    per_host: u32,
+    hasher: FlowHasher,
+    drawn: u64,
+}
+
+/// Entries that no time ends: they go with their flows.
+const FOR_EVER: u64 = u64::MAX;
+
+fn space(protocol: IpProtocol) -> usize {
+    match protocol {
+        IpProtocol::TCP => 0,
+        IpProtocol::UDP => 1,
+        _ => 2,
+    }
+}
+
+/// A host as a key.
+fn host(address: IpAddr) -> Inside {
+    Inside { protocol: IpProtocol::NONE, address, port: 0 }
+}
+
+impl Mappings {
+    pub(super) fn new(externals: &[Ipv4Addr], limits: &Limits, hasher: FlowHasher) -> Self {
+        let capacity = limits.mappings.clamp(1, MAPPINGS_MAX);
+        // An ICMP identifier may be anything (RFC 5508 §3.1).
+        let spaces = [limits.ports.clone(), limits.ports.clone(), 0..=u16::MAX].map(PortSpace::new);
+        Self {
+            externals: externals.iter().take(EXTERNALS_MAX).map(|own| (*own, spaces.clone())).collect(),
+            by_inside: FlowTable::with_hasher(capacity, hasher),
+            by_external: FlowTable::with_hasher(capacity, hasher),
+            hosts: FlowTable::with_hasher(capacity, hasher),
+            per_host: limits.per_host,
+            hasher,
+            drawn: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_inside.len()
+    }
+
+    pub(super) fn is_external(&self, address: Ipv4Addr) -> bool {
+        self.externals.iter().any(|(own, _)| *own == address)
+    }
+
+    /// The first external address: that of errors from those who have none.
+    pub(super) fn external(&self) -> Ipv4Addr {
+        self.externals.first().map_or(Ipv4Addr::UNSPECIFIED, |(own, _)| *own)
+    }
+
+    /// Leads an external end to an inside one for good. `false` where the port is taken or the table full.
+    pub(super) fn forward(&mut self, protocol: IpProtocol, end: SocketAddrV4, inside: Inside) -> bool {
+        let spaces = self.externals.iter_mut().find(|(own, _)| own == end.ip());
+        if !spaces.is_some_and(|(_, spaces)| spaces[space(protocol)].reserve(end.port())) {
+            return false;
+        }
+        let target = Target { inside, is_static: true };
+        let is_led = self.by_external.insert(External { protocol, end }, target, FOR_EVER, 0).is_ok();
+        // What the host begins itself from there looks the same from outside. Of several forwards to it the first counts.
+        if is_led && self.by_inside.find(&inside, 0).is_none() {
+            let mapping = Mapping { external: end, flows: 0, is_static: true };
+            return self.by_inside.insert(inside, mapping, FOR_EVER, 0).is_ok();
+        }
+        is_led
+    }
+
+    /// What an external end leads to.
+    #[inline]
+    pub(super) fn target(&self, protocol: IpProtocol, end: SocketAddrV4) -> Option<Target> {
+        let id = self.by_external.find(&External { protocol, end }, 0)?;
+        self.by_external.get(id).copied()
+    }
+
+    /// The external end of an inside one, for one more flow.
+    pub(super) fn acquire(&mut self, inside: Inside) -> Result<SocketAddrV4, Refused> {
+        if let Some(mapping) = self.by_inside.find(&inside, 0).and_then(|id| self.by_inside.get_mut(id)) {
+            mapping.flows += 1;
+            return Ok(mapping.external);
+        }
+        if self.by_inside.len() == self.by_inside.capacity()
+            || self.by_external.len() == self.by_external.capacity()
+        {
+            return Err(Refused::Table);
+        }
+        let of_host = self.hosts.find(&host(inside.address), 0);
+        let count = of_host.and_then(|id| self.hosts.get(id)).copied().unwrap_or(0);
+        if count >= self.per_host {
+            return Err(Refused::Host);
+        }
+        let end = self.allocate(inside).ok_or(Refused::Ports)?;
+        match of_host.and_then(|id| self.hosts.get_mut(id)) {
+            Some(count) => *count += 1,
+            // There are no more hosts than mappings.
+            None => drop(self.hosts.insert(host(inside.address), 1, FOR_EVER, 0)),
+        }
+        let external = External { protocol: inside.protocol, end };
+        let target = Target { inside, is_static: false };
+        let mapping = Mapping { external: end, flows: 1, is_static: false };
+        // There is room, as was seen above.
+        let _ = self.by_external.insert(external, target, FOR_EVER, 0);
+        let _ = self.by_inside.insert(inside, mapping, FOR_EVER, 0);
+        Ok(end)
+    }
+
+    /// A port: the inside one if it is free, else any. A host has one external address for all its mappings (RFC 4787 §4.1,
+    /// "paired" pooling).
+    fn allocate(&mut self, inside: Inside) -> Option<SocketAddrV4> {
+        use std::hash::BuildHasher;
+        let of_host = self.hasher.hash_one(host(inside.address)) % (self.externals.len().max(1) as u64);
+        self.drawn = self.drawn.wrapping_add(1);
+        let random = self.hasher.hash_one((self.drawn, u64::from(inside.port)));
+        let (address, spaces) = self.externals.get_mut(of_host as usize)?;
+        let space = &mut spaces[space(inside.protocol)];
+        let port = if space.take(inside.port) { inside.port } else { space.take_any(random)? };
+        Some(SocketAddrV4::new(*address, port))
+    }
+
+    /// One flow less. With the last one the mapping ends and its port is free.
+    pub(super) fn release(&mut self, inside: Inside) {
+        let Some(id) = self.by_inside.find(&inside, 0) else { return };
+        let Some(mapping) = self.by_inside.get_mut(id) else { return };
+        mapping.flows = mapping.flows.saturating_sub(1);
+        let Mapping { external: end, flows, is_static } = *mapping;
+        if flows > 0 || is_static {
+            return;
+        }
+        self.by_inside.remove(id);
+        let external = External { protocol: inside.protocol, end };
+        if let Some(id) = self.by_external.find(&external, 0) {
+            self.by_external.remove(id);
+        }
+        if let Some((_, spaces)) = self.externals.iter_mut().find(|(own, _)| own == end.ip()) {
+            spaces[space(inside.protocol)].give_back(end.port());
+        }
+        let Some(id) = self.hosts.find(&host(inside.address), 0) else { return };
+        match self.hosts.get_mut(id) {
+            Some(count @ 2..) => *count -= 1,
+            _ => drop(self.hosts.remove(id)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mappings(per_host: u32, externals: &[Ipv4Addr]) -> Mappings {
+        let limits = Limits { ports: 1024..=1033, mappings: 100, per_host };
+        Mappings::new(externals, &limits, FlowHasher::new(1))
+    }
+
+    fn inside(host: u8, port: u16, protocol: IpProtocol) -> Inside {
+        Inside { protocol, address: [10, 0, 0, host].into(), port }
+    }
+
+    const EXTERNAL: [Ipv4Addr; 1] = [Ipv4Addr::new(192, 0, 2, 1)];
+
+    #[test]
+    fn the_port_is_kept_where_it_is_free_and_each_protocol_has_its_own() {
+        let mut table = mappings(100, &EXTERNAL);
+        let tcp = inside(2, 1030, IpProtocol::TCP);
+        assert_eq!(table.acquire(tcp).unwrap().port(), 1030);
+        assert_eq!(table.acquire(inside(3, 1030, IpProtocol::UDP)).unwrap().port(), 1030);
+        let other = table.acquire(inside(3, 1030, IpProtocol::TCP)).unwrap();
+        assert!(other.port() != 1030 && (1024..=1033).contains(&other.port()));
+        assert!((1024..=1033).contains(&table.acquire(inside(3, 80, IpProtocol::TCP)).unwrap().port()));
+        assert_eq!(table.acquire(inside(3, 0, IpProtocol::ICMP)).unwrap().port(), 0);
+        assert_eq!(table.target(IpProtocol::TCP, other).unwrap().inside, inside(3, 1030, IpProtocol::TCP));
+    }
+
+    #[test]
+    fn a_mapping_lasts_as_long_as_its_last_flow() {
+        let mut table = mappings(100, &EXTERNAL);
+        let end = inside(2, 5000, IpProtocol::UDP);
+        let external = table.acquire(end).unwrap();
+        assert_eq!(table.acquire(end), Ok(external), "the same for every destination");
+        table.release(end);
+        assert!(table.target(IpProtocol::UDP, external).is_some());
+        table.release(end);
+        assert_eq!((table.target(IpProtocol::UDP, external), table.len(), table.hosts.len()), (None, 0, 0));
+        table.release(end);
+    }
+
+    #[test]
+    fn nat64_ports_run_out_are_refused_and_come_back() {
+        // Capsule's port counter wraps to 0, and its mappings never expire.
+        let mut table = mappings(100, &EXTERNAL);
+        let mut ports: Vec<_> =
+            (0..10).map(|host| table.acquire(inside(host, 7, IpProtocol::TCP)).unwrap().port()).collect();
+        ports.sort_unstable();
+        assert_eq!(ports, (1024..=1033).collect::<Vec<_>>());
+        assert_eq!(table.acquire(inside(10, 7, IpProtocol::TCP)), Err(Refused::Ports));
+        table.release(inside(3, 7, IpProtocol::TCP));
+        assert!(table.acquire(inside(10, 7, IpProtocol::TCP)).is_ok());
+    }
+
+    #[test]
+    fn limits_hold_for_a_host_and_for_all() {
+        let mut table = mappings(3, &EXTERNAL);
+        (0..3).for_each(|id| assert!(table.acquire(inside(2, id, IpProtocol::ICMP)).is_ok()));
+        assert_eq!(table.acquire(inside(2, 9, IpProtocol::ICMP)), Err(Refused::Host));
+        (3..100).for_each(|id| assert!(table.acquire(inside(id as u8, id, IpProtocol::ICMP)).is_ok()));
+        assert_eq!(table.acquire(inside(200, 500, IpProtocol::ICMP)), Err(Refused::Table));
+        (0..100)
+            .for_each(|id| table.release(inside(if id < 3 { 2 } else { id as u8 }, id, IpProtocol::ICMP)));
+        assert_eq!((table.by_inside.len(), table.by_external.len(), table.hosts.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_host_keeps_to_one_address() {
+        let many: Vec<Ipv4Addr> = (1..=8).map(|host| [192, 0, 2, host].into()).collect();
+        let mut table = mappings(100, &many);
+        let mut seen = std::collections::HashSet::new();
+        for host in 0..30 {
+            let own = *table.acquire(inside(host, 1, IpProtocol::ICMP)).unwrap().ip();
+            assert_eq!(*table.acquire(inside(host, 2, IpProtocol::ICMP)).unwrap().ip(), own);
+            seen.insert(own);
+        }
+        assert!(seen.len() > 4, "and all addresses are used: {seen:?}");
+    }
+
+    #[test]
+    fn forwards_stay() {
+        let mut table = mappings(100, &EXTERNAL);
+        let web = inside(5, 80, IpProtocol::TCP);
+        let [first, second] = [8080, 1025].map(|port| SocketAddrV4::new(EXTERNAL[0], port));
+        assert!(table.forward(IpProtocol::TCP, first, web) && table.forward(IpProtocol::TCP, second, web));
+        assert!(!table.forward(IpProtocol::TCP, first, web), "taken");
+        assert_eq!(table.acquire(web), Ok(first));
+        table.release(web);
+        assert_eq!(table.target(IpProtocol::TCP, second), Some(Target { inside: web, is_static: true }));
+        assert_eq!(table.acquire(web), Ok(first));
+        assert!(table.acquire(inside(6, 1025, IpProtocol::TCP)).unwrap().port() != 1025);
+    }
+}
