@@ -40,11 +40,18 @@ use packet::{Checksum, Offload, checksum};
 #[inline]
 pub fn tuple(frame: &mut [u8], layers: &Layers, offload: &Offload, new: &FlowKey) -> bool {
     let Some(addresses) = addresses(frame, layers, new) else { return false };
-    let Some(l4) = layers.l4.filter(|l4| *l4 <= layers.end) else { return true };
-    let Some(segment) = frame.get_mut(l4..layers.end) else { return true };
+    transport(frame, layers, offload, new, addresses);
+    true
+}
+
+/// Writes ports or identifier, and mends the checksum by them and by the difference that `addresses` make.
+#[inline]
+pub(crate) fn transport(frame: &mut [u8], layers: &Layers, offload: &Offload, new: &FlowKey, addresses: u16) {
+    let Some(l4) = layers.l4 else { return };
+    let Some(segment) = frame.get_mut(l4..layers.end) else { return };
     let ports = ports(segment, layers, new);
-    let Some(at) = checksum_offset(layers) else { return true };
-    let Some(field) = segment.get_mut(at..at + 2) else { return true };
+    let Some(at) = checksum_offset(layers) else { return };
+    let Some(field) = segment.get_mut(at..at + 2) else { return };
     let held = be16(field);
     // ICMP for IPv4 has no pseudo header.
     let pseudo = if layers.protocol == IpProtocol::ICMP { 0 } else { addresses };
@@ -58,7 +65,6 @@ pub fn tuple(frame: &mut [u8], layers: &Layers, offload: &Offload, new: &FlowKey
         }
     };
     field.copy_from_slice(&mended.to_be_bytes());
-    true
 }
 
 /// Lowers the time to live or hop limit by one hop, with the IPv4 checksum. `false`, and nothing changed, where the
@@ -162,7 +168,7 @@ fn is_icmp(layers: &Layers) -> bool {
 
 /// Where in its header the checksum lies.
 #[inline]
-fn checksum_offset(layers: &Layers) -> Option<usize> {
+pub(crate) fn checksum_offset(layers: &Layers) -> Option<usize> {
     match layers.protocol {
         IpProtocol::TCP => Some(tcp::CHECKSUM_OFFSET),
         IpProtocol::UDP | IpProtocol::UDP_LITE => Some(udp::CHECKSUM_OFFSET),
@@ -180,7 +186,7 @@ pub fn is_partial(layers: &Layers, offload: &Offload) -> bool {
 }
 
 #[inline]
-const fn mend(check: u16, difference: u16) -> u16 {
+pub(crate) const fn mend(check: u16, difference: u16) -> u16 {
     !checksum::combine(!check, difference)
 }
 

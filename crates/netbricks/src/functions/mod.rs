@@ -6,6 +6,7 @@ mod acl;
 mod firewall;
 mod macswap;
 mod nat44;
+mod nat64;
 mod ping;
 mod ratelimit;
 mod router;
@@ -21,6 +22,7 @@ pub use acl::Acl;
 pub use firewall::Firewall;
 pub use macswap::macswap;
 pub use nat44::Nat44;
+pub use nat64::Nat64;
 pub use ping::Ping;
 pub use ratelimit::{Limit, Limits, Per, RateLimit};
 pub use router::Router;
@@ -57,6 +59,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "firewall", class: "Firewall", source: include_str!("firewall.rs"), build: firewall::build },
     Kind { name: "macswap", class: "MacSwap", source: include_str!("macswap.rs"), build: macswap::build },
     Kind { name: "nat44", class: "Nat44", source: include_str!("nat44.rs"), build: nat44::build },
+    Kind { name: "nat64", class: "Nat64", source: include_str!("nat64.rs"), build: nat64::build },
     Kind { name: "ping", class: "Ping", source: include_str!("ping.rs"), build: ping::build },
     Kind {
         name: "ratelimit",

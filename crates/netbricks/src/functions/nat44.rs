@@ -107,21 +107,28 @@ pub(super) fn build(args: &mut Args, setup: &Setup) -> Result<Box<dyn NetworkFun
     let router = Router::build(args, setup, [inside, outside], externals)?;
     let (config, tells) = config(args, Realm::V4, externals)?;
     let mut nat = Nat::new(&config, FlowHasher::new(setup.key));
+    forward(args, &mut nat, &forwards, (externals.0, &inside))?;
+    Ok(Box::new(Nat44 { router, nat, tells }))
+}
+
+/// Sets the static forwards up.
+pub(super) fn forward(
+    args: &Args,
+    nat: &mut Nat,
+    forwards: &[String],
+    (external, inside): (Ipv4Addr, &Subnet),
+) -> Result<(), ArgsError> {
     for text in forwards {
-        let (protocol, from, to) =
-            parse_forward(&text, externals.0).map_err(|problem| args.wrong("forward", &text, problem))?;
+        let wrong = |problem: &str| args.wrong("forward", text, problem);
+        let (protocol, from, to) = parse_forward(text, external).map_err(|problem| wrong(&problem))?;
         if !inside.contains(to.ip()) {
-            return Err(args.wrong("forward", &text, "the host is not inside"));
+            return Err(wrong("the host is not inside"));
         }
         if !nat.forward(protocol, from, to) {
-            return Err(args.wrong(
-                "forward",
-                &text,
-                "the external address is none of ours, or the port is taken",
-            ));
+            return Err(wrong("the external address is none of ours, or the port is taken"));
         }
     }
-    Ok(Box::new(Nat44 { router, nat, tells }))
+    Ok(())
 }
 
 fn subnet_v4(args: &mut Args, key: &'static str, wanted: &'static str) -> Result<Subnet, ArgsError> {
@@ -210,10 +217,7 @@ fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
 }
 
 /// Reads `tcp/8080:10.0.0.5:80` and `udp/192.0.2.3:53:[fd00::5]:53`.
-pub(super) fn parse_forward(
-    text: &str,
-    external: Ipv4Addr,
-) -> Result<(IpProtocol, SocketAddrV4, SocketAddr), String> {
+fn parse_forward(text: &str, external: Ipv4Addr) -> Result<(IpProtocol, SocketAddrV4, SocketAddr), String> {
     let wrong = || "tcp/PORT:HOST:PORT or udp/ADDRESS:PORT:HOST:PORT is wanted".to_owned();
     let (protocol, rest) = text.split_once('/').ok_or_else(wrong)?;
     let protocol = match protocol {

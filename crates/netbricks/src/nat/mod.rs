@@ -19,6 +19,7 @@ mod mapping;
 mod ports;
 mod prefix;
 mod router;
+pub(crate) mod siit;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 

@@ -102,7 +102,7 @@ impl Router {
         }
         let inside = self.neighbours.interface(INSIDE).ok_or(Cause::NO_GATE)?;
         let fits = match gate {
-            INSIDE => inside.is_on_link(source) && !inside.is_own(source),
+            INSIDE => is_host(source) && inside.is_on_link(source) && !inside.is_own(source),
             _ => is_host(source) && !inside.is_on_link(source) && !own.answers_for(source),
         };
         if !fits || !is_host(destination) {

@@ -279,6 +279,10 @@ impl Lab {
         router.ip("link set eth1 up");
         router.ip("addr add 203.0.113.1/24 dev eth1");
         router.run("sysctl -qw net.ipv4.ip_forward=1");
+        for talkative in [&router, &server] {
+            // The limit on errors is one for all tests that run at a time.
+            talkative.run("sysctl -qw net.ipv4.icmp_ratemask=0");
+        }
         server.ip("link set eth0 up");
         server.ip("addr add 203.0.113.9/24 dev eth0");
         server.ip("route add default via 203.0.113.1");
