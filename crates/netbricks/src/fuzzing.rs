@@ -2,4 +2,5 @@
 //! other uses.
 
 pub use crate::conntrack::fuzz::conntrack;
+pub use crate::nat::fuzz::nat;
 pub use crate::reassembly::fuzz::reassembly;

@@ -73,3 +73,22 @@ fn segments(random: &mut Random) -> Vec<u8> {
 fn reassembly_holds_any_segments() {
     fuzz("reassembly", segments, fuzzing::reassembly);
 }
+
+/// Frames of a few hosts and ports, one in four with a byte changed, and time that mostly goes on slowly.
+fn frames(random: &mut Random) -> Vec<u8> {
+    let mut input = vec![random.next() as u8];
+    for _ in 0..random.below(64) {
+        let mut step = random.next().to_le_bytes();
+        if random.below(4) > 0 {
+            step[6] = 0;
+        }
+        step[7] = if random.below(8) > 0 { step[7] % 24 } else { step[7] };
+        input.extend(step);
+    }
+    input
+}
+
+#[test]
+fn translators_take_any_frames() {
+    fuzz("nat", frames, fuzzing::nat);
+}

@@ -15,6 +15,7 @@
 //! forwarded and hairpin packets are one case.
 
 mod fragment;
+pub(crate) mod fuzz;
 mod mapping;
 mod ports;
 mod prefix;

@@ -18,6 +18,7 @@ const NOT_IP: Cause = Cause::new("not IP");
 const NOT_FOR_US: Cause = Cause::new("for another station");
 const SOURCE: Cause = Cause::new("source address of the wrong side");
 const NO_ROUTE: Cause = Cause::new("no route");
+const CHECKSUM: Cause = Cause::new("wrong header checksum");
 const EXPIRED: Cause = Cause::new("time to live exceeded");
 
 /// Two gates with a link behind each, and a way on from the second.
@@ -108,8 +109,14 @@ impl Router {
         if !fits || !is_host(destination) {
             return Err(SOURCE);
         }
-        if layers.ip_options && has_source_route(layers, frame) {
-            return Err(Question::SOURCE_ROUTE);
+        if layers.network == Network::V4 {
+            let ip = ipv4::View::new_checked(layers.network_packet(frame))?;
+            if !ip.verify_checksum() {
+                return Err(CHECKSUM); // RFC 1812 §4.2.2.5
+            }
+            if layers.ip_options && has_source_route(&ip) {
+                return Err(Question::SOURCE_ROUTE);
+            }
         }
         Ok(destination)
     }
@@ -200,9 +207,6 @@ fn is_echo(layers: &Layers, frame: &[u8]) -> bool {
     matches!(Question::of(layers, frame), Some(Question::Echo { .. }))
 }
 
-fn has_source_route(layers: &Layers, frame: &[u8]) -> bool {
-    layers.network == Network::V4
-        && ipv4::View::new_checked(layers.network_packet(frame)).is_ok_and(|ip| {
-            ip.options().any(|option| matches!(option, Ok(ipv4::HeaderOption::SourceRoute { .. })))
-        })
+fn has_source_route(ip: &ipv4::View<&[u8]>) -> bool {
+    ip.options().any(|option| matches!(option, Ok(ipv4::HeaderOption::SourceRoute { .. })))
 }

@@ -29,6 +29,8 @@ pub(crate) enum Failed {
     Fragmented,
     /// A fragmented UDP datagram without a checksum, which IPv6 does not have (§4.5).
     NoChecksum,
+    /// An ICMP error whose checksum is wrong: the new one would be right.
+    WrongChecksum,
     /// A message that the other family does not have.
     NoCounterpart,
     /// The buffer has no room.
@@ -55,6 +57,7 @@ impl From<Failed> for Cause {
             Failed::Authenticated => "authentication header",
             Failed::Fragmented => "fragmented icmp",
             Failed::NoChecksum => "fragmented udp without checksum",
+            Failed::WrongChecksum => "wrong icmp checksum",
             Failed::NoCounterpart => "icmp message",
             Failed::NoRoom => "no room in the buffer",
         };
@@ -225,6 +228,15 @@ pub(crate) fn error(
 ) -> Result<(), Failed> {
     let meaning = Meaning::of(layers, packet.data())?;
     let message = layers.segment(packet.data());
+    let is_right = match layers.addresses(packet.data()) {
+        Some((IpAddr::V6(source), IpAddr::V6(destination))) => {
+            icmpv6::View::new_checked(message)?.verify_checksum(source, destination)
+        }
+        _ => icmpv4::View::new_checked(message)?.verify_checksum(),
+    };
+    if !is_right && !rewrite::is_partial(layers, &packet.offload()) {
+        return Err(Failed::WrongChecksum);
+    }
     let header = message.get(..icmpv4::HEADER_LEN).ok_or(Failed::Unreadable)?;
     let head = (header[0], header[1], u32::from_be_bytes([header[4], header[5], header[6], header[7]]));
     let mut quote = [0; icmpv6::QUOTE_MAX];
