@@ -81,7 +81,7 @@ pub fn ttl(frame: &mut [u8], layers: &Layers) -> bool {
 }
 
 /// Changes the packet that an ICMP error quotes, and mends the error's own checksum. `edit` gets the quote from its IP
-/// header on and where its layers are; [`tuple`] is what it is likely to call (RFC 5508 §4.2). `None`, and nothing changed,
+/// header on and where its layers are; [`tuple()`] is what it is likely to call (RFC 5508 §4.2). `None`, and nothing changed,
 /// where this is no error or the quote cannot be read.
 pub fn quote<T>(frame: &mut [u8], layers: &Layers, edit: impl FnOnce(&mut [u8], &Layers) -> T) -> Option<T> {
     let message = frame.get_mut(layers.l4?..layers.end)?;

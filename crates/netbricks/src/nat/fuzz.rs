@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use packet::flow::FlowKey;
 use packet::parse::{Layers, Network};
-use packet::wire::{EtherType, IpProtocol, MacAddr, ethernet, icmpv4, icmpv6, ipv4, ipv6, tcp, udp};
+use packet::wire::{
+    EtherType, IpProtocol, MacAddr, arp, ethernet, icmpv4, icmpv6, ipv4, ipv6, ndp, tcp, udp,
+};
 use packet::{Batch, Checksum, Offload, Pool, PoolConfig, checksum};
 
 use crate::functions::{Kind, Setup};
@@ -29,7 +31,15 @@ pub fn nat(input: &[u8]) {
     let six = kind & 1 != 0;
     let pool = Pool::new(PoolConfig { buffers: BUFFERS, ..PoolConfig::default() }).expect("a small pool");
     let setup = Setup { pool: pool.clone(), key: u128::from(*kind), seed: 1 };
-    let mut trial = Trial { six, function: function(six, kind & 2 != 0, &setup), pool, last: None };
+    let asks = kind & 4 != 0;
+    let mut trial = Trial {
+        six,
+        asks,
+        function: function(six, [kind & 2 != 0, asks], &setup),
+        pool,
+        last: None,
+        wrong_may_wait: false,
+    };
     let mut ctx = Context::new(2);
     let mut now_ns = 0;
     for step in script.chunks_exact(STEP).take(STEPS_MAX) {
@@ -47,8 +57,8 @@ pub fn nat(input: &[u8]) {
     assert_eq!(trial.pool.available(), BUFFERS, "buffers are lost with the function");
 }
 
-/// Not contained: a panic shall be seen.
-fn function(six: bool, filters: bool, setup: &Setup) -> Box<dyn NetworkFunction> {
+/// A translator that filters or not, and asks for its neighbours or not. Not contained: a panic shall be seen.
+fn function(six: bool, [filters, asks]: [bool; 2], setup: &Setup) -> Box<dyn NetworkFunction> {
     let (name, inside) = if six { ("nat64", "inside=fd00::1/64") } else { ("nat44", "inside=10.0.0.1/24") };
     let forward = if six { "forward=tcp/80:[fd00::2]:80" } else { "forward=tcp/80:10.0.0.2:80" };
     let words = [
@@ -64,19 +74,22 @@ fn function(six: bool, filters: bool, setup: &Setup) -> Box<dyn NetworkFunction>
         "per-host=16",
         "inside-mac=02:00:00:00:00:01",
         "outside-mac=02:00:00:00:00:01",
-        "inside-next-hop=02:00:00:00:00:02",
-        "outside-next-hop=02:00:00:00:00:02",
     ];
+    let next_hops = ["inside-next-hop=02:00:00:00:00:02", "outside-next-hop=02:00:00:00:00:02"];
+    let words = words.iter().chain(next_hops.iter().filter(|_| !asks));
     let mut args = Args::parse(name, words).expect("words");
     Kind::find(name).expect("it is there").build(&mut args, setup).expect("the words are right")
 }
 
 struct Trial {
     six: bool,
+    asks: bool,
     function: Box<dyn NetworkFunction>,
     pool: Pool,
     /// The last packet that left, and where.
     last: Option<(Gate, Vec<u8>)>,
+    /// A packet with a wrong checksum came in, and may wait for its neighbour until another one's turn.
+    wrong_may_wait: bool,
 }
 
 impl Trial {
@@ -89,6 +102,7 @@ impl Trial {
         let mut offload = Offload::default();
         let is_partial = step[1] & 2 != 0 && make_partial(&mut frame, &mut offload);
         let is_right = is_partial || is_right(&frame, &offload);
+        self.wrong_may_wait |= !is_right && self.asks;
         let Some(mut packet) = self.pool.packet(&frame) else { return };
         packet.set_offload(offload);
         let mut batch = Batch::new();
@@ -103,8 +117,8 @@ impl Trial {
             ctx.drain(gate, |batch| {
                 for packet in batch.drain(..) {
                     let frame = packet.data();
-                    let layers = Layers::of(frame).unwrap_or_else(|wrong| panic!("{wrong}: {frame:02x?}"));
-                    let came_right = came_right && layers.vlans.is_empty();
+                    assert!(Layers::of(frame).is_ok(), "unreadable: {frame:02x?}");
+                    let came_right = came_right && !self.wrong_may_wait;
                     assert!(
                         !came_right || is_right(frame, &packet.offload()),
                         "wrong checksum: {frame:02x?}"
@@ -148,10 +162,51 @@ impl Trial {
             _ => IpProtocol::UDP,
         };
         if what == 4 {
-            return (gate, step.repeat(9)); // no packet at all
+            return (gate, resolution(own.ip(), host(step[5], false), step));
         }
         (gate, FlowKey::new(protocol, own, far).map_or_else(Vec::new, |key| build(&key, step)))
     }
+}
+
+/// Address resolution between two on a link: question or answer, or no packet at all.
+fn resolution(sender: IpAddr, target: IpAddr, step: &[u8]) -> Vec<u8> {
+    let asks = step[4] & 1 != 0;
+    match (sender, target) {
+        _ if step[4].is_multiple_of(4) => step.repeat(9),
+        (IpAddr::V4(sender_ip), IpAddr::V4(target_ip)) => {
+            let operation = if asks { arp::Operation::REQUEST } else { arp::Operation::REPLY };
+            let repr = arp::Repr { operation, sender_mac: THEIRS, sender_ip, target_mac: OURS, target_ip };
+            let mut frame = link(EtherType::ARP);
+            frame.resize(ethernet::HEADER_LEN + arp::PACKET_LEN, 0);
+            repr.emit(&mut arp::View::new_unchecked(&mut frame[ethernet::HEADER_LEN..]));
+            frame
+        }
+        (IpAddr::V6(source), IpAddr::V6(target)) => {
+            let repr = match asks {
+                true => ndp::Repr::NeighbourSolicitation { target, source_mac: Some(THEIRS) },
+                false => ndp::Repr::NeighbourAdvertisement {
+                    router: false,
+                    solicited: true,
+                    overriding: step[4] & 2 != 0,
+                    target: source,
+                    target_mac: Some(THEIRS),
+                },
+            };
+            let mut message = vec![0; repr.buffer_len()];
+            repr.emit(source, target, &mut icmpv6::View::new_unchecked(&mut message[..]));
+            let [from, to] = [source, target].map(|address| SocketAddr::new(address.into(), 0));
+            FlowKey::new(IpProtocol::ICMPV6, from, to)
+                .map_or_else(Vec::new, |key| framed(&key, &message, 255))
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn link(ethertype: EtherType) -> Vec<u8> {
+    let mut frame = vec![0; ethernet::HEADER_LEN];
+    ethernet::Repr { source: THEIRS, destination: OURS, ethertype }
+        .emit(&mut ethernet::View::new_unchecked(&mut frame[..]));
+    frame
 }
 
 /// What comes back to what left: an answer, an error about it, or the same again.
@@ -245,9 +300,7 @@ fn error(key: &FlowKey, quoted: &[u8], step: &[u8]) -> Vec<u8> {
 /// The segment in a packet and a frame; `shape` chooses fragmentation and what life is left.
 fn framed(key: &FlowKey, segment: &[u8], shape: u8) -> Vec<u8> {
     let ethertype = if matches!(key, FlowKey::V4(_)) { EtherType::IPV4 } else { EtherType::IPV6 };
-    let mut frame = vec![0; ethernet::HEADER_LEN];
-    ethernet::Repr { source: THEIRS, destination: OURS, ethertype }
-        .emit(&mut ethernet::View::new_unchecked(&mut frame[..]));
+    let mut frame = link(ethertype);
     match key {
         FlowKey::V4(key) => {
             let mut header = [0; ipv4::HEADER_LEN];

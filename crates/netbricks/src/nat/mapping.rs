@@ -148,11 +148,6 @@ impl Mappings {
         self.externals.iter().any(|(own, _)| *own == address)
     }
 
-    /// The first external address: that of errors from those who have none.
-    pub(super) fn external(&self) -> Ipv4Addr {
-        self.externals.first().map_or(Ipv4Addr::UNSPECIFIED, |(own, _)| *own)
-    }
-
     /// Leads an external end to an inside one for good. `false` where the port is taken or the table full.
     pub(super) fn forward(&mut self, protocol: IpProtocol, end: SocketAddrV4, inside: Inside) -> bool {
         let spaces = self.externals.iter_mut().find(|(own, _)| own == end.ip());
@@ -247,6 +242,8 @@ impl Mappings {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn mappings(per_host: u32, externals: &[Ipv4Addr]) -> Mappings {
@@ -322,6 +319,52 @@ mod tests {
             seen.insert(own);
         }
         assert!(seen.len() > 4, "and all addresses are used: {seen:?}");
+    }
+
+    proptest! {
+        /// The twin: a list of who has what, searched from one end to the other.
+        #[test]
+        fn nobody_shares_an_end_and_what_is_given_back_is_free(
+            steps in proptest::collection::vec((any::<bool>(), 0..6u8, 1020..1030u16, any::<bool>()), 0..300),
+        ) {
+            let mut table = mappings(4, &EXTERNAL);
+            let mut twin: Vec<(Inside, SocketAddrV4, u32)> = Vec::new();
+            for (acquires, host, port, is_tcp) in steps {
+                let end = inside(host, port, if is_tcp { IpProtocol::TCP } else { IpProtocol::UDP });
+                let at = twin.iter().position(|(known, ..)| *known == end);
+                if !acquires {
+                    table.release(end);
+                    if let Some(at) = at {
+                        twin[at].2 -= 1;
+                        twin.retain(|(.., flows)| *flows > 0);
+                    }
+                    continue;
+                }
+                let of_host = twin.iter().filter(|(known, ..)| known.address == end.address).count();
+                let same = twin.iter().filter(|(known, ..)| known.protocol == end.protocol);
+                let taken: Vec<u16> = same.map(|(_, external, _)| external.port()).collect();
+                match (table.acquire(end), at) {
+                    (Ok(external), Some(at)) => {
+                        prop_assert_eq!(external, twin[at].1);
+                        twin[at].2 += 1;
+                    }
+                    (Ok(external), None) => {
+                        prop_assert!(of_host < 4 && !taken.contains(&external.port()));
+                        let keeps = (1024..=1033).contains(&port) && !taken.contains(&port);
+                        prop_assert!(!keeps || external.port() == port);
+                        twin.push((end, external, 1));
+                    }
+                    (Err(Refused::Host), None) => prop_assert_eq!(of_host, 4),
+                    (Err(Refused::Ports), None) => prop_assert_eq!(taken.len(), 10),
+                    (refused, at) => prop_assert!(false, "{refused:?} {at:?}"),
+                }
+                prop_assert_eq!(table.len(), twin.len());
+                for (known, external, _) in &twin {
+                    let target = table.target(known.protocol, *external).map(|target| target.inside);
+                    prop_assert_eq!(target, Some(*known));
+                }
+            }
+        }
     }
 
     #[test]

@@ -181,12 +181,6 @@ impl Nat {
         self.mappings.forward(protocol, external, inside)
     }
 
-    /// How ends outside look from inside.
-    #[must_use]
-    pub const fn realm(&self) -> Realm {
-        self.realm
-    }
-
     /// Says what becomes of a packet that came in at `gate`.
     pub fn translate(&mut self, now_ns: u64, gate: Gate, layers: &Layers, frame: &[u8]) -> Outcome {
         if layers.fragment.is_some_and(|fragment| fragment.offset > 0) {
@@ -347,18 +341,6 @@ impl Nat {
     pub fn expire(&mut self, now_ns: u64) {
         let mappings = &mut self.mappings;
         self.tracker.expire(now_ns, EXPIRE_TURNS, |flow| release(mappings, flow.data));
-    }
-
-    /// The external address that stands for an inside host without a mapping.
-    #[must_use]
-    pub fn external(&self) -> Ipv4Addr {
-        self.mappings.external()
-    }
-
-    /// Mappings, with the configured ones.
-    #[must_use]
-    pub fn mappings(&self) -> usize {
-        self.mappings.len()
     }
 
     /// What it has counted and keeps.
