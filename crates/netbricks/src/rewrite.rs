@@ -32,7 +32,7 @@
 use packet::flow::FlowKey;
 use packet::parse::{Layers, Network};
 use packet::wire::{IpProtocol, icmpv4, icmpv6, ipv4, ipv6, tcp, udp};
-use packet::{Checksum, Offload, checksum};
+use packet::{Checksum, Offload, Packet, checksum};
 
 /// Gives a packet the addresses of `new`, and where it has them the ports or the ICMP identifier. `false`, and nothing
 /// changed, where the packet is not of that family. `layers` were read from `frame`, or from a quote with
@@ -100,6 +100,39 @@ pub fn quote<T>(frame: &mut [u8], layers: &Layers, edit: impl FnOnce(&mut [u8], 
     let mended = mend(be16(field), difference);
     field.copy_from_slice(&mended.to_be_bytes());
     Some(result)
+}
+
+/// Does what was left to the last hop of a packet that does not go on: one that an error is to quote. What is complete stays.
+pub fn finish(packet: &mut Packet, layers: &Layers) {
+    if is_partial(layers, &packet.offload()) {
+        packet.set_offload(Offload::default());
+        fill(packet.data_mut(), layers);
+    }
+}
+
+/// Computes the transport checksum of a whole packet; `false` where there is none.
+pub(crate) fn fill(frame: &mut [u8], layers: &Layers) -> bool {
+    let (Some((source, destination)), Some(at)) = (layers.addresses(frame), checksum_offset(layers)) else {
+        return false;
+    };
+    let mut segment = layers.segment_mut(frame);
+    if layers.protocol == IpProtocol::UDP
+        && let Ok(datagram) = udp::View::new_quoted(&*segment)
+    {
+        // A datagram may be shorter than its packet.
+        let length = datagram.length().min(segment.len());
+        segment = &mut segment[..length];
+    }
+    let pseudo = match layers.protocol {
+        IpProtocol::ICMP => Some(0),
+        protocol => checksum::pseudo(source, destination, protocol, segment.len() as u32),
+    };
+    let (Some(pseudo), Some(field)) = (pseudo, segment.get_mut(at..at + 2)) else { return false };
+    field.fill(0);
+    let check = !checksum::combine(pseudo, checksum::sum(segment));
+    let check = if layers.protocol == IpProtocol::UDP { checksum::udp_on_wire(check) } else { check };
+    segment[at..at + 2].copy_from_slice(&check.to_be_bytes());
+    true
 }
 
 /// Writes the addresses and mends the IPv4 checksum; returns the difference they make to a sum they are in.

@@ -24,6 +24,9 @@ fn programs(lab: &Lab) {
     assert_eq!(ask(&lab.a, "[fd00::5]:5001", "[64:ff9b::203.0.113.9]:7", 5000), "192.0.2.2:5001 5000");
     assert_eq!(ask(&lab.a, "[fd00::5]:5002", "[64:ff9b::203.0.113.9]:9", 1), "connection refused");
 
+    let nobody = lab.a.tries("curl -gsS -m 10 http://[64:ff9b::192.0.2.77]/");
+    assert!(nobody.contains("curl: (7)"), "{nobody}");
+
     for size in [56, 1400] {
         let ping = lab.a.tries(&format!("ping -n -c 3 -i 0.2 -W 5 -s {size} {SERVER}"));
         assert!(ping.contains("3 received"), "{ping}");

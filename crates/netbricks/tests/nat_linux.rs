@@ -40,6 +40,7 @@ fn transcript(lab: &Lab) -> Vec<(&'static str, String)> {
             let refused = curl(&lab.server, "-m 1 http://192.0.2.2:8081/");
             refused.contains("200").to_string()
         }),
+        ("a host that is not there", curl(&lab.a, "http://192.0.2.77/").contains("curl: (7)").to_string()),
         ("the gateway", lab.a.tries("ping -n -c 1 -W 5 10.0.0.1").contains("1 received").to_string()),
         ("the outside address", {
             lab.server.tries("ping -n -c 1 -W 5 192.0.2.2").contains("1 received").to_string()
@@ -62,6 +63,7 @@ fn programs_see_what_they_see_through_the_kernels_masquerading() {
     assert_eq!(of("traceroute"), "10.0.0.1 192.0.2.1 203.0.113.9");
     assert_eq!(of("udp"), "192.0.2.2:5000 100");
     assert_eq!(of("a closed port"), "connection refused");
+    assert_eq!(of("a host that is not there"), "true");
 }
 
 #[test]

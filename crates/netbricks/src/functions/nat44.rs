@@ -34,6 +34,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use packet::flow::FlowHasher;
+use packet::parse::Layers;
 use packet::wire::IpProtocol;
 use packet::{Batch, Offload, Packet};
 
@@ -53,22 +54,27 @@ pub struct Nat44 {
 
 impl Nat44 {
     fn packet(&mut self, gate: Gate, packet: Packet, ctx: &mut Context) {
-        let Some((mut packet, layers)) = self.router.arrive(ctx, gate, packet) else { return };
+        if let Some((packet, layers)) = self.router.arrive(ctx, gate, packet) {
+            self.translate(gate, packet, &layers, ctx);
+        }
+    }
+
+    fn translate(&mut self, gate: Gate, mut packet: Packet, layers: &Layers, ctx: &mut Context) {
         let offload = packet.offload();
-        match self.nat.translate(ctx.now_ns(), gate, &layers, packet.data()) {
+        match self.nat.translate(ctx.now_ns(), gate, layers, packet.data()) {
             Outcome::Pass(gate, tuple) => {
-                rewrite::tuple(packet.data_mut(), &layers, &offload, &tuple);
+                rewrite::tuple(packet.data_mut(), layers, &offload, &tuple);
                 self.router.depart(ctx, gate, tuple.destination(), packet);
             }
             Outcome::Error { gate, outer, quoted } => {
-                rewrite::quote(packet.data_mut(), &layers, |quote, inner| {
+                rewrite::quote(packet.data_mut(), layers, |quote, inner| {
                     rewrite::tuple(quote, inner, &Offload::default(), &quoted)
                 });
-                rewrite::tuple(packet.data_mut(), &layers, &offload, &outer);
+                rewrite::tuple(packet.data_mut(), layers, &offload, &outer);
                 self.router.depart(ctx, gate, outer.destination(), packet);
             }
             Outcome::Refuse(cause) if self.tells => {
-                self.router.refuse(ctx, gate, packet, &layers, (Notice::Prohibited, cause));
+                self.router.refuse(ctx, gate, packet, layers, (Notice::Prohibited, cause));
             }
             Outcome::Refuse(cause) | Outcome::End(cause) => ctx.drop(packet, cause),
         }
@@ -87,6 +93,9 @@ impl NetworkFunction for Nat44 {
     fn expire(&mut self, ctx: &mut Context) {
         self.nat.expire(ctx.now_ns());
         self.router.expire(ctx);
+        while let Some((gate, packet, layers)) = self.router.unreachable(ctx) {
+            self.translate(gate, packet, &layers, ctx);
+        }
     }
 
     fn held(&self) -> usize {

@@ -53,14 +53,19 @@ pub struct Nat64 {
 
 impl Nat64 {
     fn packet(&mut self, gate: Gate, packet: Packet, ctx: &mut Context) {
-        let Some((packet, layers)) = self.router.arrive(ctx, gate, packet) else { return };
-        match self.nat.translate(ctx.now_ns(), gate, &layers, packet.data()) {
-            Outcome::Pass(gate, tuple) => self.pass(ctx, gate, packet, &layers, &tuple),
+        if let Some((packet, layers)) = self.router.arrive(ctx, gate, packet) {
+            self.translate(gate, packet, &layers, ctx);
+        }
+    }
+
+    fn translate(&mut self, gate: Gate, packet: Packet, layers: &Layers, ctx: &mut Context) {
+        match self.nat.translate(ctx.now_ns(), gate, layers, packet.data()) {
+            Outcome::Pass(gate, tuple) => self.pass(ctx, gate, packet, layers, &tuple),
             Outcome::Error { gate, outer, quoted } => {
-                self.error(ctx, gate, packet, &layers, (&outer, &quoted));
+                self.error(ctx, gate, packet, layers, (&outer, &quoted));
             }
             Outcome::Refuse(cause) if self.tells => {
-                self.router.refuse(ctx, gate, packet, &layers, (Notice::Prohibited, cause));
+                self.router.refuse(ctx, gate, packet, layers, (Notice::Prohibited, cause));
             }
             Outcome::Refuse(cause) | Outcome::End(cause) => ctx.drop(packet, cause),
         }
@@ -153,6 +158,9 @@ impl NetworkFunction for Nat64 {
     fn expire(&mut self, ctx: &mut Context) {
         self.nat.expire(ctx.now_ns());
         self.router.expire(ctx);
+        while let Some((gate, packet, layers)) = self.router.unreachable(ctx) {
+            self.translate(gate, packet, &layers, ctx);
+        }
     }
 
     fn held(&self) -> usize {

@@ -10,7 +10,7 @@ use packet::{Packet, flow};
 use super::{INSIDE, OUTSIDE};
 use crate::answer::{Notice, Notices, Question};
 use crate::functions::Setup;
-use crate::neighbours::{Interface, Neighbours, Subnet, UNREACHABLE};
+use crate::neighbours::{Interface, Neighbours, Subnet, UNREACHABLE, WAITING_MAX};
 use crate::{Args, ArgsError, Cause, Context, Gate, Report, rewrite};
 
 const TAGGED: Cause = Cause::new("tagged frame");
@@ -26,6 +26,8 @@ pub(crate) struct Router {
     pub(crate) neighbours: Neighbours,
     notices: Notices,
     gateway: Option<IpAddr>,
+    /// Packets that no neighbour took.
+    given_up: Vec<(Gate, Packet)>,
 }
 
 impl Router {
@@ -52,7 +54,8 @@ impl Router {
             return Err(args.conflict("the gateway is not on the outside link"));
         }
         let neighbours = Neighbours::new(gates, &setup.pool, FlowHasher::new(setup.key));
-        Ok(Self { neighbours, notices: Notices::default(), gateway })
+        let given_up = Vec::with_capacity(WAITING_MAX);
+        Ok(Self { neighbours, notices: Notices::default(), gateway, given_up })
     }
 
     /// Takes a packet in. Gives back what is to be translated: IP, from a host of that side, with hops left.
@@ -145,17 +148,29 @@ impl Router {
         layers: &Layers,
         (notice, cause): (Notice, Cause),
     ) {
-        let own = self.neighbours.interface(gate);
-        let source = layers.addresses(packet.data()).map(|(source, _)| source);
-        let from = own.zip(source).and_then(|(own, source)| own.address_towards(source));
-        let told =
-            from.is_some_and(|from| self.notices.error(&mut packet, layers, notice, from, ctx.now_ns()));
+        let told = self.tell(ctx.now_ns(), gate, &mut packet, layers, notice);
         if told {
             ctx.count(cause, 1);
             ctx.send(gate, packet);
         } else {
             ctx.drop(packet, cause);
         }
+    }
+
+    /// Turns a packet into the error about it, from our address at `gate`; whether it may be told.
+    fn tell(
+        &mut self,
+        now_ns: u64,
+        gate: Gate,
+        packet: &mut Packet,
+        layers: &Layers,
+        notice: Notice,
+    ) -> bool {
+        let own = self.neighbours.interface(gate);
+        let source = layers.addresses(packet.data()).map(|(source, _)| source);
+        let from = own.zip(source).and_then(|(own, source)| own.address_towards(source));
+        rewrite::finish(packet, layers);
+        from.is_some_and(|from| self.notices.error(packet, layers, notice, from, now_ns))
     }
 
     /// Lets a packet out at `gate` on its way to `destination`.
@@ -170,8 +185,25 @@ impl Router {
         self.neighbours.send(ctx, gate, next_hop, packet);
     }
 
+    /// Asks again for neighbours, and gives up on those that do not answer.
     pub(crate) fn expire(&mut self, ctx: &mut Context) {
-        self.neighbours.expire(ctx, |ctx, _, packet| ctx.drop(packet, UNREACHABLE));
+        let given_up = &mut self.given_up;
+        self.neighbours.expire(ctx, |_, gate, packet| given_up.push((gate, packet)));
+    }
+
+    /// The ICMP error about a packet whose neighbour did not answer. It was translated before it waited, so its error is
+    /// translated back as if a router behind that gate had sent it.
+    pub(crate) fn unreachable(&mut self, ctx: &mut Context) -> Option<(Gate, Packet, Layers)> {
+        while let Some((gate, mut packet)) = self.given_up.pop() {
+            ctx.count(UNREACHABLE, 1);
+            let Ok(layers) = Layers::of(packet.data()) else { continue };
+            if self.tell(ctx.now_ns(), gate, &mut packet, &layers, Notice::HostUnreachable)
+                && let Ok(layers) = Layers::of(packet.data())
+            {
+                return Some((gate, packet, layers));
+            }
+        }
+        None
     }
 
     pub(crate) fn report(&self, report: &mut Report) {

@@ -1,6 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use packet::wire::{EtherType, MacAddr, ethernet};
+use packet::{Pool, PoolConfig};
 use proptest::prelude::*;
 
 use super::*;
@@ -166,6 +167,22 @@ proptest! {
         let layers = Layers::of(&frame).unwrap();
         prop_assert!(tuple(&mut frame, &layers, &offload, &new));
         prop_assert_eq!(frame, sample.partial(&new).0);
+    }
+
+    #[test]
+    fn finishing_a_partial_checksum_gives_the_complete_one(sample in samples()) {
+        let key = sample.key(sample.ends);
+        let whole = Sample { without_checksum: false, fragment: false, ..sample };
+        let (frame, offload) = whole.partial(&key);
+        let config = PoolConfig { buffers: 1, room: packet::ROOM_GSO, ..PoolConfig::default() };
+        let mut packet = Pool::new(config).unwrap().packet(&frame).unwrap();
+        packet.set_offload(offload);
+        let layers = Layers::of(&frame).unwrap();
+        for _ in 0..2 {
+            finish(&mut packet, &layers);
+            prop_assert_eq!(packet.data(), &whole.filled(&key));
+            prop_assert_eq!(packet.offload(), Offload::default());
+        }
     }
 
     #[test]

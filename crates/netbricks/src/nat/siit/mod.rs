@@ -161,24 +161,7 @@ fn complete(packet: &mut Packet, layers: &Layers) -> Result<(), Failed> {
     if layers.fragment.is_some() {
         return Err(Failed::NoChecksum);
     }
-    let (source, destination) = layers.addresses(packet.data()).ok_or(Failed::Unreadable)?;
-    let mut segment = layers.segment_mut(packet.data_mut());
-    if layers.protocol == IpProtocol::UDP {
-        // A datagram may be shorter than its packet.
-        let length = udp::View::new_quoted(&*segment)?.length().min(segment.len());
-        segment = &mut segment[..length];
-    }
-    let pseudo = match layers.protocol {
-        IpProtocol::ICMP => Some(0),
-        protocol => checksum::pseudo(source, destination, protocol, segment.len() as u32),
-    };
-    let at = rewrite::checksum_offset(layers).ok_or(Failed::Unreadable)?;
-    let field = segment.get_mut(at..at + 2).ok_or(Failed::Unreadable)?;
-    field.fill(0);
-    let check = !checksum::combine(pseudo.ok_or(Failed::Unreadable)?, checksum::sum(segment));
-    let check = if layers.protocol == IpProtocol::UDP { checksum::udp_on_wire(check) } else { check };
-    segment[at..at + 2].copy_from_slice(&check.to_be_bytes());
-    Ok(())
+    rewrite::fill(packet.data_mut(), layers).then_some(()).ok_or(Failed::Unreadable)
 }
 
 /// Puts `header` in the place of all that stands before `payload_at`, behind a link header.
