@@ -17,7 +17,7 @@
 //! | `per-host=4096` | | inside ends of one host at a time |
 //! | `refuse=icmp` | `icmp` | tell who gets no mapping ("administratively prohibited"); `silent`: do not |
 //! | `liberal=off` | `off` | let TCP segments pass that lie outside the window |
-//! | `inside-mac=`, `outside-mac=` | drawn | its Ethernet addresses |
+//! | `inside-mac=`, `outside-mac=` | drawn at each start | its Ethernet addresses |
 //! | `inside-next-hop=`, `outside-next-hop=` | ask | the Ethernet address all packets go to, instead of ARP |
 //!
 //! What is kept by which rule: endpoint-independent mapping, port preservation, hairpinning, paired pooling (RFC 4787

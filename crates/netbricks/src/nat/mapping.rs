@@ -1,6 +1,6 @@
 //! Which end inside has which end outside: endpoint-independent mappings (RFC 4787 §4.1), and the limits on them.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
 
@@ -205,7 +205,6 @@ impl Mappings {
     /// A port: the inside one if it is free, else any. A host has one external address for all its mappings (RFC 4787 §4.1,
     /// "paired" pooling).
     fn allocate(&mut self, inside: Inside) -> Option<SocketAddrV4> {
-        use std::hash::BuildHasher;
         let of_host = self.hasher.hash_one(host(inside.address)) % (self.externals.len().max(1) as u64);
         self.drawn = self.drawn.wrapping_add(1);
         let random = self.hasher.hash_one((self.drawn, u64::from(inside.port)));

@@ -1,11 +1,12 @@
 //! The router around a translator: what comes to its addresses, and where what it lets out goes.
 
+use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv4Addr};
 
+use packet::Packet;
 use packet::flow::FlowHasher;
 use packet::parse::{Layers, Network};
 use packet::wire::{MacAddr, ethernet, ipv4};
-use packet::{Packet, flow};
 
 use super::{INSIDE, OUTSIDE};
 use crate::answer::{Notice, Notices, Question};
@@ -215,8 +216,7 @@ impl Router {
 
 /// An Ethernet address of our own making, different for each gate.
 fn drawn_mac(setup: &Setup, gate: Gate) -> MacAddr {
-    use std::hash::BuildHasher;
-    let [a, b, c, d, e, ..] = flow::FlowHasher::new(setup.key).hash_one((setup.seed, gate)).to_be_bytes();
+    let [a, b, c, d, e, ..] = FlowHasher::new(setup.key).hash_one((setup.seed, gate)).to_be_bytes();
     MacAddr([2, a, b, c, d, e])
 }
 
