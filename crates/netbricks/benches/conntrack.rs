@@ -1,21 +1,161 @@
-//! What following a packet costs: `cargo bench -p netbricks --bench conntrack`.
+//! What following a packet costs: instructions and CPU time per packet.
+//!
+//! `cargo bench -p netbricks --bench conntrack`. Instructions are counted by valgrind's callgrind, of three times as many
+//! packets less those of once as many, so that only packets count. Times are the thread's CPU time: the best of some runs,
+//! and the median.
 
+use std::hint::black_box;
 use std::net::SocketAddr;
+use std::process::Command;
 
-use divan::counter::ItemsCount;
-use divan::{Bencher, black_box};
 use netbricks::conntrack::{Config, State, Tracker};
 use packet::flow::FlowHasher;
 use packet::parse::Layers;
 use packet::wire::{EtherType, IpProtocol, MacAddr, ethernet, ipv4, tcp, udp};
+use rustix::time::{ClockId, clock_gettime};
 
-/// Packets followed in one iteration.
-const BATCH: usize = 1024;
 /// A step through the flows that visits all of them, far from each other.
 const STRIDE: u32 = 40_503;
+/// Flows that are followed.
+const FLOWS: [u32; 3] = [1, 1_000, 100_000];
+/// Packets between two looks at the clock, and how often it is looked at.
+const PACKETS: u32 = 64 * 1024;
+const RUNS: usize = 15;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Segments of established connections in both directions, each from another flow than the one before.
+    OneByOne,
+    /// The same, 32 at a time.
+    Batch,
+    /// The same frames, only parsed: what the tracker adds is the difference.
+    Parse,
+    /// One datagram per flow, for ever new flows: each opens one, and in a full table one makes room.
+    New,
+}
+
+const KINDS: [(&str, Kind); 4] = [
+    ("established, one by one", Kind::OneByOne),
+    ("established, track_batch", Kind::Batch),
+    ("parsing alone", Kind::Parse),
+    ("new UDP flow, full table", Kind::New),
+];
+
+fn cpu_ns() -> u64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
 
 fn main() {
-    divan::main();
+    let args: Vec<String> = std::env::args().collect();
+    if let [_, verb, name, flows, packets] = &args[..]
+        && verb == "run"
+    {
+        let (_, kind) = KINDS.into_iter().find(|(known, _)| known == name).expect("a kind");
+        let packets = packets.parse().expect("a number");
+        Bench::new(kind, flows.parse().expect("a number")).run(packets);
+        return;
+    }
+    println!("per packet: instructions, ns of CPU time (best of {RUNS} runs; median)\n");
+    println!("| flows | {} |", FLOWS.map(|flows| flows.to_string()).join(" | "));
+    println!("| --- | --- | --- | --- |");
+    for (name, kind) in KINDS {
+        let cells = FLOWS.map(|flows| {
+            let mut bench = Bench::new(kind, flows);
+            bench.run(PACKETS); // to be warm
+            let mut times = [0; RUNS].map(|_: u32| {
+                let start = cpu_ns();
+                bench.run(PACKETS);
+                (cpu_ns() - start) as f64 / f64::from(PACKETS)
+            });
+            times.sort_by(f64::total_cmp);
+            let count = instructions(name, flows);
+            format!("{count:.0}, {:.1} ns; {:.1}", times[0], times[RUNS / 2])
+        });
+        println!("| {name} | {} |", cells.join(" | "));
+    }
+}
+
+/// Instructions per packet, as callgrind counts them.
+fn instructions(name: &str, flows: u32) -> f64 {
+    let packets = 32 * 500;
+    let count = |packets: u32| -> u64 {
+        let program = std::env::current_exe().expect("this program");
+        let output = Command::new("valgrind")
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(program)
+            .args(["run", name, &flows.to_string(), &packets.to_string()])
+            .output()
+            .expect("valgrind: `tests/install.sh bench` installs it");
+        let text = String::from_utf8_lossy(&output.stderr);
+        let count =
+            text.lines().find_map(|line| line.split_once("Collected : ")).map(|(_, count)| count.trim());
+        count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("callgrind says: {text}"))
+    };
+    (count(3 * packets) - count(packets)) as f64 / f64::from(2 * packets)
+}
+
+/// A tracker with its flows, and frames of theirs.
+struct Bench {
+    kind: Kind,
+    tracker: Tracker<u64>,
+    frames: Vec<Vec<u8>>,
+    next: u32,
+}
+
+impl Bench {
+    fn new(kind: Kind, flows: u32) -> Self {
+        let (tracker, frames) = match kind {
+            Kind::New => (opened_udp(flows), vec![datagram(0)]),
+            _ => {
+                let ack = |number| segment(number % flows, number % 2 == 0, tcp::Flags::ACK, 1, 1);
+                (opened(flows), (0..flows.max(2)).map(ack).collect())
+            }
+        };
+        Self { kind, tracker, frames, next: flows }
+    }
+
+    fn step(&mut self) -> usize {
+        self.next = (self.next + STRIDE) % self.frames.len() as u32;
+        self.next as usize
+    }
+
+    fn run(&mut self, packets: u32) {
+        match self.kind {
+            Kind::OneByOne => (0..packets).for_each(|_| {
+                let (at, now_ns) = (self.step(), u64::from(self.next) + 2);
+                let state = follow(&mut self.tracker, now_ns, black_box(&self.frames[at]));
+                assert_eq!(black_box(state), State::Established);
+            }),
+            Kind::Batch => (0..packets / packet::BATCH as u32).for_each(|_| self.batch()),
+            Kind::Parse => (0..packets).for_each(|_| {
+                let at = self.step();
+                black_box(Layers::of(black_box(&self.frames[at])).map_or(0, |layers| layers.end));
+            }),
+            Kind::New => (0..packets).for_each(|_| self.open()),
+        }
+    }
+
+    fn batch(&mut self) {
+        let numbers: [usize; packet::BATCH] = std::array::from_fn(|_| self.step());
+        let now_ns = u64::from(self.next) + 2;
+        let packets = numbers.map(|at| {
+            let frame = black_box(&self.frames[at][..]);
+            (Layers::of(frame).expect("a whole frame"), frame)
+        });
+        self.tracker.track_batch(now_ns, &packets, &mut |_, _| (), |_, _, verdict| {
+            assert_eq!(black_box(verdict.state), State::Established);
+        });
+    }
+
+    fn open(&mut self) {
+        self.next = self.next.wrapping_add(1);
+        let frame = &mut self.frames[0];
+        frame[26..30].copy_from_slice(&self.next.to_be_bytes());
+        black_box(follow(&mut self.tracker, 2, black_box(frame)));
+        assert_eq!(self.tracker.counters().full(), 0);
+    }
 }
 
 fn frame(source: SocketAddr, destination: SocketAddr, protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
@@ -77,56 +217,6 @@ fn opened(flows: u32) -> Tracker<u64> {
     }
     assert_eq!(tracker.len(), flows as usize);
     tracker
-}
-
-/// Segments of established connections in both directions, each from another flow than the one before.
-#[divan::bench(args = [1, 1_000, 100_000])]
-fn established_tcp(bencher: Bencher<'_, '_>, flows: u32) {
-    let mut tracker = opened(flows);
-    let frames: Vec<Vec<u8>> = (0..flows.max(2))
-        .map(|number| segment(number % flows, number % 2 == 0, tcp::Flags::ACK, 1, 1))
-        .collect();
-    let mut next = 0;
-    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
-        for _ in 0..BATCH {
-            next = (next + STRIDE) % frames.len() as u32;
-            let state = follow(&mut tracker, u64::from(next) + 2, black_box(&frames[next as usize]));
-            debug_assert_eq!(state, State::Established);
-            black_box(state);
-        }
-    });
-}
-
-/// The same frames, only parsed: what the tracker adds is the difference.
-#[divan::bench(args = [1, 1_000, 100_000])]
-fn parsing_alone(bencher: Bencher<'_, '_>, flows: u32) {
-    let frames: Vec<Vec<u8>> = (0..flows.max(2))
-        .map(|number| segment(number % flows, number % 2 == 0, tcp::Flags::ACK, 1, 1))
-        .collect();
-    let mut next = 0;
-    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
-        for _ in 0..BATCH {
-            next = (next + STRIDE) % frames.len() as u32;
-            let frame = black_box(&frames[next as usize]);
-            black_box(Layers::of(frame).map_or(0, |layers| layers.end));
-        }
-    });
-}
-
-/// One datagram per flow, for ever new flows: each opens one, and in a full table one makes room.
-#[divan::bench(args = [100_000])]
-fn new_udp_into_a_full_table(bencher: Bencher<'_, '_>, flows: u32) {
-    let mut tracker = opened_udp(flows);
-    let mut frame = datagram(0);
-    let mut next = flows;
-    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
-        for _ in 0..BATCH {
-            next = next.wrapping_add(1);
-            frame[26..30].copy_from_slice(&next.to_be_bytes());
-            black_box(follow(&mut tracker, 2, black_box(&frame)));
-        }
-    });
-    assert!(tracker.counters().evicted > 0 && tracker.counters().full() == 0, "{}", tracker.counters());
 }
 
 fn datagram(flow: u32) -> Vec<u8> {

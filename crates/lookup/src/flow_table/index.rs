@@ -55,6 +55,12 @@ impl Index {
         if to >= from { to - from } else { to + self.buckets.len() - from }
     }
 
+    /// The bucket where a tag's probing begins.
+    #[inline]
+    pub(super) fn first(&self, tag: u32) -> u64 {
+        self.buckets[self.home(tag)]
+    }
+
     /// The first slot under `tag` that `is` accepts. Ends because half of the buckets are empty.
     #[inline]
     pub(super) fn find(&self, tag: u32, mut is: impl FnMut(u32) -> bool) -> Option<u32> {

@@ -14,14 +14,17 @@
 //! slot comes and its deadline turns out to have moved, it is queued again. Only a deadline that moves before the time
 //! the slot is queued for (a TCP reset) changes the queue at once.
 
+mod entry;
 mod index;
 mod queue;
 
 use std::fmt;
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::hint::black_box;
 
 use packet::flow::FlowHasher;
 
+pub use entry::Entry;
 use index::Index;
 use queue::Queue;
 
@@ -67,14 +70,22 @@ pub struct Stats {
     pub requeued: u64,
 }
 
-/// In this order, so that a lookup reads the beginning of a slot and nothing else.
+/// In this order, so that a lookup reads the beginning of a slot and nothing else; at the start of a cache line, so that
+/// the beginning is one line.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 struct Slot<K, V> {
     deadline_ns: u64,
     generation: u32,
     tag: u32,
-    entry: Option<(K, V)>,
+    kept: Option<Kept<K, V>>,
+}
+
+#[derive(Debug)]
+#[repr(C)]
+struct Kept<K, V> {
+    key: K,
+    value: V,
 }
 
 /// What the turn of an entry came to.
@@ -88,7 +99,8 @@ enum Turn<K, V> {
 ///
 /// An entry is past its deadline from the very nanosecond of it on. [`find`](Self::find) does not find it any more; it stays
 /// until [`expire`](Self::expire) hands it out, an insertion replaces or reclaims it, or it is removed. All memory is
-/// reserved at the start: per entry 16 bytes of index, 24 of queue and free list, and a slot of 16 bytes and key and value.
+/// reserved at the start: per entry 16 bytes of index, 24 of queue and free list, and a slot of 16 bytes and key and value, rounded up to whole
+/// cache lines of 64.
 ///
 /// Who chooses the keys must not know the hash: with the default, [`FlowHasher`], lookups are short whatever packets are
 /// sent.
@@ -183,7 +195,7 @@ impl<K, V, S> FlowTable<K, V, S> {
     pub fn iter(&self) -> impl Iterator<Item = (FlowId, &K, &V)> {
         self.slots.iter().enumerate().filter_map(|(slot, held)| {
             let id = FlowId { slot: slot as u32, generation: held.generation };
-            held.entry.as_ref().map(|(key, value)| (id, key, value))
+            held.kept.as_ref().map(|kept| (id, &kept.key, &kept.value))
         })
     }
 
@@ -201,21 +213,21 @@ impl<K, V, S> FlowTable<K, V, S> {
     #[inline]
     #[must_use]
     pub fn get(&self, id: FlowId) -> Option<&V> {
-        self.slot(id)?.entry.as_ref().map(|(_, value)| value)
+        self.slot(id)?.kept.as_ref().map(|kept| &kept.value)
     }
 
     /// The value of an entry, also past its deadline.
     #[inline]
     #[must_use]
     pub fn get_mut(&mut self, id: FlowId) -> Option<&mut V> {
-        self.slot_mut(id)?.entry.as_mut().map(|(_, value)| value)
+        self.slot_mut(id)?.kept.as_mut().map(|kept| &mut kept.value)
     }
 
     /// The key of an entry.
     #[inline]
     #[must_use]
     pub fn key(&self, id: FlowId) -> Option<&K> {
-        self.slot(id)?.entry.as_ref().map(|(key, _)| key)
+        self.slot(id)?.kept.as_ref().map(|kept| &kept.key)
     }
 
     /// The deadline of an entry.
@@ -229,20 +241,17 @@ impl<K, V, S> FlowTable<K, V, S> {
     /// earlier one that is not before the time the entry is queued for; else it is logarithmic.
     #[inline]
     pub fn set_deadline(&mut self, id: FlowId, deadline_ns: u64) {
-        if let Some(held) = self.slot_mut(id) {
-            let before_ns = std::mem::replace(&mut held.deadline_ns, deadline_ns);
-            if deadline_ns < before_ns {
-                self.bring_forward(id.slot, deadline_ns);
-            }
+        if let Some(mut entry) = self.entry(id) {
+            entry.set_deadline(deadline_ns);
         }
     }
 
-    /// The deadline has become earlier; the slot may be queued for later than that.
-    #[cold]
-    fn bring_forward(&mut self, slot: u32, deadline_ns: u64) {
-        if deadline_ns < self.queue.due_ns(slot) {
-            self.queue.requeue(slot, deadline_ns);
-        }
+    /// An entry with all that is known of it, looked for once. Also past its deadline.
+    #[inline]
+    pub fn entry(&mut self, id: FlowId) -> Option<Entry<'_, K, V>> {
+        let held = self.slots.get_mut(id.slot as usize).filter(|held| held.generation == id.generation)?;
+        let Kept { key, value } = held.kept.as_mut()?;
+        Some(Entry { slot: id.slot, deadline_ns: &mut held.deadline_ns, key, value, queue: &mut self.queue })
     }
 
     /// Takes an entry out.
@@ -290,19 +299,21 @@ impl<K, V, S> FlowTable<K, V, S> {
         self.index.remove(held.tag, slot);
         self.queue.remove(slot);
         self.free.push(slot);
-        held.entry.take()
+        held.kept.take().map(|Kept { key, value }| (key, value))
     }
 }
 
 impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
     #[inline]
     fn tag(&self, key: &K) -> u32 {
-        Index::tag(self.hasher.hash_one(key))
+        let mut state = self.hasher.build_hasher(); // `hash_one`, which is not inlined
+        key.hash(&mut state);
+        Index::tag(state.finish())
     }
 
     #[inline]
     fn holds(&self, slot: u32, key: &K) -> bool {
-        self.slots[slot as usize].entry.as_ref().is_some_and(|(held, _)| held == key)
+        self.slots[slot as usize].kept.as_ref().is_some_and(|kept| kept.key == *key)
     }
 
     /// The id of a slot's entry unless it is past its deadline.
@@ -329,9 +340,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
             for (tag, key) in tags.iter_mut().zip(keys) {
                 *tag = self.tag(key);
             }
+            // Reads that nothing waits for, least of all a branch: the processor can have them all in flight.
+            black_box(tags[..keys.len()].iter().fold(0, |read, &tag| read ^ self.index.first(tag)));
             for (slot, &tag) in slots.iter_mut().zip(&tags[..keys.len()]) {
                 *slot = self.index.find(tag, |_| true);
             }
+            let held = slots.iter().flatten().map(|&slot| self.slots[slot as usize].deadline_ns);
+            black_box(held.fold(0, |read, deadline_ns| read ^ deadline_ns));
             for (((found, key), slot), tag) in found.iter_mut().zip(keys).zip(slots).zip(tags) {
                 // Two keys may share a tag; then the first under it may be the wrong one.
                 let slot = slot
@@ -384,7 +399,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
         self.index.insert(tag, slot);
         self.queue.add(slot, deadline_ns);
         let held = &mut self.slots[slot as usize];
-        (held.deadline_ns, held.tag, held.entry) = (deadline_ns, tag, Some((key, value)));
+        (held.deadline_ns, held.tag, held.kept) = (deadline_ns, tag, Some(Kept { key, value }));
         Ok(FlowId { slot, generation: held.generation })
     }
 
@@ -408,7 +423,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
         if self.slots.len() == self.capacity {
             return None;
         }
-        self.slots.push(Slot { deadline_ns: 0, generation: 0, tag: 0, entry: None });
+        self.slots.push(Slot { deadline_ns: 0, generation: 0, tag: 0, kept: None });
         self.queue.grow();
         Some(self.slots.len() as u32 - 1)
     }

@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 
 use lookup::flow_table::{FlowId, FlowTable};
 
-use super::flow::{Flow, Index};
+use super::flow::Flow;
+use super::way::Index;
 
 /// Most flows looked at to find one that may leave.
 pub const EVICTION_LOOKS: usize = 16;

@@ -1,7 +1,6 @@
 //! One flow: its two tuples, what it has carried, and what its users keep with it.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
 use lookup::flow_table::FlowId;
 use packet::flow::FlowKey;
@@ -9,6 +8,7 @@ use packet::wire::IpProtocol;
 
 use super::tcp::{Tcp, TcpState};
 use super::verdict::Direction;
+use super::way::Way;
 
 /// A packet's tuple, and for ICMP queries which query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,32 +31,6 @@ impl Tuple {
     /// The tuple of the packets that come back.
     pub(super) fn reversed(self) -> Self {
         Self { key: self.key.reversed(), answers: self.query != 0 && !self.answers, ..self }
-    }
-
-    /// What both directions are found by.
-    #[inline]
-    pub(super) fn index(self) -> Index {
-        let key = match (self.query, self.answers) {
-            (0, _) => self.key.symmetric(),
-            (_, false) => self.key,
-            (_, true) => self.key.reversed(),
-        };
-        Index { key, query: self.query }
-    }
-}
-
-/// What a flow is found by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Index {
-    key: FlowKey,
-    query: u8,
-}
-
-/// Queries between the same ends with the same identifier share a hash: there are five kinds of them.
-impl Hash for Index {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key.hash(state);
     }
 }
 
@@ -88,25 +62,35 @@ pub(super) enum Transport {
 }
 
 /// One flow, with what its user keeps with it in [`data`](Flow::data).
+///
+/// In this order, so that a packet touches the beginning and nothing else: the first 8 bytes lie in one cache line with the
+/// table's key, what TCP needs in the next, the counts behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[repr(C)]
 pub struct Flow<T> {
-    /// The user's own: a translation, a backend, a rule.
-    pub data: T,
-    pub(super) original: Tuple,
-    pub(super) reply: Tuple,
-    /// The flow's entry among the altered reply tuples.
-    pub(super) altered: Option<FlowId>,
-    pub(super) transport: Transport,
-    pub(super) standing: Standing,
+    /// The original direction is the one that runs [against](Way::against) the index.
+    against: bool,
+    is_altered: bool,
     /// It stands among those that may be evicted.
     pub(super) is_candidate: bool,
-    pub(super) since_ns: u64,
+    pub(super) standing: Standing,
+    pub(super) transport: Transport,
     pub(super) traffic: [Traffic; 2],
+    /// The user's own: a translation, a backend, a rule.
+    pub data: T,
+    pub(super) since_ns: u64,
+    /// The flow's entry among the altered reply tuples.
+    altered: Option<FlowId>,
+    pub(super) original: Tuple,
+    reply: Tuple,
 }
 
 impl<T> Flow<T> {
-    pub(super) fn new(original: Tuple, transport: Transport, now_ns: u64, data: T) -> Self {
+    pub(super) fn new(way: &Way, transport: Transport, now_ns: u64, data: T) -> Self {
+        let original = way.tuple();
         Self {
+            against: way.against,
+            is_altered: false,
             data,
             original,
             reply: original.reversed(),
@@ -169,7 +153,17 @@ impl<T> Flow<T> {
     #[inline]
     #[must_use]
     pub const fn is_altered(&self) -> bool {
-        self.altered.is_some()
+        self.is_altered
+    }
+
+    /// The flow's entry among the altered reply tuples.
+    pub(super) const fn altered(&self) -> Option<FlowId> {
+        self.altered
+    }
+
+    /// Gives it a reply tuple, altered where it has an entry for it.
+    pub(super) fn alter(&mut self, reply: Tuple, altered: Option<FlowId>) {
+        (self.reply, self.altered, self.is_altered) = (reply, altered, altered.is_some());
     }
 
     /// When its first packet came.
@@ -187,22 +181,35 @@ impl<T> Flow<T> {
     }
 
     /// Whether it may be forgotten to make room.
+    #[inline]
     pub(super) fn is_evictable(&self) -> bool {
         !self.standing.assured || self.tcp_state().is_some_and(TcpState::is_closing)
     }
 
-    /// Which way `tuple` travels; `None` where it only shares the index.
+    /// Which way a packet travels; `None` where it only shares the index. `own` says that it was found under the index of
+    /// the flow itself: then its tuple is the original or that reversed, and if nobody altered the reply this is all there is.
     #[inline]
-    pub(super) fn direction_of(&self, tuple: &Tuple) -> Option<Direction> {
-        if *tuple == self.original {
+    pub(super) fn direction_of(&self, way: &Way, own: bool) -> Option<Direction> {
+        if own && way.against == self.against {
             Some(Direction::Original)
-        } else if *tuple == self.reply {
+        } else if own && !self.is_altered {
             Some(Direction::Reply)
         } else {
-            None
+            (way.tuple() == self.reply).then_some(Direction::Reply)
         }
     }
 
+    /// Reads a word of each cache line that a packet touches, so that they are there when it comes.
+    #[inline]
+    pub(super) const fn touch(&self) -> u64 {
+        let transport = match &self.transport {
+            Transport::Tcp(tcp) => tcp.touch(),
+            Transport::Udp | Transport::Icmp | Transport::Other => 0,
+        };
+        transport as u64 ^ self.traffic[0].packets ^ self.traffic[1].bytes
+    }
+
+    #[inline]
     pub(super) fn count(&mut self, direction: Direction, bytes: usize) {
         let traffic = &mut self.traffic[direction as usize];
         traffic.packets += 1;

@@ -96,6 +96,7 @@
 //! - Redirects of neighbour discovery (ICMPv6 type 137) are untracked; Linux looks at what they quote.
 //! - One tracker belongs to one worker: both directions of a flow must come to it (hash [`packet::flow::FlowKey::symmetric`]).
 
+mod batch;
 mod config;
 mod eviction;
 mod flow;
@@ -105,6 +106,7 @@ mod subject;
 mod tcp;
 mod tracker;
 mod verdict;
+mod way;
 mod window;
 
 pub use config::{Config, FLOWS_MAX, Timeouts};

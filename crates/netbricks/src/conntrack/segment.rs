@@ -36,15 +36,16 @@ impl<'a> Segment<'a> {
     pub(super) fn read(layers: &Layers, frame: &'a [u8]) -> Option<Self> {
         let view = tcp::View::new_checked(layers.segment(frame)).ok()?;
         let flags = view.flags();
-        let kind = kind(flags)?;
+        let kind = KINDS[usize::from(flags.0) % KINDS.len()]?;
+        let sequence = view.sequence();
         Some(Self {
             view,
             kind,
             syn: flags.contains(Flags::SYN),
             rst: flags.contains(Flags::RST),
             has_ack: flags.contains(Flags::ACK),
-            sequence: view.sequence(),
-            end: view.sequence().wrapping_add(view.sequence_len()),
+            sequence,
+            end: sequence.wrapping_add(view.sequence_len()),
             ack: view.ack(),
             window: view.window(),
             is_fragment: layers.fragment.is_some(),
@@ -56,20 +57,44 @@ impl<'a> Segment<'a> {
         self.view.header_len() > tcp::HEADER_LEN
     }
 
+    /// Whether there may be more among its options than the timestamps which nearly every segment has, in the layout that
+    /// RFC 7323, appendix A, recommends.
+    #[inline]
+    pub(super) fn has_rare_options(&self) -> bool {
+        self.has_options()
+            && (self.view.header_len() != tcp::HEADER_LEN + TIMESTAMPS_LEN
+                || !self.view.into_inner()[tcp::HEADER_LEN..].starts_with(&TIMESTAMPS))
+    }
+
     pub(super) fn options(&self) -> tcp::Options<'_> {
         self.view.options()
     }
 }
 
+/// How options start that are timestamps alone: NOP, NOP, kind 8, length 10.
+const TIMESTAMPS: [u8; 4] = [1, 1, 8, 10];
+const TIMESTAMPS_LEN: usize = 12;
+
+/// [`kind`] by the six flags of RFC 793; the others say nothing.
+static KINDS: [Option<Kind>; 64] = {
+    let mut kinds = [None; 64];
+    let mut bits = 0;
+    while bits < kinds.len() {
+        kinds[bits] = kind(Flags(bits as u16));
+        bits += 1;
+    }
+    kinds
+};
+
 /// PSH and the congestion bits go with everything, URG with everything but a reset. Each segment is a SYN, a SYN/ACK, a
 /// reset, or has ACK (RFC 9293 §3.10.7.4, "if the ACK bit is off, drop the segment").
-#[inline]
-fn kind(flags: Flags) -> Option<Kind> {
-    let has = |flag| flags.contains(flag);
-    match (has(Flags::SYN), has(Flags::FIN), has(Flags::RST), has(Flags::ACK)) {
+const fn kind(flags: Flags) -> Option<Kind> {
+    let urgent = flags.contains(Flags::URG);
+    let (syn, fin) = (flags.contains(Flags::SYN), flags.contains(Flags::FIN));
+    match (syn, fin, flags.contains(Flags::RST), flags.contains(Flags::ACK)) {
         (true, false, false, false) => Some(Kind::Syn),
-        (true, false, false, true) if !has(Flags::URG) => Some(Kind::SynAck),
-        (false, false, true, _) if !has(Flags::URG) => Some(Kind::Rst),
+        (true, false, false, true) if !urgent => Some(Kind::SynAck),
+        (false, false, true, _) if !urgent => Some(Kind::Rst),
         (false, true, false, true) => Some(Kind::Fin),
         (false, false, false, true) => Some(Kind::Ack),
         _ => None,
@@ -92,6 +117,7 @@ mod tests {
         for bits in 0..0x200u16 {
             let free = Flags::PSH.0 | Flags::ECE.0 | Flags::CWR.0 | Flags::AE.0;
             assert_eq!(kind(Flags(bits)), kind(Flags(bits & !free)), "{bits:#x}");
+            assert_eq!(kind(Flags(bits)), KINDS[usize::from(bits) % KINDS.len()], "{bits:#x}");
         }
     }
 }

@@ -8,11 +8,13 @@ use packet::wire::{IpProtocol, icmpv4, icmpv6, tcp, udp};
 
 use super::flow::Tuple;
 use super::verdict::{Invalid, State};
+use super::way::Way;
 
 /// A packet's place in the tracker.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Subject {
     /// It belongs to the flow of its tuple, if to any.
-    Flow(Tuple),
+    Flow(Way),
     /// It is an ICMP error.
     Error {
         /// The tuple of an answer to the packet it quotes: that of what travels the error's way.
@@ -41,7 +43,7 @@ impl Subject {
             (IpProtocol::ICMP, Network::V4) => Self::icmp(layers, frame),
             (IpProtocol::ICMPV6, Network::V6) => Self::icmp6(layers, frame),
             _ => FlowKey::of(layers, frame)
-                .map_or(Self::Settled(State::Untracked), |key| Self::Flow(Tuple::plain(key))),
+                .map_or(Self::Settled(State::Untracked), |key| Self::Flow(Way::of(&Tuple::plain(key)))),
         }
     }
 
@@ -54,7 +56,7 @@ impl Subject {
         }
         query(message.kind().0)
             .and_then(|query| with_ident(layers, frame, message.ident(), query))
-            .map_or(Self::Settled(State::Invalid(Invalid::IcmpType)), Self::Flow)
+            .map_or(Self::Settled(State::Invalid(Invalid::IcmpType)), |tuple| Self::Flow(Way::of(&tuple)))
     }
 
     fn icmp6(layers: &Layers, frame: &[u8]) -> Self {
@@ -67,7 +69,9 @@ impl Subject {
             icmpv6::Type(130..=137 | 143) => Self::Settled(State::Untracked),
             kind => query6(kind.0)
                 .and_then(|query| with_ident(layers, frame, message.ident(), query))
-                .map_or(Self::Settled(State::Invalid(Invalid::IcmpType)), Self::Flow),
+                .map_or(Self::Settled(State::Invalid(Invalid::IcmpType)), |tuple| {
+                    Self::Flow(Way::of(&tuple))
+                }),
         }
     }
 

@@ -131,11 +131,12 @@ struct Last {
 
 /// A TCP flow's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
 pub(super) struct Tcp {
-    /// `None` while its first segment is judged.
-    state: Option<TcpState>,
     sides: [Side; 2],
     last: Last,
+    /// `None` while its first segment is judged.
+    state: Option<TcpState>,
     /// What an ignored SYN said of its windows.
     noted: SynOptions,
     retransmissions: u8,
@@ -198,6 +199,12 @@ impl Tcp {
         })
     }
 
+    /// A word of its first cache line.
+    #[inline]
+    pub(super) const fn touch(&self) -> u32 {
+        self.sides[0].touch()
+    }
+
     pub(super) const fn state(&self) -> Option<TcpState> {
         self.state
     }
@@ -211,15 +218,14 @@ impl Tcp {
         standing: &mut Standing,
         rules: &Rules,
     ) -> Step {
-        let led = self.lead(direction, segment).and_then(|led| match segment.kind {
-            Kind::Rst => self.reset(led, direction, segment, *standing),
-            Kind::SynAck => self.syn_ack(led, direction, segment, rules.liberal),
-            Kind::Ack => self.ack(led, direction),
-            Kind::Syn | Kind::Fin => Ok(led),
-        });
-        let moved = match led {
-            Ok(moved) => moved,
-            Err(step) => return step,
+        let open = Some(TcpState::Established);
+        let moved = if self.state == open && segment.kind == Kind::Ack {
+            Move { from: open, to: TcpState::Established, unchecked: false } // as `led` says too, but not so fast
+        } else {
+            match self.led(direction, segment, *standing, rules.liberal) {
+                Ok(moved) => moved,
+                Err(step) => return step,
+            }
         };
         if !moved.unchecked {
             match fit(&mut self.sides, direction, self.state, segment, rules.liberal) {
@@ -230,6 +236,23 @@ impl Tcp {
             }
         }
         self.enter(moved, direction, segment, standing, rules)
+    }
+
+    /// Where the state machine leads, and what of it is to be believed.
+    fn led(
+        &mut self,
+        direction: Direction,
+        segment: &Segment<'_>,
+        standing: Standing,
+        liberal: bool,
+    ) -> Result<Move, Step> {
+        let led = self.lead(direction, segment)?;
+        match segment.kind {
+            Kind::Rst => self.reset(led, direction, segment, standing),
+            Kind::SynAck => self.syn_ack(led, direction, segment, liberal),
+            Kind::Ack => self.ack(led, direction),
+            Kind::Syn | Kind::Fin => Ok(led),
+        }
     }
 
     /// Where the state machine leads.
@@ -362,6 +385,7 @@ impl Tcp {
         of_ignored && segment.ack == self.last.end || of_challenge && segment.sequence == self.last.ack
     }
 
+    #[inline]
     fn count_retransmission(&mut self, direction: Direction, segment: &Segment<'_>) {
         if segment.kind != Kind::Ack {
             return;
@@ -377,6 +401,7 @@ impl Tcp {
 
     /// Outside the window. A FIN or reset may still be honest, and then the flow must not stay for days: where both ends
     /// sent one, it is given no longer than unacknowledged data is.
+    #[cold]
     fn doubt(
         &mut self,
         reason: Invalid,
@@ -396,6 +421,7 @@ impl Tcp {
         Step::Invalid(reason)
     }
 
+    #[inline]
     fn enter(
         &mut self,
         moved: Move,
@@ -426,6 +452,7 @@ impl Tcp {
         Step::Lives(timeout_ns)
     }
 
+    #[inline]
     fn timeout_ns(&self, state: TcpState, segment: &Segment<'_>, rules: &Rules) -> u64 {
         let full_ns = rules.tcp_ns(state);
         if self.retransmissions >= rules.retransmissions_max && full_ns > rules.retransmitting_ns {

@@ -9,11 +9,12 @@ use packet::wire::IpProtocol;
 
 use super::config::{Config, FLOWS_MAX, Rules};
 use super::eviction::Candidates;
-use super::flow::{End, Flow, Index, Transport, Tuple};
+use super::flow::{End, Flow, Transport, Tuple};
 use super::segment::Segment;
 use super::subject::Subject;
 use super::tcp::{Step, Tcp};
 use super::verdict::{Counters, Direction, Invalid, State, Verdict};
+use super::way::{Index, Way};
 
 /// A UDP flow in both directions is a stream once it is older than this (Linux' `stream_ts`).
 const UDP_STREAM_AFTER_NS: u64 = 2_000_000_000;
@@ -53,11 +54,11 @@ enum Owner {
 
 /// Follows the flows of the packets it is shown; see the [module's documentation](super).
 pub struct Tracker<T = ()> {
-    flows: FlowTable<Index, Flow<T>>,
+    pub(super) flows: FlowTable<Index, Flow<T>>,
     /// Altered reply tuples. They have no deadline of their own but go with their flow.
     altered: FlowTable<Index, FlowId>,
     candidates: Candidates,
-    rules: Rules,
+    pub(super) rules: Rules,
     counters: Counters,
 }
 
@@ -131,7 +132,7 @@ impl<T> Tracker<T> {
     pub fn find(&self, key: &FlowKey, now_ns: u64) -> Option<(FlowId, Direction)> {
         let query = if matches!(key.protocol(), IpProtocol::ICMP | IpProtocol::ICMPV6) { 8 } else { 0 };
         [false, query != 0].into_iter().find_map(|answers| {
-            match self.owner(&Tuple { key: *key, query, answers }, now_ns) {
+            match self.owner(&Way::of(&Tuple { key: *key, query, answers }), now_ns) {
                 Owner::Flow(id, direction) => Some((id, direction)),
                 Owner::Nobody | Owner::Mirrored(_) => None,
             }
@@ -145,8 +146,8 @@ impl<T> Tracker<T> {
     /// The flow is gone, the tuple is another's or of another protocol, or there are too many translations; then nothing is
     /// changed.
     pub fn alter_reply(&mut self, id: FlowId, reply: FlowKey, now_ns: u64) -> Result<(), AlterError> {
-        let Flow { original, altered, .. } = self.flows.get(id).ok_or(AlterError::Gone)?;
-        let (plain, before) = (original.reversed(), *altered);
+        let flow = self.flows.get(id).ok_or(AlterError::Gone)?;
+        let (plain, before) = (flow.original.reversed(), flow.altered());
         let tuple = Tuple { key: reply, ..plain };
         if translated(reply.protocol()) != translated(plain.key.protocol()) {
             return Err(AlterError::Protocol { reply });
@@ -160,17 +161,17 @@ impl<T> Tracker<T> {
         let altered = if tuple == plain {
             None
         } else {
-            Some(self.altered.insert(tuple.index(), id, u64::MAX, now_ns)?)
+            Some(self.altered.insert(Way::of(&tuple).index, id, u64::MAX, now_ns)?)
         };
         if let Some(flow) = self.flows.get_mut(id) {
-            (flow.reply, flow.altered) = (tuple, altered);
+            flow.alter(tuple, altered);
         }
         Ok(())
     }
 
     /// Whether the flow `id` may have the reply `tuple`.
     fn is_free(&self, id: FlowId, tuple: &Tuple, now_ns: u64) -> Result<(), AlterError> {
-        match self.owner(tuple, now_ns) {
+        match self.owner(&Way::of(tuple), now_ns) {
             Owner::Nobody => Ok(()),
             Owner::Flow(owner, Direction::Reply) if owner == id => Ok(()),
             Owner::Flow(flow, _) | Owner::Mirrored(flow) => {
@@ -204,20 +205,33 @@ impl<T> Tracker<T> {
         self.flows.next_deadline_ns()
     }
 
+    fn owner(&self, way: &Way, now_ns: u64) -> Owner {
+        self.owner_near(None, way, now_ns)
+    }
+
+    /// [`owner`](Self::owner), where the flow may be known already. A hint that is wrong costs the lookup it was to save.
     #[inline]
-    fn owner(&self, tuple: &Tuple, now_ns: u64) -> Owner {
-        let index = tuple.index();
-        let mut mirrored = None;
-        if let Some(id) = self.flows.find(&index, now_ns) {
-            match self.flows.get(id).and_then(|flow| flow.direction_of(tuple)) {
-                Some(direction) => return Owner::Flow(id, direction),
-                None => mirrored = Some(id),
-            }
+    fn owner_near(&self, hint: Option<FlowId>, way: &Way, now_ns: u64) -> Owner {
+        let is_it = |id: &FlowId| {
+            self.flows.key(*id) == Some(&way.index)
+                && self.flows.deadline_ns(*id).is_some_and(|deadline_ns| deadline_ns > now_ns)
+        };
+        let found = hint.filter(is_it).or_else(|| self.flows.find(&way.index, now_ns));
+        match found.and_then(|id| {
+            self.flows.get(id).and_then(|flow| flow.direction_of(way, true)).map(|direction| (id, direction))
+        }) {
+            Some((id, direction)) => Owner::Flow(id, direction),
+            None => self.owner_by_translation(way, found, now_ns),
         }
+    }
+
+    /// The owner, where it is not the flow under the tuple's own index.
+    fn owner_by_translation(&self, way: &Way, mirrored: Option<FlowId>, now_ns: u64) -> Owner {
+        let mut mirrored = mirrored;
         if !self.altered.is_empty()
-            && let Some(id) = self.altered_owner(&index, now_ns)
+            && let Some(id) = self.altered_owner(&way.index, now_ns)
         {
-            match self.flows.get(id).and_then(|flow| flow.direction_of(tuple)) {
+            match self.flows.get(id).and_then(|flow| flow.direction_of(way, false)) {
                 Some(direction) => return Owner::Flow(id, direction),
                 None => mirrored = mirrored.or(Some(id)),
             }
@@ -232,7 +246,7 @@ impl<T> Tracker<T> {
     }
 
     fn error(&self, about: &Tuple, to: IpAddr, now_ns: u64) -> Verdict {
-        match self.owner(about, now_ns) {
+        match self.owner(&Way::of(about), now_ns) {
             Owner::Flow(id, direction) => {
                 let honest = about.key.destination() == to;
                 let state = if honest { State::Related } else { State::Invalid(Invalid::QuoteLies) };
@@ -259,10 +273,25 @@ impl<T: Default> Tracker<T> {
         frame: &[u8],
         gone: &mut dyn FnMut(End, Flow<T>),
     ) -> Verdict {
-        let verdict = match Subject::of(layers, frame, self.rules.checksums) {
-            Subject::Flow(tuple) => self.packet(now_ns, &tuple, layers, frame, gone),
-            Subject::Error { about, to } => self.error(&about, to, now_ns),
-            Subject::Settled(state) => Verdict::of(state),
+        let subject = Subject::of(layers, frame, self.rules.checksums);
+        self.judge(now_ns, &subject, None, layers, frame, gone)
+    }
+
+    /// What the packet about `subject` is; `hint` is perhaps the flow under the subject's index.
+    #[inline]
+    pub(super) fn judge(
+        &mut self,
+        now_ns: u64,
+        subject: &Subject,
+        hint: Option<FlowId>,
+        layers: &Layers,
+        frame: &[u8],
+        gone: &mut dyn FnMut(End, Flow<T>),
+    ) -> Verdict {
+        let verdict = match subject {
+            Subject::Flow(way) => self.packet(now_ns, way, hint, layers, frame, gone),
+            Subject::Error { about, to } => self.error(about, *to, now_ns),
+            Subject::Settled(state) => Verdict::of(*state),
         };
         self.counters.count(verdict.state);
         verdict
@@ -272,28 +301,32 @@ impl<T: Default> Tracker<T> {
     fn packet(
         &mut self,
         now_ns: u64,
-        tuple: &Tuple,
+        way: &Way,
+        hint: Option<FlowId>,
         layers: &Layers,
         frame: &[u8],
         gone: &mut dyn FnMut(End, Flow<T>),
     ) -> Verdict {
-        let segment = match layers.protocol {
-            IpProtocol::TCP => match Segment::read(layers, frame) {
-                None => return Verdict::of(State::Invalid(Invalid::Flags)),
-                segment => segment,
-            },
-            _ => None,
+        let read;
+        let segment = if layers.protocol == IpProtocol::TCP {
+            let Some(segment) = Segment::read(layers, frame) else {
+                return Verdict::of(State::Invalid(Invalid::Flags));
+            };
+            read = segment;
+            Some(&read)
+        } else {
+            None
         };
         let bytes = layers.end - layers.l3;
-        match self.owner(tuple, now_ns) {
-            Owner::Flow(id, direction) => match self.follow(now_ns, id, direction, segment.as_ref(), bytes) {
+        match self.owner_near(hint, way, now_ns) {
+            Owner::Flow(id, direction) => match self.follow(now_ns, id, direction, segment, bytes) {
                 Some(verdict) => verdict,
                 None => {
                     self.end_reopened(id, gone);
-                    self.open(now_ns, tuple, segment.as_ref(), bytes, gone)
+                    self.open(now_ns, way, segment, bytes, gone)
                 }
             },
-            Owner::Nobody => self.open(now_ns, tuple, segment.as_ref(), bytes, gone),
+            Owner::Nobody => self.open(now_ns, way, segment, bytes, gone),
             Owner::Mirrored(id) => {
                 Verdict { flow: Some(id), ..Verdict::of(State::Invalid(Invalid::Collision)) }
             }
@@ -310,13 +343,14 @@ impl<T: Default> Tracker<T> {
         segment: Option<&Segment<'_>>,
         bytes: usize,
     ) -> Option<Verdict> {
-        let flow = self.flows.get_mut(id)?;
+        let mut entry = self.flows.entry(id)?;
+        let flow = entry.value_mut();
         let is_new = direction == Direction::Original && !flow.standing.replied;
         let state = if is_new { State::New } else { State::Established };
         let step = step(flow, direction, segment, now_ns, &self.rules);
-        let deadline_ns = match step {
-            Step::Lives(timeout_ns) => Some(now_ns.saturating_add(timeout_ns)),
-            Step::Dies => Some(now_ns),
+        let timeout_ns = match step {
+            Step::Lives(timeout_ns) => Some(timeout_ns),
+            Step::Dies => Some(0),
             Step::Repeats => None,
             Step::Ignored => {
                 self.counters.ignored += 1;
@@ -328,8 +362,7 @@ impl<T: Default> Tracker<T> {
             }
             Step::Doubtful(reason, timeout_ns) => {
                 let limit_ns = now_ns.saturating_add(timeout_ns);
-                let deadline_ns = self.flows.deadline_ns(id)?.min(limit_ns);
-                self.flows.set_deadline(id, deadline_ns);
+                entry.set_deadline(entry.deadline_ns().min(limit_ns));
                 return Some(Verdict { state: State::Invalid(reason), direction, flow: Some(id) });
             }
         };
@@ -337,8 +370,8 @@ impl<T: Default> Tracker<T> {
         flow.count(direction, bytes);
         self.counters.found += 1;
         let may_leave_again = !flow.is_candidate && flow.is_evictable();
-        if let Some(deadline_ns) = deadline_ns {
-            self.flows.set_deadline(id, deadline_ns);
+        if let Some(timeout_ns) = timeout_ns {
+            entry.set_deadline(now_ns.saturating_add(timeout_ns));
         }
         if may_leave_again {
             self.candidates.add(id, &mut self.flows);
@@ -350,17 +383,17 @@ impl<T: Default> Tracker<T> {
     fn open(
         &mut self,
         now_ns: u64,
-        tuple: &Tuple,
+        way: &Way,
         segment: Option<&Segment<'_>>,
         bytes: usize,
         gone: &mut dyn FnMut(End, Flow<T>),
     ) -> Verdict {
-        match self.opened(tuple, segment, now_ns) {
+        match self.opened(way, segment, now_ns) {
             Err(reason) => Verdict::of(State::Invalid(reason)),
             Ok(_) if !self.make_room(now_ns, gone) => Verdict::of(State::Invalid(Invalid::TableFull)),
             Ok((mut flow, timeout_ns)) => {
                 flow.count(Direction::Original, bytes);
-                self.admit(tuple.index(), flow, now_ns, timeout_ns, gone)
+                self.admit(way.index, flow, now_ns, timeout_ns, gone)
             }
         }
     }
@@ -368,10 +401,11 @@ impl<T: Default> Tracker<T> {
     /// The flow that a packet opens, and how long it lives.
     fn opened(
         &self,
-        tuple: &Tuple,
+        way: &Way,
         segment: Option<&Segment<'_>>,
         now_ns: u64,
     ) -> Result<(Flow<T>, u64), Invalid> {
+        let tuple = way.tuple();
         if tuple.answers {
             return Err(Invalid::IcmpType);
         }
@@ -383,7 +417,7 @@ impl<T: Default> Tracker<T> {
             (None, _, 1..) => Transport::Icmp,
             _ => Transport::Other,
         };
-        let mut flow = Flow::new(*tuple, transport, now_ns, T::default());
+        let mut flow = Flow::new(way, transport, now_ns, T::default());
         match step(&mut flow, Direction::Original, segment, now_ns, &self.rules) {
             Step::Lives(timeout_ns) => Ok((flow, timeout_ns)),
             Step::Invalid(reason) => Err(reason),
@@ -446,7 +480,7 @@ const fn translated(protocol: IpProtocol) -> u8 {
 }
 
 fn forget_reply<T>(altered: &mut FlowTable<Index, FlowId>, flow: &Flow<T>) {
-    if let Some(id) = flow.altered {
+    if let Some(id) = flow.altered() {
         altered.remove(id);
     }
 }

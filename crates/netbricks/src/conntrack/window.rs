@@ -18,7 +18,7 @@
 
 use packet::wire::tcp::{HeaderOption, SackBlocks};
 
-use super::segment::Segment;
+use super::segment::{Kind, Segment};
 use super::tcp::TcpState;
 use super::verdict::{Direction, Invalid};
 
@@ -108,6 +108,12 @@ impl Side {
         self.liberal = true;
     }
 
+    /// A word of it, to have it in the cache.
+    #[inline]
+    pub(super) const fn touch(&self) -> u32 {
+        self.end
+    }
+
     /// Whether data is on its way.
     pub(super) const fn is_unacknowledged(&self) -> bool {
         self.unacknowledged
@@ -194,6 +200,7 @@ const fn ends(sides: &mut [Side; 2], direction: Direction) -> (&mut Side, &mut S
 }
 
 /// Holds `segment` to the windows of a connection in `state`, and moves them by what it says.
+#[inline]
 pub(super) fn fit(
     sides: &mut [Side; 2],
     direction: Direction,
@@ -203,31 +210,11 @@ pub(super) fn fit(
 ) -> Fit {
     let (sender, receiver) = ends(sides, direction);
     let mut place = Place::of(segment, receiver.sacks);
-    if sender.is_unseen() {
-        if segment.syn {
-            sender.open_towards(receiver, segment, direction);
-            if !segment.has_ack {
-                return Fit::Within; // simultaneous open
-            }
-        } else {
-            sender.join(receiver, segment, place.sack);
-        }
-    } else if segment.syn
-        && after(segment.end, sender.end)
-        && matches!(state, Some(TcpState::SynSent | TcpState::SynReceived))
+    // Nearly all segments are ACKs of an end that was seen before: nothing about them is special.
+    if (sender.is_unseen() || segment.kind != Kind::Ack)
+        && let Some(fit) = place.adjust(sender, receiver, direction, state, segment)
     {
-        // Another SYN than the last: what it says counts (RFC 9293 §3.4.3).
-        sender.open_towards(receiver, segment, direction);
-        if direction == Direction::Reply && !segment.has_ack {
-            return Fit::Within;
-        }
-    }
-    if !segment.has_ack || segment.rst && segment.ack == 0 {
-        // Nothing is acknowledged; some stacks set the flag in resets all the same.
-        (place.ack, place.sack) = (receiver.end, receiver.end);
-    }
-    if segment.rst && segment.sequence == 0 && state == Some(TcpState::SynSent) {
-        (place.sequence, place.end) = (sender.end, sender.end); // the answer to a SYN (RFC 9293 §3.10.7.1)
+        return fit;
     }
     match place.judge(sender, receiver) {
         Fit::Within => {
@@ -249,12 +236,53 @@ struct Place {
 }
 
 impl Place {
+    #[inline]
     fn of(segment: &Segment<'_>, sacks: bool) -> Self {
         let Segment { sequence, end, ack, .. } = *segment;
-        let sack = if sacks && segment.has_options() { highest_sack(segment) } else { ack };
+        let sack = if sacks && segment.has_rare_options() { highest_sack(segment) } else { ack };
         Self { sequence, end, ack, sack }
     }
 
+    /// Sees to the first segments of an end, and to numbers that mean something else than they say. The fit, if that
+    /// settles it.
+    fn adjust(
+        &mut self,
+        sender: &mut Side,
+        receiver: &mut Side,
+        direction: Direction,
+        state: Option<TcpState>,
+        segment: &Segment<'_>,
+    ) -> Option<Fit> {
+        if sender.is_unseen() {
+            if segment.syn {
+                sender.open_towards(receiver, segment, direction);
+                if !segment.has_ack {
+                    return Some(Fit::Within); // simultaneous open
+                }
+            } else {
+                sender.join(receiver, segment, self.sack);
+            }
+        } else if segment.syn
+            && after(segment.end, sender.end)
+            && matches!(state, Some(TcpState::SynSent | TcpState::SynReceived))
+        {
+            // Another SYN than the last: what it says counts (RFC 9293 §3.4.3).
+            sender.open_towards(receiver, segment, direction);
+            if direction == Direction::Reply && !segment.has_ack {
+                return Some(Fit::Within);
+            }
+        }
+        if !segment.has_ack || segment.rst && segment.ack == 0 {
+            // Nothing is acknowledged; some stacks set the flag in resets all the same.
+            (self.ack, self.sack) = (receiver.end, receiver.end);
+        }
+        if segment.rst && segment.sequence == 0 && state == Some(TcpState::SynSent) {
+            (self.sequence, self.end) = (sender.end, sender.end); // the answer to a SYN (RFC 9293 §3.10.7.1)
+        }
+        None
+    }
+
+    #[inline]
     fn judge(&self, sender: &mut Side, receiver: &Side) -> Fit {
         let acks_sent = !after(self.sack, receiver.end);
         let ack_is_recent =
@@ -279,6 +307,7 @@ impl Place {
         Fit::Within
     }
 
+    #[inline]
     fn advance(&self, sender: &mut Side, receiver: &mut Side, segment: &Segment<'_>) {
         let scale = if segment.syn { 0 } else { sender.scale }; // RFC 7323 §2.2: never in a SYN
         let window = u32::from(segment.window) << scale;
