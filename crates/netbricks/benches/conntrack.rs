@@ -187,11 +187,15 @@ fn segment(flow: u32, there: bool, flags: tcp::Flags, sequence: u32, ack: u32) -
         sequence,
         ack,
         window: 60_000,
+        sack_permitted: flags.contains(tcp::Flags::SYN),
         timestamps: Some((1, 2)),
         ..tcp::Repr::default()
     };
     let mut bytes = vec![0; repr.buffer_len()];
     repr.emit(&mut tcp::View::new_unchecked(&mut bytes[..]));
+    if !repr.sack_permitted {
+        bytes[tcp::HEADER_LEN..].rotate_right(2); // the padding in front of the timestamps, as all systems have it
+    }
     frame(source, destination, IpProtocol::TCP, &bytes)
 }
 

@@ -2,6 +2,17 @@
 
 use super::queue::Queue;
 
+/// An entry as it [is](super::FlowTable::peek).
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a, K, V> {
+    /// Its key.
+    pub key: &'a K,
+    /// Its value.
+    pub value: &'a V,
+    /// Its deadline.
+    pub deadline_ns: u64,
+}
+
 /// An entry that was looked for [once](super::FlowTable::entry): its key, its value and its deadline.
 #[derive(Debug)]
 pub struct Entry<'a, K, V> {

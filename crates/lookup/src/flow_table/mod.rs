@@ -24,7 +24,7 @@ use std::hint::black_box;
 
 use packet::flow::FlowHasher;
 
-pub use entry::Entry;
+pub use entry::{Entry, Seen};
 use index::Index;
 use queue::Queue;
 
@@ -223,6 +223,15 @@ impl<K, V, S> FlowTable<K, V, S> {
         self.slot_mut(id)?.kept.as_mut().map(|kept| &mut kept.value)
     }
 
+    /// An entry with all that is known of it, looked for once. Also past its deadline.
+    #[inline]
+    #[must_use]
+    pub fn peek(&self, id: FlowId) -> Option<Seen<'_, K, V>> {
+        let held = self.slot(id)?;
+        let Kept { key, value } = held.kept.as_ref()?;
+        Some(Seen { key, value, deadline_ns: held.deadline_ns })
+    }
+
     /// The key of an entry.
     #[inline]
     #[must_use]
@@ -246,7 +255,7 @@ impl<K, V, S> FlowTable<K, V, S> {
         }
     }
 
-    /// An entry with all that is known of it, looked for once. Also past its deadline.
+    /// [`peek`](Self::peek), to change it.
     #[inline]
     pub fn entry(&mut self, id: FlowId) -> Option<Entry<'_, K, V>> {
         let held = self.slots.get_mut(id.slot as usize).filter(|held| held.generation == id.generation)?;

@@ -188,7 +188,7 @@ impl<T> Flow<T> {
 
     /// Which way a packet travels; `None` where it only shares the index. `own` says that it was found under the index of
     /// the flow itself: then its tuple is the original or that reversed, and if nobody altered the reply this is all there is.
-    #[inline]
+    #[inline(always)]
     pub(super) fn direction_of(&self, way: &Way, own: bool) -> Option<Direction> {
         if own && way.against == self.against {
             Some(Direction::Original)
@@ -209,7 +209,7 @@ impl<T> Flow<T> {
         transport as u64 ^ self.traffic[0].packets ^ self.traffic[1].bytes
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn count(&mut self, direction: Direction, bytes: usize) {
         let traffic = &mut self.traffic[direction as usize];
         traffic.packets += 1;

@@ -32,7 +32,7 @@ pub(super) struct Segment<'a> {
 
 impl<'a> Segment<'a> {
     /// Reads a segment; `None` for a combination of flags that no connection has.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(layers: &Layers, frame: &'a [u8]) -> Option<Self> {
         let view = tcp::View::new_checked(layers.segment(frame)).ok()?;
         let flags = view.flags();
@@ -59,7 +59,7 @@ impl<'a> Segment<'a> {
 
     /// Whether there may be more among its options than the timestamps which nearly every segment has, in the layout that
     /// RFC 7323, appendix A, recommends.
-    #[inline]
+    #[inline(always)]
     pub(super) fn has_rare_options(&self) -> bool {
         self.has_options()
             && (self.view.header_len() != tcp::HEADER_LEN + TIMESTAMPS_LEN

@@ -39,6 +39,9 @@ impl Subject {
         if checksums && layers.fragment.is_none() && !checksum_is_right(layers, frame) {
             return Self::Settled(State::Invalid(Invalid::Checksum));
         }
+        if let Some(way) = Way::of_ports(layers, frame) {
+            return Self::Flow(way);
+        }
         match (layers.protocol, layers.network) {
             (IpProtocol::ICMP, Network::V4) => Self::icmp(layers, frame),
             (IpProtocol::ICMPV6, Network::V6) => Self::icmp6(layers, frame),

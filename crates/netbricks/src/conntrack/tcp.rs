@@ -7,7 +7,9 @@ use super::config::Rules;
 use super::flow::Standing;
 use super::segment::{Kind, Segment};
 use super::verdict::{Direction, Invalid};
-use super::window::{Fit, Side, SynOptions, before, fit};
+use super::window::{Fit, Side, SynOptions, before, fit, plainly_fits};
+
+const OPEN: Option<TcpState> = Some(TcpState::Established);
 
 /// The state of a TCP flow, under Linux' names. The picture is in the [module's documentation](super).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -210,22 +212,39 @@ impl Tcp {
     }
 
     /// Takes a segment in.
-    #[inline]
+    #[inline(always)]
     pub(super) fn step(
+        &mut self,
+        direction: Direction,
+        segment: Segment<'_>,
+        standing: &mut Standing,
+        rules: &Rules,
+    ) -> Step {
+        // Nearly every segment there is: the state machine has nothing to say about it, nor has the window.
+        if self.state == OPEN
+            && segment.kind == Kind::Ack
+            && plainly_fits(&mut self.sides, direction, &segment)
+        {
+            self.count_retransmission(direction, &segment);
+            let moved = Move { from: OPEN, to: TcpState::Established, unchecked: false };
+            return self.enter(moved, direction, &segment, standing, rules);
+        }
+        let rare = segment; // a copy to be pointed to, so that the other can stay in registers
+        self.step_with_care(direction, &rare, standing, rules)
+    }
+
+    /// [`step`](Self::step) for all segments.
+    #[inline(never)]
+    fn step_with_care(
         &mut self,
         direction: Direction,
         segment: &Segment<'_>,
         standing: &mut Standing,
         rules: &Rules,
     ) -> Step {
-        let open = Some(TcpState::Established);
-        let moved = if self.state == open && segment.kind == Kind::Ack {
-            Move { from: open, to: TcpState::Established, unchecked: false } // as `led` says too, but not so fast
-        } else {
-            match self.led(direction, segment, *standing, rules.liberal) {
-                Ok(moved) => moved,
-                Err(step) => return step,
-            }
+        let moved = match self.led(direction, segment, *standing, rules.liberal) {
+            Ok(moved) => moved,
+            Err(step) => return step,
         };
         if !moved.unchecked {
             match fit(&mut self.sides, direction, self.state, segment, rules.liberal) {
@@ -385,7 +404,7 @@ impl Tcp {
         of_ignored && segment.ack == self.last.end || of_challenge && segment.sequence == self.last.ack
     }
 
-    #[inline]
+    #[inline(always)]
     fn count_retransmission(&mut self, direction: Direction, segment: &Segment<'_>) {
         if segment.kind != Kind::Ack {
             return;
@@ -421,7 +440,7 @@ impl Tcp {
         Step::Invalid(reason)
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter(
         &mut self,
         moved: Move,
@@ -452,7 +471,7 @@ impl Tcp {
         Step::Lives(timeout_ns)
     }
 
-    #[inline]
+    #[inline(always)]
     fn timeout_ns(&self, state: TcpState, segment: &Segment<'_>, rules: &Rules) -> u64 {
         let full_ns = rules.tcp_ns(state);
         if self.retransmissions >= rules.retransmissions_max && full_ns > rules.retransmitting_ns {

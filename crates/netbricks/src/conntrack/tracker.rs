@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use lookup::flow_table::{FlowId, FlowTable, Full, RECLAIM_TURNS};
+use lookup::flow_table::{Entry, FlowId, FlowTable, Full, RECLAIM_TURNS};
 use packet::flow::{FlowHasher, FlowKey};
 use packet::parse::Layers;
 use packet::wire::IpProtocol;
@@ -206,20 +206,8 @@ impl<T> Tracker<T> {
     }
 
     fn owner(&self, way: &Way, now_ns: u64) -> Owner {
-        self.owner_near(None, way, now_ns)
-    }
-
-    /// [`owner`](Self::owner), where the flow may be known already. A hint that is wrong costs the lookup it was to save.
-    #[inline]
-    fn owner_near(&self, hint: Option<FlowId>, way: &Way, now_ns: u64) -> Owner {
-        let is_it = |id: &FlowId| {
-            self.flows.key(*id) == Some(&way.index)
-                && self.flows.deadline_ns(*id).is_some_and(|deadline_ns| deadline_ns > now_ns)
-        };
-        let found = hint.filter(is_it).or_else(|| self.flows.find(&way.index, now_ns));
-        match found.and_then(|id| {
-            self.flows.get(id).and_then(|flow| flow.direction_of(way, true)).map(|direction| (id, direction))
-        }) {
+        let found = self.flows.find(&way.index, now_ns);
+        match found.and_then(|id| Some((id, self.flows.get(id)?.direction_of(way, true)?))) {
             Some((id, direction)) => Owner::Flow(id, direction),
             None => self.owner_by_translation(way, found, now_ns),
         }
@@ -278,7 +266,7 @@ impl<T: Default> Tracker<T> {
     }
 
     /// What the packet about `subject` is; `hint` is perhaps the flow under the subject's index.
-    #[inline]
+    #[inline(always)]
     pub(super) fn judge(
         &mut self,
         now_ns: u64,
@@ -297,7 +285,7 @@ impl<T: Default> Tracker<T> {
         verdict
     }
 
-    #[inline]
+    #[inline(always)]
     fn packet(
         &mut self,
         now_ns: u64,
@@ -307,76 +295,103 @@ impl<T: Default> Tracker<T> {
         frame: &[u8],
         gone: &mut dyn FnMut(End, Flow<T>),
     ) -> Verdict {
-        let read;
-        let segment = if layers.protocol == IpProtocol::TCP {
-            let Some(segment) = Segment::read(layers, frame) else {
-                return Verdict::of(State::Invalid(Invalid::Flags));
-            };
-            read = segment;
-            Some(&read)
-        } else {
-            None
-        };
         let bytes = layers.end - layers.l3;
-        match self.owner_near(hint, way, now_ns) {
-            Owner::Flow(id, direction) => match self.follow(now_ns, id, direction, segment, bytes) {
-                Some(verdict) => verdict,
-                None => {
-                    self.end_reopened(id, gone);
-                    self.open(now_ns, way, segment, bytes, gone)
-                }
-            },
-            Owner::Nobody => self.open(now_ns, way, segment, bytes, gone),
+        // Two calls that are inlined, so that no segment is put into an option and taken out again.
+        if layers.protocol != IpProtocol::TCP {
+            return self.packet_with(now_ns, way, hint, None, bytes, gone);
+        }
+        match Segment::read(layers, frame) {
+            Some(segment) => self.packet_with(now_ns, way, hint, Some(segment), bytes, gone),
+            None => Verdict::of(State::Invalid(Invalid::Flags)),
+        }
+    }
+
+    #[inline(always)]
+    fn packet_with(
+        &mut self,
+        now_ns: u64,
+        way: &Way,
+        hint: Option<FlowId>,
+        segment: Option<Segment<'_>>,
+        bytes: usize,
+        gone: &mut dyn FnMut(End, Flow<T>),
+    ) -> Verdict {
+        let under_index = self.under(hint, &way.index, now_ns);
+        if let Some(id) = under_index
+            && let Some(mut entry) = self.flows.entry(id)
+            && let Some(direction) = entry.value_mut().direction_of(way, true)
+        {
+            let done = follow(&mut entry, direction, segment, bytes, now_ns, &self.rules, &mut self.counters);
+            return match done {
+                Followed::Stays(state) => Verdict { state, direction, flow: Some(id) },
+                rare => self.end_follow(rare, id, direction, now_ns, way, segment, bytes, gone),
+            };
+        }
+        self.packet_of_other(now_ns, way, under_index, segment, bytes, gone)
+    }
+
+    /// The flow under an index; `hint` is perhaps it. A hint that is wrong costs no more than the look at it.
+    #[inline(always)]
+    fn under(&self, hint: Option<FlowId>, index: &Index, now_ns: u64) -> Option<FlowId> {
+        if let Some(id) = hint
+            && self.flows.peek(id).is_some_and(|seen| seen.key == index && seen.deadline_ns > now_ns)
+        {
+            return hint;
+        }
+        self.flows.find(index, now_ns)
+    }
+
+    /// A packet of a flow that is not the one under its index, if there is one: translated, or new.
+    fn packet_of_other(
+        &mut self,
+        now_ns: u64,
+        way: &Way,
+        mirrored: Option<FlowId>,
+        segment: Option<Segment<'_>>,
+        bytes: usize,
+        gone: &mut dyn FnMut(End, Flow<T>),
+    ) -> Verdict {
+        match self.owner_by_translation(way, mirrored, now_ns) {
+            Owner::Flow(id, direction) => {
+                let Some(mut entry) = self.flows.entry(id) else {
+                    return self.open(now_ns, way, segment.as_ref(), bytes, gone);
+                };
+                let done =
+                    follow(&mut entry, direction, segment, bytes, now_ns, &self.rules, &mut self.counters);
+                self.end_follow(done, id, direction, now_ns, way, segment, bytes, gone)
+            }
+            Owner::Nobody => self.open(now_ns, way, segment.as_ref(), bytes, gone),
             Owner::Mirrored(id) => {
                 Verdict { flow: Some(id), ..Verdict::of(State::Invalid(Invalid::Collision)) }
             }
         }
     }
 
-    /// A packet of a known flow; `None` if it opens another in the flow's place.
-    #[inline]
-    fn follow(
+    /// Does what is left to do once a packet has been followed.
+    #[expect(clippy::too_many_arguments, reason = "all that is known of one packet")]
+    fn end_follow(
         &mut self,
-        now_ns: u64,
+        done: Followed,
         id: FlowId,
         direction: Direction,
-        segment: Option<&Segment<'_>>,
+        now_ns: u64,
+        way: &Way,
+        segment: Option<Segment<'_>>,
         bytes: usize,
-    ) -> Option<Verdict> {
-        let mut entry = self.flows.entry(id)?;
-        let flow = entry.value_mut();
-        let is_new = direction == Direction::Original && !flow.standing.replied;
-        let state = if is_new { State::New } else { State::Established };
-        let step = step(flow, direction, segment, now_ns, &self.rules);
-        let timeout_ns = match step {
-            Step::Lives(timeout_ns) => Some(timeout_ns),
-            Step::Dies => Some(0),
-            Step::Repeats => None,
-            Step::Ignored => {
-                self.counters.ignored += 1;
-                None
+        gone: &mut dyn FnMut(End, Flow<T>),
+    ) -> Verdict {
+        let state = match done {
+            Followed::Stays(state) => state,
+            Followed::MayLeave(state) => {
+                self.candidates.add(id, &mut self.flows);
+                state
             }
-            Step::Reopens => return None,
-            Step::Invalid(reason) => {
-                return Some(Verdict { state: State::Invalid(reason), direction, flow: Some(id) });
-            }
-            Step::Doubtful(reason, timeout_ns) => {
-                let limit_ns = now_ns.saturating_add(timeout_ns);
-                entry.set_deadline(entry.deadline_ns().min(limit_ns));
-                return Some(Verdict { state: State::Invalid(reason), direction, flow: Some(id) });
+            Followed::Reopens => {
+                self.end_reopened(id, gone);
+                return self.open(now_ns, way, segment.as_ref(), bytes, gone);
             }
         };
-        flow.standing.replied |= direction == Direction::Reply;
-        flow.count(direction, bytes);
-        self.counters.found += 1;
-        let may_leave_again = !flow.is_candidate && flow.is_evictable();
-        if let Some(timeout_ns) = timeout_ns {
-            entry.set_deadline(now_ns.saturating_add(timeout_ns));
-        }
-        if may_leave_again {
-            self.candidates.add(id, &mut self.flows);
-        }
-        Some(Verdict { state, direction, flow: Some(id) })
+        Verdict { state, direction, flow: Some(id) }
     }
 
     /// A packet of no known flow.
@@ -418,7 +433,7 @@ impl<T: Default> Tracker<T> {
             _ => Transport::Other,
         };
         let mut flow = Flow::new(way, transport, now_ns, T::default());
-        match step(&mut flow, Direction::Original, segment, now_ns, &self.rules) {
+        match step(&mut flow, Direction::Original, segment.copied(), now_ns, &self.rules) {
             Step::Lives(timeout_ns) => Ok((flow, timeout_ns)),
             Step::Invalid(reason) => Err(reason),
             _ => Err(Invalid::NotOpening),
@@ -485,12 +500,62 @@ fn forget_reply<T>(altered: &mut FlowTable<Index, FlowId>, flow: &Flow<T>) {
     }
 }
 
+/// What came of following a packet.
+enum Followed {
+    /// The packet is in this state.
+    Stays(State),
+    /// The same, and its flow may be given up again for new ones.
+    MayLeave(State),
+    /// It opens another flow in this one's place.
+    Reopens,
+}
+
+/// A packet of a known flow.
+#[inline(always)]
+fn follow<T>(
+    entry: &mut Entry<'_, Index, Flow<T>>,
+    direction: Direction,
+    segment: Option<Segment<'_>>,
+    bytes: usize,
+    now_ns: u64,
+    rules: &Rules,
+    counters: &mut Counters,
+) -> Followed {
+    let flow = entry.value_mut();
+    let is_new = direction == Direction::Original && !flow.standing.replied;
+    let state = if is_new { State::New } else { State::Established };
+    let timeout_ns = match step(flow, direction, segment, now_ns, rules) {
+        Step::Lives(timeout_ns) => Some(timeout_ns),
+        Step::Dies => Some(0),
+        Step::Repeats => None,
+        Step::Ignored => {
+            counters.ignored += 1;
+            None
+        }
+        Step::Reopens => return Followed::Reopens,
+        Step::Invalid(reason) => return Followed::Stays(State::Invalid(reason)),
+        Step::Doubtful(reason, timeout_ns) => {
+            let limit_ns = now_ns.saturating_add(timeout_ns);
+            entry.set_deadline(entry.deadline_ns().min(limit_ns));
+            return Followed::Stays(State::Invalid(reason));
+        }
+    };
+    flow.standing.replied |= direction == Direction::Reply;
+    flow.count(direction, bytes);
+    counters.found += 1;
+    let may_leave_again = !flow.is_candidate && flow.is_evictable();
+    if let Some(timeout_ns) = timeout_ns {
+        entry.set_deadline(now_ns.saturating_add(timeout_ns));
+    }
+    if may_leave_again { Followed::MayLeave(state) } else { Followed::Stays(state) }
+}
+
 /// What a packet does to its flow.
-#[inline]
+#[inline(always)]
 fn step<T>(
     flow: &mut Flow<T>,
     direction: Direction,
-    segment: Option<&Segment<'_>>,
+    segment: Option<Segment<'_>>,
     now_ns: u64,
     rules: &Rules,
 ) -> Step {

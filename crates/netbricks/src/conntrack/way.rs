@@ -4,7 +4,8 @@ use std::hash::{Hash, Hasher};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use packet::flow::{self, FlowKey};
-use packet::wire::IpProtocol;
+use packet::parse::{Layers, Network};
+use packet::wire::{IpProtocol, ipv4, udp};
 
 use super::flow::Tuple;
 
@@ -18,7 +19,7 @@ const V6: u8 = 6;
 /// ends   address (32) │ address (32)          for IPv4, and three words of 0
 ///        address (128) │ address (128)        for IPv6
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Eq)]
 pub(super) struct Index {
     head: u64,
     ends: [u64; 4],
@@ -31,6 +32,15 @@ impl Index {
     #[inline]
     const fn family(&self) -> u8 {
         (self.head >> 40) as u8
+    }
+}
+
+/// Of IPv4, the words that are not 0.
+impl PartialEq for Index {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let Self { head, ends: [first, rest @ ..] } = other;
+        self.head == *head && self.ends[0] == *first && (self.family() != V6 || self.ends[1..] == *rest)
     }
 }
 
@@ -64,7 +74,7 @@ impl Way {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn v4(key: &flow::Tuple<Ipv4Addr>, query: u8, answers: bool) -> Self {
         let source = u64::from(key.source.to_bits()) << 16 | u64::from(key.source_port);
         let destination = u64::from(key.destination.to_bits()) << 16 | u64::from(key.destination_port);
@@ -84,6 +94,25 @@ impl Way {
         let (first, second) = (first.0, second.0);
         let ends = [(first >> 64) as u64, first as u64, (second >> 64) as u64, second as u64];
         Self { index: Index { head, ends }, against }
+    }
+
+    /// A packet's with ports over IPv4, read from its bytes; `None` where it is another. It saves the checks of
+    /// [`FlowKey::of`], and a key that would be taken apart again.
+    #[inline(always)]
+    pub(super) fn of_ports(layers: &Layers, frame: &[u8]) -> Option<Self> {
+        if layers.network != Network::V4 || !matches!(layers.protocol, IpProtocol::TCP | IpProtocol::UDP) {
+            return None;
+        }
+        let ip = ipv4::View::new_unchecked(frame.get(layers.l3..)?.first_chunk::<{ ipv4::HEADER_LEN }>()?);
+        let ports = udp::View::new_unchecked(frame.get(layers.l4?..)?.first_chunk::<{ udp::HEADER_LEN }>()?);
+        let key = flow::Tuple {
+            source: ip.source(),
+            destination: ip.destination(),
+            source_port: ports.source_port(),
+            destination_port: ports.destination_port(),
+            protocol: layers.protocol,
+        };
+        Some(Self::v4(&key, 0, false))
     }
 
     /// The tuple it was taken from.

@@ -18,7 +18,7 @@
 
 use packet::wire::tcp::{HeaderOption, SackBlocks};
 
-use super::segment::{Kind, Segment};
+use super::segment::Segment;
 use super::tcp::TcpState;
 use super::verdict::{Direction, Invalid};
 
@@ -199,8 +199,30 @@ const fn ends(sides: &mut [Side; 2], direction: Direction) -> (&mut Side, &mut S
     }
 }
 
+/// Whether an ACK of an end that was seen before, without SYN or RST, is [`Fit::Within`]; then the windows move by what it
+/// says. What is not plain, such as SACKs, is for [`fit`] to say; then nothing has changed. This is for an open connection
+/// what header prediction is for an end: without a branch for each rule.
+#[inline(always)]
+pub(super) fn plainly_fits(sides: &mut [Side; 2], direction: Direction, segment: &Segment<'_>) -> bool {
+    let (sender, receiver) = ends(sides, direction);
+    if receiver.sacks && segment.has_rare_options() || sender.is_unseen() || receiver.is_unseen() {
+        return false;
+    }
+    let Segment { sequence, end, ack, .. } = *segment;
+    let delay_max = sender.max_window.max(ACK_DELAY_MIN);
+    // Each is negative where a rule of `Place::judge` says no.
+    let no = sender.max_end.wrapping_sub(sequence)
+        | receiver.end.wrapping_sub(ack)
+        | ack.wrapping_sub(receiver.end.wrapping_sub(delay_max))
+        | end.wrapping_sub(sender.end.wrapping_sub(receiver.max_window));
+    if (no as i32) < 0 {
+        return false;
+    }
+    Place { sequence, end, ack, sack: ack }.advance(sender, receiver, segment, sender.scale);
+    true
+}
+
 /// Holds `segment` to the windows of a connection in `state`, and moves them by what it says.
-#[inline]
 pub(super) fn fit(
     sides: &mut [Side; 2],
     direction: Direction,
@@ -210,15 +232,13 @@ pub(super) fn fit(
 ) -> Fit {
     let (sender, receiver) = ends(sides, direction);
     let mut place = Place::of(segment, receiver.sacks);
-    // Nearly all segments are ACKs of an end that was seen before: nothing about them is special.
-    if (sender.is_unseen() || segment.kind != Kind::Ack)
-        && let Some(fit) = place.adjust(sender, receiver, direction, state, segment)
-    {
+    if let Some(fit) = place.adjust(sender, receiver, direction, state, segment) {
         return fit;
     }
     match place.judge(sender, receiver) {
         Fit::Within => {
-            place.advance(sender, receiver, segment);
+            let scale = if segment.syn { 0 } else { sender.scale }; // RFC 7323 §2.2: never in a SYN
+            place.advance(sender, receiver, segment, scale);
             Fit::Within
         }
         _ if liberal || sender.liberal => Fit::Excused,
@@ -307,9 +327,8 @@ impl Place {
         Fit::Within
     }
 
-    #[inline]
-    fn advance(&self, sender: &mut Side, receiver: &mut Side, segment: &Segment<'_>) {
-        let scale = if segment.syn { 0 } else { sender.scale }; // RFC 7323 §2.2: never in a SYN
+    #[inline(always)]
+    fn advance(&self, sender: &mut Side, receiver: &mut Side, segment: &Segment<'_>, scale: u8) {
         let window = u32::from(segment.window) << scale;
         sender.max_window = sender.max_window.max(window.wrapping_add(self.sack.wrapping_sub(self.ack)));
         if after(self.end, sender.end) {
@@ -339,4 +358,102 @@ fn highest_sack(segment: &Segment<'_>) -> u32 {
     });
     let edges = blocks.iter().flat_map(SackBlocks::as_slice);
     edges.fold(segment.ack, |highest, &(_, right)| if after(right, highest) { right } else { highest })
+}
+
+#[cfg(test)]
+mod tests {
+    use packet::parse::Layers;
+    use packet::wire::{IpProtocol, ipv4, tcp};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An ACK with so much data in an IPv4 packet.
+    fn ack(sequence: u32, ack: u32, window: u16, data: usize, options: Options) -> Vec<u8> {
+        let mut repr = tcp::Repr { flags: tcp::Flags::ACK, sequence, ack, window, ..tcp::Repr::default() };
+        match options {
+            Options::None => {}
+            Options::Timestamps => repr.timestamps = Some((1, 2)),
+            Options::Sack(right) => _ = repr.sack.push(right.wrapping_sub(1), right),
+        }
+        let length = repr.buffer_len() + data;
+        let mut bytes = vec![0; ipv4::HEADER_LEN + length];
+        ipv4::Repr::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), IpProtocol::TCP, length)
+            .emit(&mut ipv4::View::new_unchecked(&mut bytes[..]));
+        repr.emit(&mut tcp::View::new_unchecked(&mut bytes[ipv4::HEADER_LEN..]));
+        if matches!(options, Options::Timestamps) {
+            bytes[ipv4::HEADER_LEN + tcp::HEADER_LEN..][..12].rotate_right(2); // NOPs first, as everybody has it
+        }
+        bytes
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Options {
+        None,
+        Timestamps,
+        Sack(u32),
+    }
+
+    /// Numbers near each other, near where a window ends, and anywhere.
+    fn number() -> impl Strategy<Value = u32> {
+        prop_oneof![
+            4 => 0..4u32,
+            2 => u32::MAX - 3..=u32::MAX,
+            2 => ACK_DELAY_MIN - 3..ACK_DELAY_MIN + 4,
+            1 => (1u32 << 31) - 3..(1 << 31) + 4,
+            1 => any::<u32>(),
+        ]
+    }
+
+    fn side() -> impl Strategy<Value = Side> {
+        let numbers = (number(), number(), number(), number());
+        (numbers, 0..=SCALE_MAX, any::<[bool; 4]>()).prop_map(
+            |((end, max_end, max_window, max_ack), scale, [sacks, liberal, acks, unacknowledged])| Side {
+                end,
+                max_end,
+                max_window,
+                max_ack,
+                scale,
+                sacks,
+                liberal,
+                acks,
+                unacknowledged,
+                ..Side::default()
+            },
+        )
+    }
+
+    fn options() -> impl Strategy<Value = Options> {
+        prop_oneof![Just(Options::None), Just(Options::Timestamps), number().prop_map(Options::Sack)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        /// What fits plainly is within the window, and moves it as `fit` does; what does not is left for `fit`.
+        #[test]
+        fn plainly_fits_is_fit(
+            sides in [side(), side()],
+            numbers in (number(), number(), prop_oneof![0..3u16, any::<u16>()], 0..3usize),
+            options in options(),
+            replies in any::<bool>(),
+        ) {
+            let bytes = ack(numbers.0, numbers.1, numbers.2, numbers.3, options);
+            let segment = Segment::read(&Layers::of_ip(&bytes).unwrap(), &bytes).unwrap();
+            let direction = if replies { Direction::Reply } else { Direction::Original };
+            let (mut plain, mut full) = (sides, sides);
+            let fits = plainly_fits(&mut plain, direction, &segment);
+            let is_within =
+                fit(&mut full, direction, Some(TcpState::Established), &segment, false) == Fit::Within;
+            if fits {
+                prop_assert!(is_within);
+                prop_assert_eq!(plain, full);
+            } else {
+                prop_assert_eq!(plain, sides);
+                let sacked = sides[direction.opposite() as usize].sacks && matches!(options, Options::Sack(_));
+                let is_rare = sacked || sides.iter().any(Side::is_unseen);
+                prop_assert!(is_rare || !is_within, "it fits, and that was not seen");
+            }
+        }
+    }
 }
