@@ -3,11 +3,13 @@
 //! To add one: a file here, with a `build` function, and a line in [`KINDS`].
 
 mod acl;
+mod delay;
 mod firewall;
 mod macswap;
 mod nat44;
 mod nat64;
 mod ping;
+mod random;
 mod ratelimit;
 mod router;
 #[cfg(test)]
@@ -19,6 +21,7 @@ use packet::Pool;
 use crate::{Args, ArgsError, Contained, Line, NetworkFunction};
 
 pub use acl::Acl;
+pub use delay::{Delay, DelayConfig, Shape};
 pub use firewall::Firewall;
 pub use macswap::macswap;
 pub use nat44::Nat44;
@@ -56,6 +59,7 @@ pub struct Kind {
 /// All kinds, by name.
 pub const KINDS: &[Kind] = &[
     Kind { name: "acl", class: "Acl", source: include_str!("acl.rs"), build: acl::build },
+    Kind { name: "delay", class: "Delay", source: include_str!("delay.rs"), build: delay::build },
     Kind { name: "firewall", class: "Firewall", source: include_str!("firewall.rs"), build: firewall::build },
     Kind { name: "macswap", class: "MacSwap", source: include_str!("macswap.rs"), build: macswap::build },
     Kind { name: "nat44", class: "Nat44", source: include_str!("nat44.rs"), build: nat44::build },
