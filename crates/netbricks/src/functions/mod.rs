@@ -4,6 +4,7 @@
 
 mod acl;
 mod delay;
+mod dump;
 mod firewall;
 mod macswap;
 mod nat44;
@@ -14,6 +15,7 @@ mod ratelimit;
 mod router;
 #[cfg(test)]
 mod sample;
+mod spool;
 mod synguard;
 
 use packet::Pool;
@@ -22,6 +24,7 @@ use crate::{Args, ArgsError, Contained, Line, NetworkFunction};
 
 pub use acl::Acl;
 pub use delay::{Delay, DelayConfig, Shape};
+pub use dump::{Headers, PacketDump};
 pub use firewall::Firewall;
 pub use macswap::macswap;
 pub use nat44::Nat44;
@@ -60,6 +63,7 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     Kind { name: "acl", class: "Acl", source: include_str!("acl.rs"), build: acl::build },
     Kind { name: "delay", class: "Delay", source: include_str!("delay.rs"), build: delay::build },
+    Kind { name: "dump", class: "PacketDump", source: include_str!("dump.rs"), build: dump::build },
     Kind { name: "firewall", class: "Firewall", source: include_str!("firewall.rs"), build: firewall::build },
     Kind { name: "macswap", class: "MacSwap", source: include_str!("macswap.rs"), build: macswap::build },
     Kind { name: "nat44", class: "Nat44", source: include_str!("nat44.rs"), build: nat44::build },
