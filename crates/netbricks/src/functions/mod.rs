@@ -6,6 +6,7 @@ mod acl;
 mod delay;
 mod dump;
 mod firewall;
+mod generate;
 mod macswap;
 mod nat44;
 mod nat64;
@@ -26,6 +27,7 @@ pub use acl::Acl;
 pub use delay::{Delay, DelayConfig, Shape};
 pub use dump::{Headers, PacketDump};
 pub use firewall::Firewall;
+pub use generate::{Frames, FramesError, Generator, Pace, PaceError};
 pub use macswap::macswap;
 pub use nat44::Nat44;
 pub use nat64::Nat64;
@@ -65,6 +67,12 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "delay", class: "Delay", source: include_str!("delay.rs"), build: delay::build },
     Kind { name: "dump", class: "PacketDump", source: include_str!("dump.rs"), build: dump::build },
     Kind { name: "firewall", class: "Firewall", source: include_str!("firewall.rs"), build: firewall::build },
+    Kind {
+        name: "generate",
+        class: "Generator",
+        source: include_str!("generate.rs"),
+        build: generate::build,
+    },
     Kind { name: "macswap", class: "MacSwap", source: include_str!("macswap.rs"), build: macswap::build },
     Kind { name: "nat44", class: "Nat44", source: include_str!("nat44.rs"), build: nat44::build },
     Kind { name: "nat64", class: "Nat64", source: include_str!("nat64.rs"), build: nat64::build },
