@@ -144,8 +144,7 @@ pub(super) fn build(args: &mut Args, _: &Setup) -> Result<Box<dyn NetworkFunctio
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
+    use super::super::test_frames::Outlet;
     use super::super::tests::{at, setup};
     use super::*;
 
@@ -153,28 +152,15 @@ mod tests {
     const FRAME: &[u8] = b"\x02\0\0\0\0\x02\x02\0\0\0\0\x01\x08\0\
         \x45\0\0\x1f\0\x07\x40\0\x40\x11\0\0\x0a\0\0\x01\x0a\0\0\x02\x30\x39\0\x35\0\x0b\0\0abc\0\0\0\0\0\0";
 
-    #[derive(Clone, Default)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
     fn dump(rate: u64, count: u64, frames: &[&[u8]]) -> (String, Report) {
-        let (out, setup, mut ctx) = (Shared::default(), setup(), Context::new(2));
+        let (out, setup, mut ctx) = (Outlet::default(), setup(), Context::new(2));
         let mut dump = PacketDump::new(out.clone(), rate, count);
         let left = at(&mut dump, &mut ctx, (0, 1_000_000_002), &setup.pool, frames);
         assert_eq!(left, frames.iter().map(|frame| (1, frame.to_vec())).collect::<Vec<_>>());
         dump.finish(&mut ctx);
         let mut report = Report::default();
         dump.report(&mut report);
-        let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(out.taken()).unwrap();
         (text, report)
     }
 

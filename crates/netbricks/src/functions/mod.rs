@@ -10,6 +10,7 @@ mod generate;
 mod macswap;
 mod nat44;
 mod nat64;
+mod payload;
 mod ping;
 mod random;
 mod ratelimit;
@@ -18,6 +19,8 @@ mod router;
 mod sample;
 mod spool;
 mod synguard;
+#[cfg(test)]
+mod test_frames;
 
 use packet::Pool;
 
@@ -31,6 +34,7 @@ pub use generate::{Frames, FramesError, Generator, Pace, PaceError};
 pub use macswap::macswap;
 pub use nat44::Nat44;
 pub use nat64::Nat64;
+pub use payload::TcpPayload;
 pub use ping::Ping;
 pub use ratelimit::{Limit, Limits, Per, RateLimit};
 pub use router::Router;
@@ -76,6 +80,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "macswap", class: "MacSwap", source: include_str!("macswap.rs"), build: macswap::build },
     Kind { name: "nat44", class: "Nat44", source: include_str!("nat44.rs"), build: nat44::build },
     Kind { name: "nat64", class: "Nat64", source: include_str!("nat64.rs"), build: nat64::build },
+    Kind { name: "payload", class: "TcpPayload", source: include_str!("payload.rs"), build: payload::build },
     Kind { name: "ping", class: "Ping", source: include_str!("ping.rs"), build: ping::build },
     Kind {
         name: "ratelimit",
