@@ -17,7 +17,9 @@ mod ratelimit;
 mod router;
 #[cfg(test)]
 mod sample;
+mod signature;
 mod spool;
+mod stream_args;
 mod synguard;
 #[cfg(test)]
 mod test_frames;
@@ -38,6 +40,7 @@ pub use payload::TcpPayload;
 pub use ping::Ping;
 pub use ratelimit::{Limit, Limits, Per, RateLimit};
 pub use router::Router;
+pub use signature::{Action, Alert, MatcherError, Pattern, Rule, RuleError, SignatureMatch};
 pub use synguard::{Guarding, SynGuard};
 
 /// What every function is built with, beside its arguments.
@@ -89,6 +92,12 @@ pub const KINDS: &[Kind] = &[
         build: ratelimit::build,
     },
     Kind { name: "router", class: "Router", source: include_str!("router.rs"), build: router::build },
+    Kind {
+        name: "signature",
+        class: "SignatureMatch",
+        source: include_str!("signature.rs"),
+        build: signature::build,
+    },
     Kind { name: "synguard", class: "SynGuard", source: include_str!("synguard.rs"), build: synguard::build },
 ];
 
