@@ -20,6 +20,7 @@ mod sample;
 mod signature;
 mod spool;
 mod stream_args;
+mod streams;
 mod synguard;
 #[cfg(test)]
 mod test_frames;
@@ -41,6 +42,7 @@ pub use ping::Ping;
 pub use ratelimit::{Limit, Limits, Per, RateLimit};
 pub use router::Router;
 pub use signature::{Action, Alert, MatcherError, Pattern, Rule, RuleError, SignatureMatch};
+pub use streams::{Directory, Limits as StreamLimits, Store, TcpStreams};
 pub use synguard::{Guarding, SynGuard};
 
 /// What every function is built with, beside its arguments.
@@ -98,6 +100,7 @@ pub const KINDS: &[Kind] = &[
         source: include_str!("signature.rs"),
         build: signature::build,
     },
+    Kind { name: "streams", class: "TcpStreams", source: include_str!("streams.rs"), build: streams::build },
     Kind { name: "synguard", class: "SynGuard", source: include_str!("synguard.rs"), build: synguard::build },
 ];
 
