@@ -8,6 +8,7 @@ mod dump;
 mod firewall;
 mod generate;
 mod macswap;
+mod maglev;
 mod nat44;
 mod nat64;
 mod payload;
@@ -35,6 +36,7 @@ pub use dump::{Headers, PacketDump};
 pub use firewall::Firewall;
 pub use generate::{Frames, FramesError, Generator, Pace, PaceError};
 pub use macswap::macswap;
+pub use maglev::{Backend, BalancerConfig, Maglev, Mode, Service, SpecError};
 pub use nat44::Nat44;
 pub use nat64::Nat64;
 pub use payload::TcpPayload;
@@ -83,6 +85,7 @@ pub const KINDS: &[Kind] = &[
         build: generate::build,
     },
     Kind { name: "macswap", class: "MacSwap", source: include_str!("macswap.rs"), build: macswap::build },
+    Kind { name: "maglev", class: "Maglev", source: include_str!("maglev.rs"), build: maglev::build },
     Kind { name: "nat44", class: "Nat44", source: include_str!("nat44.rs"), build: nat44::build },
     Kind { name: "nat64", class: "Nat64", source: include_str!("nat64.rs"), build: nat64::build },
     Kind { name: "payload", class: "TcpPayload", source: include_str!("payload.rs"), build: payload::build },
