@@ -120,21 +120,20 @@ fn overlaps_are_read_as_the_receiving_host_reads_them() {
 
 /// The slow twin: the shortest beginning of the text in which the rule's pattern is.
 fn first_hit(rule: &Rule, text: &[u8]) -> Option<u64> {
-    let is_in: Box<dyn Fn(&[u8]) -> bool + '_> = match &rule.pattern {
-        Pattern::Literal { bytes, nocase } => Box::new(move |text: &[u8]| {
+    let is_in = |text: &[u8]| match &rule.pattern {
+        Pattern::Literal { bytes, nocase } => {
             text.windows(bytes.len()).any(|at| at == bytes || *nocase && at.eq_ignore_ascii_case(bytes))
-        }),
-        Pattern::Regex(expression) => {
-            let syntax = regex_automata::util::syntax::Config::new().unicode(false).utf8(false);
-            let regex = regex_automata::meta::Builder::new()
-                .syntax(syntax)
-                .configure(regex_automata::meta::Config::new().utf8_empty(false))
-                .build(expression)
-                .unwrap();
-            Box::new(move |text: &[u8]| regex.is_match(text))
         }
+        Pattern::Regex(expression) => meta(expression).is_match(text),
     };
     (1..=text.len()).find(|end| is_in(&text[..*end])).map(|end| end as u64)
+}
+
+/// The expression for another engine.
+fn meta(expression: &str) -> regex_automata::meta::Regex {
+    let syntax = regex_automata::util::syntax::Config::new().unicode(false).utf8(false);
+    let config = regex_automata::meta::Config::new().utf8_empty(false);
+    regex_automata::meta::Builder::new().syntax(syntax).configure(config).build(expression).unwrap()
 }
 
 #[test]
