@@ -9,6 +9,7 @@ mod firewall;
 mod generate;
 mod macswap;
 mod maglev;
+mod monitor;
 mod nat44;
 mod nat64;
 mod payload;
@@ -37,6 +38,7 @@ pub use firewall::Firewall;
 pub use generate::{Frames, FramesError, Generator, Pace, PaceError};
 pub use macswap::macswap;
 pub use maglev::{Backend, BalancerConfig, Maglev, Mode, Service, SpecError};
+pub use monitor::{Connection, End, RoundTrips, State, TcpMonitor, Totals};
 pub use nat44::Nat44;
 pub use nat64::Nat64;
 pub use payload::TcpPayload;
@@ -86,6 +88,7 @@ pub const KINDS: &[Kind] = &[
     },
     Kind { name: "macswap", class: "MacSwap", source: include_str!("macswap.rs"), build: macswap::build },
     Kind { name: "maglev", class: "Maglev", source: include_str!("maglev.rs"), build: maglev::build },
+    Kind { name: "monitor", class: "TcpMonitor", source: include_str!("monitor.rs"), build: monitor::build },
     Kind { name: "nat44", class: "Nat44", source: include_str!("nat44.rs"), build: nat44::build },
     Kind { name: "nat64", class: "Nat64", source: include_str!("nat64.rs"), build: nat64::build },
     Kind { name: "payload", class: "TcpPayload", source: include_str!("payload.rs"), build: payload::build },
