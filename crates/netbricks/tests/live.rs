@@ -251,9 +251,12 @@ fn a_file_that_is_cut_off_ends_with_its_error_and_the_rest_is_done() {
     );
 }
 
+/// A port's far end, with the port itself.
+type Far = (Box<dyn Port>, Box<dyn RxQueue>, Box<dyn TxQueue>);
+
 /// A run between two rings on a thread of its own; ours are the far ends.
 struct Rings {
-    far: Vec<(Box<dyn Port>, Box<dyn RxQueue>, Box<dyn TxQueue>)>,
+    far: Vec<Far>,
     pool: Pool,
 }
 

@@ -19,7 +19,7 @@ mod index;
 mod queue;
 
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 use std::hint::black_box;
 
 use packet::flow::FlowHasher;
@@ -315,9 +315,9 @@ impl<K, V, S> FlowTable<K, V, S> {
 impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
     #[inline]
     fn tag(&self, key: &K) -> u32 {
-        let mut state = self.hasher.build_hasher(); // `hash_one`, which is not inlined
-        key.hash(&mut state);
-        Index::tag(state.finish())
+         // `hash_one`, which is not inlined
+        
+        Index::tag(self.hasher.hash_one(key))
     }
 
     #[inline]

@@ -44,10 +44,10 @@ pub(crate) fn write(
     let ip = &mut packet.data_mut()[l3..];
     match hosts {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
-            ipv4::Repr::new(from, to, IpProtocol::TCP, length).emit(&mut ipv4::View::new_unchecked(&mut *ip))
+            ipv4::Repr::new(from, to, IpProtocol::TCP, length).emit(&mut ipv4::View::new_unchecked(&mut *ip));
         }
         (IpAddr::V6(from), IpAddr::V6(to)) => {
-            ipv6::Repr::new(from, to, IpProtocol::TCP, length).emit(&mut ipv6::View::new_unchecked(&mut *ip))
+            ipv6::Repr::new(from, to, IpProtocol::TCP, length).emit(&mut ipv6::View::new_unchecked(&mut *ip));
         }
         _ => return Err(Cause::new("no address of the family")),
     }

@@ -501,6 +501,7 @@ fn forget_reply<T>(altered: &mut FlowTable<Index, FlowId>, flow: &Flow<T>) {
 }
 
 /// What came of following a packet.
+#[derive(Clone, Copy)]
 enum Followed {
     /// The packet is in this state.
     Stays(State),

@@ -352,10 +352,10 @@ fn read_route(text: &str, gates: usize) -> Result<(&str, Hop), String> {
     for field in fields {
         match field.split_once('=') {
             Some(("gate", value)) => {
-                gate = value.parse::<Gate>().ok().filter(|gate| usize::from(*gate) < gates)
+                gate = value.parse::<Gate>().ok().filter(|gate| usize::from(*gate) < gates);
             }
             Some(("via", value)) => {
-                via = Some(value.parse().map_err(|_| format!("'{value}' is no address"))?)
+                via = Some(value.parse().map_err(|_| format!("'{value}' is no address"))?);
             }
             _ => return Err(format!("'{field}': gate=… or via=… is wanted")),
         }
