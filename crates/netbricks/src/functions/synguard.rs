@@ -147,8 +147,8 @@ impl SynGuard {
         let client = if gate == CLIENTS { key } else { key.reversed() };
         let found = self.opened.find(&client, ctx.now_ns());
         match (found, gate) {
-            (Some(id), CLIENTS) => self.from_client(id, &key, &layers, packet, ctx),
-            (Some(id), _) => self.from_server(id, &client, &layers, packet, ctx),
+            (Some(id), CLIENTS) => self.client_says(id, &key, &layers, packet, ctx),
+            (Some(id), _) => self.server_says(id, &client, &layers, packet, ctx),
             (None, CLIENTS) => self.stranger(&key, &layers, packet, ctx.now_ns()),
             (None, _) => Ok(gate ^ 1),
         }
@@ -246,7 +246,7 @@ impl SynGuard {
         Ok(CLIENTS)
     }
 
-    fn from_client(
+    fn client_says(
         &mut self,
         id: FlowId,
         key: &FlowKey,
@@ -279,7 +279,7 @@ impl SynGuard {
         Ok(SERVERS)
     }
 
-    fn from_server(
+    fn server_says(
         &mut self,
         id: FlowId,
         client: &FlowKey,
