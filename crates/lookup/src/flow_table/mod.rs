@@ -19,7 +19,7 @@ mod index;
 mod queue;
 
 use std::fmt;
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::hint::black_box;
 
 use packet::flow::FlowHasher;
@@ -41,6 +41,11 @@ const LANES: usize = 32;
 pub struct FlowId {
     slot: u32,
     generation: u32,
+}
+
+impl FlowId {
+    /// The id of no entry of any table.
+    pub const NONE: Self = Self { slot: u32::MAX, generation: 0 };
 }
 
 /// The table holds `capacity` entries and found none among them that is past its deadline.
@@ -314,10 +319,11 @@ impl<K, V, S> FlowTable<K, V, S> {
 
 impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
     #[inline]
+    #[expect(clippy::manual_hash_one, reason = "`hash_one` is not inlined")]
     fn tag(&self, key: &K) -> u32 {
-         // `hash_one`, which is not inlined
-        
-        Index::tag(self.hasher.hash_one(key))
+        let mut state = self.hasher.build_hasher();
+        key.hash(&mut state);
+        Index::tag(state.finish())
     }
 
     #[inline]

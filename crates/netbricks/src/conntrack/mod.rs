@@ -96,10 +96,12 @@
 //! - Redirects of neighbour discovery (ICMPv6 type 137) are untracked; Linux looks at what they quote.
 //! - One tracker belongs to one worker: both directions of a flow must come to it (hash [`packet::flow::FlowKey::symmetric`]).
 
+mod alteration;
 mod batch;
 mod config;
 mod eviction;
 mod flow;
+mod follow;
 pub(crate) mod fuzz;
 mod segment;
 mod subject;
@@ -109,10 +111,11 @@ mod verdict;
 mod way;
 mod window;
 
+pub use alteration::AlterError;
 pub use config::{Config, FLOWS_MAX, Timeouts};
 pub use eviction::EVICTION_LOOKS;
 pub use flow::{End, Flow, Traffic};
 pub use lookup::flow_table::FlowId;
 pub use tcp::TcpState;
-pub use tracker::{AlterError, Tracker};
+pub use tracker::Tracker;
 pub use verdict::{Counters, Direction, Invalid, State, Verdict};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use lookup::flow_table::{Entry, FlowId, FlowTable, Full, RECLAIM_TURNS};
+use lookup::flow_table::{FlowId, FlowTable, RECLAIM_TURNS};
 use packet::flow::{FlowHasher, FlowKey};
 use packet::parse::Layers;
 use packet::wire::IpProtocol;
@@ -10,42 +10,15 @@ use packet::wire::IpProtocol;
 use super::config::{Config, FLOWS_MAX, Rules};
 use super::eviction::Candidates;
 use super::flow::{End, Flow, Transport, Tuple};
+use super::follow::{Followed, follow, step};
 use super::segment::Segment;
 use super::subject::Subject;
 use super::tcp::{Step, Tcp};
 use super::verdict::{Counters, Direction, Invalid, State, Verdict};
 use super::way::{Index, Way};
 
-/// A UDP flow in both directions is a stream once it is older than this (Linux' `stream_ts`).
-const UDP_STREAM_AFTER_NS: u64 = 2_000_000_000;
-
-/// Why a reply tuple cannot be altered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AlterError {
-    /// The flow is no more.
-    #[error("the flow is gone")]
-    Gone,
-    /// The tuple is of another protocol; ICMP and ICMPv6 count as one.
-    #[error("{reply} is of another protocol than the flow")]
-    Protocol {
-        /// The tuple asked for.
-        reply: FlowKey,
-    },
-    /// Packets of that tuple belong to another flow already, or to this one in its original direction.
-    #[error("{reply} belongs to another flow")]
-    Collision {
-        /// The tuple asked for.
-        reply: FlowKey,
-        /// Whose it is.
-        flow: FlowId,
-    },
-    /// As many flows are altered as [`Config::translations`] allows.
-    #[error("no room for another altered reply")]
-    Full(#[from] Full),
-}
-
 /// What a tuple belongs to.
-enum Owner {
+pub(super) enum Owner {
     Flow(FlowId, Direction),
     Nobody,
     /// Its mirror image is a translated flow's.
@@ -56,10 +29,10 @@ enum Owner {
 pub struct Tracker<T = ()> {
     pub(super) flows: FlowTable<Index, Flow<T>>,
     /// Altered reply tuples. They have no deadline of their own but go with their flow.
-    altered: FlowTable<Index, FlowId>,
+    pub(super) altered: FlowTable<Index, FlowId>,
     candidates: Candidates,
     pub(super) rules: Rules,
-    counters: Counters,
+    pub(super) counters: Counters,
 }
 
 impl<T> Tracker<T> {
@@ -139,47 +112,6 @@ impl<T> Tracker<T> {
         })
     }
 
-    /// Lets the packets that come back be those of `reply`: what a translation makes of the original tuple, reversed. It
-    /// may be of the other address family (NAT64). To have it as it was, alter it to the original reversed.
-    ///
-    /// # Errors
-    /// The flow is gone, the tuple is another's or of another protocol, or there are too many translations; then nothing is
-    /// changed.
-    pub fn alter_reply(&mut self, id: FlowId, reply: FlowKey, now_ns: u64) -> Result<(), AlterError> {
-        let flow = self.flows.get(id).ok_or(AlterError::Gone)?;
-        let (plain, before) = (flow.original.reversed(), flow.altered());
-        let tuple = Tuple { key: reply, ..plain };
-        if translated(reply.protocol()) != translated(plain.key.protocol()) {
-            return Err(AlterError::Protocol { reply });
-        }
-        if tuple != plain {
-            self.is_free(id, &tuple, now_ns).inspect_err(|_| self.counters.collisions += 1)?;
-        }
-        if let Some(before) = before {
-            self.altered.remove(before); // which makes room for the new one
-        }
-        let altered = if tuple == plain {
-            None
-        } else {
-            Some(self.altered.insert(Way::of(&tuple).index, id, u64::MAX, now_ns)?)
-        };
-        if let Some(flow) = self.flows.get_mut(id) {
-            flow.alter(tuple, altered);
-        }
-        Ok(())
-    }
-
-    /// Whether the flow `id` may have the reply `tuple`.
-    fn is_free(&self, id: FlowId, tuple: &Tuple, now_ns: u64) -> Result<(), AlterError> {
-        match self.owner(&Way::of(tuple), now_ns) {
-            Owner::Nobody => Ok(()),
-            Owner::Flow(owner, Direction::Reply) if owner == id => Ok(()),
-            Owner::Flow(flow, _) | Owner::Mirrored(flow) => {
-                Err(AlterError::Collision { reply: tuple.key, flow })
-            }
-        }
-    }
-
     /// Forgets a flow, such as one whose first packet was dropped.
     pub fn remove(&mut self, id: FlowId) -> Option<Flow<T>> {
         let (_, flow) = self.flows.remove(id)?;
@@ -205,7 +137,7 @@ impl<T> Tracker<T> {
         self.flows.next_deadline_ns()
     }
 
-    fn owner(&self, way: &Way, now_ns: u64) -> Owner {
+    pub(super) fn owner(&self, way: &Way, now_ns: u64) -> Owner {
         let found = self.flows.find(&way.index, now_ns);
         match found.and_then(|id| Some((id, self.flows.get(id)?.direction_of(way, true)?))) {
             Some((id, direction)) => Owner::Flow(id, direction),
@@ -281,7 +213,9 @@ impl<T: Default> Tracker<T> {
             Subject::Error { about, to } => self.error(about, *to, now_ns),
             Subject::Settled(state) => Verdict::of(*state),
         };
-        self.counters.count(verdict.state);
+        if !matches!(verdict.state, State::New | State::Established) {
+            self.counters.count(verdict.state);
+        }
         verdict
     }
 
@@ -486,90 +420,8 @@ impl<T: Default> Tracker<T> {
     }
 }
 
-/// What NAT64 makes of a protocol.
-const fn translated(protocol: IpProtocol) -> u8 {
-    match protocol {
-        IpProtocol::ICMPV6 => IpProtocol::ICMP.0,
-        IpProtocol(number) => number,
-    }
-}
-
 fn forget_reply<T>(altered: &mut FlowTable<Index, FlowId>, flow: &Flow<T>) {
     if let Some(id) = flow.altered() {
         altered.remove(id);
-    }
-}
-
-/// What came of following a packet.
-#[derive(Clone, Copy)]
-enum Followed {
-    /// The packet is in this state.
-    Stays(State),
-    /// The same, and its flow may be given up again for new ones.
-    MayLeave(State),
-    /// It opens another flow in this one's place.
-    Reopens,
-}
-
-/// A packet of a known flow.
-#[inline(always)]
-fn follow<T>(
-    entry: &mut Entry<'_, Index, Flow<T>>,
-    direction: Direction,
-    segment: Option<Segment<'_>>,
-    bytes: usize,
-    now_ns: u64,
-    rules: &Rules,
-    counters: &mut Counters,
-) -> Followed {
-    let flow = entry.value_mut();
-    let is_new = direction == Direction::Original && !flow.standing.replied;
-    let state = if is_new { State::New } else { State::Established };
-    let timeout_ns = match step(flow, direction, segment, now_ns, rules) {
-        Step::Lives(timeout_ns) => Some(timeout_ns),
-        Step::Dies => Some(0),
-        Step::Repeats => None,
-        Step::Ignored => {
-            counters.ignored += 1;
-            None
-        }
-        Step::Reopens => return Followed::Reopens,
-        Step::Invalid(reason) => return Followed::Stays(State::Invalid(reason)),
-        Step::Doubtful(reason, timeout_ns) => {
-            let limit_ns = now_ns.saturating_add(timeout_ns);
-            entry.set_deadline(entry.deadline_ns().min(limit_ns));
-            return Followed::Stays(State::Invalid(reason));
-        }
-    };
-    flow.standing.replied |= direction == Direction::Reply;
-    flow.count(direction, bytes);
-    counters.found += 1;
-    let may_leave_again = !flow.is_candidate && flow.is_evictable();
-    if let Some(timeout_ns) = timeout_ns {
-        entry.set_deadline(now_ns.saturating_add(timeout_ns));
-    }
-    if may_leave_again { Followed::MayLeave(state) } else { Followed::Stays(state) }
-}
-
-/// What a packet does to its flow.
-#[inline(always)]
-fn step<T>(
-    flow: &mut Flow<T>,
-    direction: Direction,
-    segment: Option<Segment<'_>>,
-    now_ns: u64,
-    rules: &Rules,
-) -> Step {
-    match (&mut flow.transport, segment) {
-        (Transport::Tcp(tcp), Some(segment)) => tcp.step(direction, segment, &mut flow.standing, rules),
-        (Transport::Tcp(_), None) => Step::Invalid(Invalid::OutOfState),
-        (Transport::Udp, _) if !flow.standing.replied => Step::Lives(rules.udp_ns),
-        (Transport::Udp, _) => {
-            let streams = now_ns.saturating_sub(flow.since_ns) > UDP_STREAM_AFTER_NS;
-            flow.standing.assured |= streams;
-            Step::Lives(if streams { rules.udp_stream_ns } else { rules.udp_ns })
-        }
-        (Transport::Icmp, _) => Step::Lives(rules.icmp_ns),
-        (Transport::Other, _) => Step::Lives(rules.other_ns),
     }
 }
