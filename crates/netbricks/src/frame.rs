@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use packet::flow::FlowKey;
 use packet::parse::Layers;
 use packet::wire::WireError;
-use packet::{Checksum, NoRoom, OpenPacket, Packet, PortId};
+use packet::{Checksum, NoRoom, Offload, OpenPacket, Packet, PortId};
 
 use crate::cause::Cause;
 use crate::header::{Follows, Header, Push, Wire};
@@ -271,11 +271,14 @@ impl<S: Stack, M> Frame<S, M> {
     pub fn resize_payload(&mut self, len: usize) -> Result<(), NoRoom> {
         let (_, payload, end) = self.stack.place(self.packet.len());
         self.packet.truncate(end);
-        match (payload + len).checked_sub(end) {
+        // Also when it fails below: the padding is gone from all layers.
+        self.stack.end_at(end as u32);
+        let wanted = payload.saturating_add(len);
+        match wanted.checked_sub(end) {
             Some(more) => self.packet.append(more)?.fill(0),
-            None => self.packet.truncate(payload + len),
+            None => self.packet.truncate(wanted),
         }
-        self.stack.end_at((payload + len) as u32);
+        self.stack.end_at(wanted as u32);
         Ok(())
     }
 
@@ -306,6 +309,7 @@ impl<S: Stack, M> Frame<S, M> {
         let (start, payload, end) = self.stack.place(self.packet.len());
         let length = H::length(repr);
         self.packet.prepend(length).map_err(Cause::from)?;
+        self.front_moved(payload, length as isize);
         // Headers below move to the new front, so their offsets stay as they are.
         self.packet.data_mut().copy_within(length..length + payload, 0);
         let end = end + length;
@@ -316,6 +320,18 @@ impl<S: Stack, M> Frame<S, M> {
         let (start, payload) = (payload as u32, (payload + length) as u32);
         let layer = Layer { below: self.stack, start, payload, end: end as u32, kind: PhantomData };
         Ok(Frame { packet: self.packet, stack: layer, meta: self.meta })
+    }
+
+    /// Keeps a partial checksum, whose place counts from the packet's front, where it was: `by` bytes came in at `at`.
+    fn front_moved(&mut self, at: usize, by: isize) {
+        let offload = self.packet.offload();
+        let Checksum::Partial { start, offset } = offload.checksum else { return };
+        if usize::from(start) >= at {
+            let start = usize::from(start).checked_add_signed(by).and_then(|start| u16::try_from(start).ok());
+            // One that lay in what was taken out, or would lie beyond what can be said, is nobody's any more.
+            let checksum = start.map_or(Checksum::Unknown, |start| Checksum::Partial { start, offset });
+            self.packet.edit(|packet| packet.set_offload(Offload { checksum, ..offload }));
+        }
     }
 
     /// Gives the frame a value to carry.
@@ -393,6 +409,7 @@ impl<H: Header, Below: Stack, M> Frame<Layer<H, Below>, M> {
         let length = payload - start;
         self.packet.data_mut().copy_within(..start, length);
         self.packet.trim_front(length);
+        self.front_moved(payload, -(length as isize));
         let mut below = self.stack.below;
         below.end_at((end - length) as u32);
         Frame { packet: self.packet, stack: below, meta: self.meta }

@@ -7,7 +7,7 @@
 //!
 //! [`Isolated`] is itself a [`NetworkFunction`], so a runner need not know. The program that it starts builds the real
 //! function and calls [`serve`]. What each side can and cannot do to the other is said in [`ports::shm`] and
-//! [`host::confine`], and the threat model is in `README.d/isolation.md`.
+//! [`host::confine`], and the threat model is in `docs/isolation.md`.
 //!
 //! Packets come out of a later call than the one they went in with, in order. The gate that a packet comes in at, and
 //! leaves at, crosses as its egress port, which is [`PortId::NONE`] outside.

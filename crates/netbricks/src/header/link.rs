@@ -74,7 +74,7 @@ impl Follows<Ethernet> for Vlan {
 
     fn announce(below: &mut ethernet::View<&mut [u8]>) {
         // The outer of two tags is a service tag (IEEE 802.1Q §9.5).
-        let outer = below.ethertype() == EtherType::VLAN;
+        let outer = below.ethertype().is_vlan();
         below.set_ethertype(if outer { EtherType::QINQ } else { EtherType::VLAN });
     }
 }

@@ -55,12 +55,13 @@ pub trait Header: 'static {
     /// A view of bytes that were measured.
     fn view_mut(bytes: &mut [u8]) -> Self::ViewMut<'_>;
 
-    /// The addresses that a checksum further up covers.
+    /// The addresses that a checksum further up covers; `None` in a fragment, which holds only part of what it covers.
     fn hosts(_bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
         None
     }
 
-    /// Makes lengths and checksums true of the bytes. `hosts` are the addresses of the IP header below.
+    /// Makes lengths and checksums true of the bytes. `hosts` are the addresses of the IP header below; without them a
+    /// transport checksum is left as it is.
     fn reconcile(_bytes: &mut [u8], _hosts: Option<(IpAddr, IpAddr)>) {}
 }
 

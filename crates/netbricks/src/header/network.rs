@@ -21,7 +21,8 @@ impl Header for Ipv4 {
 
     fn hosts(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
         let view = Self::view(bytes);
-        Some((view.source().into(), view.destination().into()))
+        // What a fragment carries is part of what a checksum covers.
+        (!view.is_fragment()).then(|| (view.source().into(), view.destination().into()))
     }
 
     fn reconcile(bytes: &mut [u8], _: Option<(IpAddr, IpAddr)>) {
@@ -60,7 +61,9 @@ impl Header for Ipv6 {
 
     fn hosts(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
         let view = Self::view(bytes);
-        Some((view.source().into(), view.destination().into()))
+        let fragment = view.upper().ok()?.fragment;
+        let whole = fragment.is_none_or(|fragment| fragment.offset == 0 && !fragment.more);
+        whole.then(|| (view.source().into(), view.destination().into()))
     }
 
     fn reconcile(bytes: &mut [u8], _: Option<(IpAddr, IpAddr)>) {
@@ -291,7 +294,7 @@ macro_rules! follows_ip {
             }
 
             fn announce(below: &mut ipv6::View<&mut [u8]>) {
-                below.set_next_header($protocol);
+                below.set_upper_protocol($protocol);
             }
         }
     };

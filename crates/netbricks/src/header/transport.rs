@@ -87,8 +87,10 @@ impl Header for Icmpv4 {
         Ok(Extent { header: icmpv4::HEADER_LEN, end: bytes.len() })
     }
 
-    fn reconcile(bytes: &mut [u8], _: Option<(IpAddr, IpAddr)>) {
-        Self::view_mut(bytes).fill_checksum();
+    fn reconcile(bytes: &mut [u8], hosts: Option<(IpAddr, IpAddr)>) {
+        if hosts.is_some() {
+            Self::view_mut(bytes).fill_checksum();
+        }
     }
 }
 
@@ -138,7 +140,7 @@ macro_rules! follows_v6 {
 
             #[inline(always)]
             fn announce(below: &mut ipv6::View<&mut [u8]>) {
-                below.set_next_header($protocol);
+                below.set_upper_protocol($protocol);
             }
         }
     };
@@ -156,7 +158,7 @@ macro_rules! follows_either {
             fn announce(below: &mut IpViewMut<'_>) {
                 match below {
                     IpViewMut::V4(view) => view.set_protocol($protocol),
-                    IpViewMut::V6(view) => view.set_next_header($protocol),
+                    IpViewMut::V6(view) => view.set_upper_protocol($protocol),
                 }
             }
         }
@@ -180,6 +182,6 @@ impl Follows<Ipv6> for Icmpv6 {
 
     #[inline(always)]
     fn announce(below: &mut ipv6::View<&mut [u8]>) {
-        below.set_next_header(IpProtocol::ICMPV6);
+        below.set_upper_protocol(IpProtocol::ICMPV6);
     }
 }

@@ -56,7 +56,7 @@ impl Follows<Ipv6> for Gre {
     }
 
     fn announce(below: &mut ipv6::View<&mut [u8]>) {
-        below.set_next_header(IpProtocol::GRE);
+        below.set_upper_protocol(IpProtocol::GRE);
     }
 }
 

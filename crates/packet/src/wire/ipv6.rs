@@ -183,6 +183,25 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> View<T> {
         self.buffer.as_mut()[field::NEXT] = protocol.0;
     }
 
+    /// Sets what follows the extension headers: the next header field of the last one, or of the fixed header where there is
+    /// none. Extension headers that lie are left as they are.
+    pub fn set_upper_protocol(&mut self, protocol: IpProtocol) {
+        let mut last = field::NEXT;
+        let mut extensions = self.extensions();
+        let mut start = extensions.offset();
+        while let Some(extension) = extensions.next() {
+            if extension.is_err() {
+                return;
+            }
+            // Every extension header begins with what follows it (RFC 8200 §4).
+            last = HEADER_LEN + start;
+            start = extensions.offset();
+        }
+        if let Some(field) = self.buffer.as_mut().get_mut(last) {
+            *field = protocol.0;
+        }
+    }
+
     /// Sets the hops left.
     #[inline]
     pub fn set_hop_limit(&mut self, hops: u8) {
@@ -547,6 +566,24 @@ mod tests {
         repr.emit(&mut View::new_unchecked(&mut bytes[..]));
         bytes[HEADER_LEN..].copy_from_slice(payload);
         bytes
+    }
+
+    #[test]
+    fn what_follows_the_extensions_is_set_in_the_last_of_them() {
+        let mut plain = packet(IpProtocol::UDP, &[0; 8]);
+        View::new_unchecked(&mut plain[..]).set_upper_protocol(IpProtocol::TCP);
+        assert_eq!(View::new_unchecked(&plain[..]).next_header(), IpProtocol::TCP);
+        let mut payload = vec![60, 0, 5, 2, 0, 0, 1, 0]; // hop-by-hop, then destination options, then UDP
+        payload.extend([17, 0, 1, 4, 0, 0, 0, 0]);
+        payload.extend([0; 8]);
+        let mut bytes = packet(IpProtocol::HOP_BY_HOP, &payload);
+        View::new_unchecked(&mut bytes[..]).set_upper_protocol(IpProtocol::GRE);
+        let view = View::new_checked(&bytes[..]).unwrap();
+        assert_eq!(
+            (view.next_header(), view.upper().unwrap().protocol),
+            (IpProtocol::HOP_BY_HOP, IpProtocol::GRE)
+        );
+        assert_eq!(view.upper().unwrap().offset, HEADER_LEN + 16);
     }
 
     #[test]
