@@ -32,7 +32,7 @@ TESTS = cargo test --workspace --exclude host --exclude ports --exclude lookup -
 	cargo test -p lookup --lib --test acl --test flow_table --test fuzz_bounded --test lpm --test maglev \
 		--test token_bucket --test tuple_space; \
 	cargo test -p netbricks --lib --test conntrack --test conntrack_batch --test conntrack_fuzz --test conntrack_tcp \
-		--test conntrack_twin --test frames --test fuzz_bounded --test inspection_fuzz --test live \
+		--test conntrack_twin --test frames --test fuzz_bounded --test header_order --test inspection_fuzz --test live \
 		--test reassembly --test reassembly_policies; \
 	cargo test -p lookup -p netbricks --doc; \
 	cargo test -p weft --test main_job ordinary_user; \

@@ -181,7 +181,7 @@ fn reconnecting_under_load_loses_nothing() {
         }
         // Every thousand packets another way leads out: through one more module, or without it.
         if seen / 1000 % 2 == 1 && !longer {
-            let edit = Edit::new().add("detour", NoOp::default(), graph.worker);
+            let edit = Edit::new().add("detour", NoOp, graph.worker);
             graph
                 .engine
                 .apply(edit.rewire("function", 1, "detour", 0).connect("detour", 0, "right-out", 0))
