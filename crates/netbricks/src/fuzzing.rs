@@ -2,5 +2,6 @@
 //! other uses.
 
 pub use crate::conntrack::fuzz::conntrack;
+pub use crate::functions::fuzz::functions;
 pub use crate::nat::fuzz::nat;
 pub use crate::reassembly::fuzz::reassembly;

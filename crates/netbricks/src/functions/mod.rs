@@ -6,6 +6,7 @@ mod acl;
 mod delay;
 mod dump;
 mod firewall;
+pub(crate) mod fuzz;
 mod generate;
 mod macswap;
 mod maglev;

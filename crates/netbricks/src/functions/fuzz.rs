@@ -1,0 +1,253 @@
+//! The body of the fuzz target for the network functions: any frames through each of them.
+
+use std::io;
+
+use packet::flow::FlowHasher;
+use packet::parse::Layers;
+use packet::{Batch, Packet, Pool, PoolConfig};
+
+use super::{Kind, Setup, StreamLimits, TcpStreams};
+use crate::reassembly::{Config, StreamConfig};
+use crate::{Args, Context, Gate, NetworkFunction, Report};
+
+mod script;
+
+use script::{STEP, Step};
+
+/// Frames of one input.
+const STEPS_MAX: usize = 96;
+const BUFFERS: usize = 512;
+/// Calls for one deadline that has passed; each has to bring the function on.
+const EXPIRES_MAX: usize = 8;
+/// Gates that frames come in by.
+const GATES: Gate = 2;
+
+const ROUTER_LEFT: &str = "interface=0,address=10.0.0.1/24,address=fd00::1/64,mac=02:00:00:00:00:01";
+
+/// Every function with arguments that bring its limits close; those that write, write to nowhere. `streams` is built
+/// without words, on [`Nowhere`].
+const FUNCTIONS: &[(&str, &[&str])] = &[
+    ("acl", &["rule=permit out tcp any any 80", "rule=deny udp 10.0.0.0/31 any", "rule=permit any any"]),
+    ("delay", &["by=5us", "jitter=3us", "loss=1%", "queue=9"]),
+    ("delay", &["by=1ms", "jitter=1ms", "shape=normal", "reorder=on", "queue=9", "seed=5"]),
+    ("dump", &["file=/dev/null", "rate=0"]),
+    ("dump", &["file=/dev/null", "rate=2", "count=5"]),
+    ("firewall", &["rule=permit out any any", "flows=6", "reject=on"]),
+    ("firewall", &["rule=permit in tcp any any 80", "flows=6", "loose=off", "checksums=on", "other=deny"]),
+    ("generate", &["rate=10000pps", "flows=5", "size=60-90", "seed=3"]),
+    (
+        "generate",
+        &["rate=1mbit", "frame=syn", "gate=0", "count=40", "source=2001:db8::/120", "destination=fd00::1"],
+    ),
+    ("macswap", &[]),
+    (
+        "maglev",
+        &["vip=192.0.2.2:80/tcp", "backend=10.0.0.1:8080", "backend=10.0.0.2", "flows=6", "table=251"],
+    ),
+    ("maglev", &["vip=192.0.2.2:53/udp", "backend=10.0.0.1,mac=02:00:00:00:00:03", "mode=dsr", "table=251"]),
+    ("maglev", &["vip=[fd00::2]:80/tcp", "backend=10.0.0.1", "mode=ipip", "source=10.0.0.3", "table=251"]),
+    ("maglev", &["vip=192.0.2.2:80/tcp", "backend=fd00::1", "mode=gre", "source=fd00::3", "table=251"]),
+    ("monitor", &["flows=5", "top=3", "idle=1s"]),
+    (
+        "nat44",
+        &[
+            "inside=10.0.0.1/24",
+            "outside=192.0.2.1/24",
+            "gateway=192.0.2.3",
+            "forward=tcp/80:10.0.0.2:80",
+            "flows=6",
+            "mappings=9",
+            "per-host=5",
+            "inside-mac=02:00:00:00:00:01",
+            "outside-mac=02:00:00:00:00:01",
+        ],
+    ),
+    (
+        "nat64",
+        &[
+            "inside=fd00::1/64",
+            "outside=192.0.2.1/24",
+            "flows=6",
+            "mappings=9",
+            "inside-mac=02:00:00:00:00:01",
+            "outside-mac=02:00:00:00:00:01",
+            "inside-next-hop=02:00:00:00:00:02",
+            "outside-next-hop=02:00:00:00:00:02",
+        ],
+    ),
+    ("payload", &["file=/dev/null", "as=lines"]),
+    ("payload", &["file=/dev/null", "port=80"]),
+    ("ping", &["address=10.0.0.1", "address=fd00::1", "mac=02:00:00:00:00:01"]),
+    ("ping", &["address=any", "pass=off"]),
+    ("ratelimit", &["rate=100kbit", "per=flow", "keys=4", "burst=500"]),
+    ("ratelimit", &["rate=20pps", "peak=50pps", "mark=10", "per=source", "keys=3", "from=0"]),
+    (
+        "router",
+        &[
+            ROUTER_LEFT,
+            "interface=1,address=192.0.2.1/24,address=fd01::1/64,mac=02:00:00:00:00:01,mtu=1280",
+            "route=default,gate=1,via=192.0.2.2",
+            "route=2001:db8::/32,gate=1,via=fd01::2",
+        ],
+    ),
+    (
+        "router",
+        &[ROUTER_LEFT, "interface=1,address=192.0.2.1/30,mac=02:00:00:00:00:01,peer=02:00:00:00:00:02"],
+    ),
+    (
+        "signature",
+        &[
+            "rule=drop \"one\" content \"aa\"",
+            "rule=alert \"two\" regex \"a+b$\"",
+            "connections=5",
+            "memory=1",
+        ],
+    ),
+    ("signature", &["rule=alert \"one\" content \"|61|\" port 80", "checksums=on", "policy=last"]),
+    ("streams", &[]),
+    ("synguard", &["rate=0", "flows=5", "idle=1s"]),
+    ("synguard", &["rate=1", "burst=2", "flows=5"]),
+];
+
+/// Takes streams and keeps nothing; one name in four cannot be made.
+struct Nowhere;
+
+impl super::Store for Nowhere {
+    type File = ();
+
+    fn create(&mut self, name: &str) -> io::Result<()> {
+        if name.len() % 4 == 0 { Err(io::ErrorKind::AlreadyExists.into()) } else { Ok(()) }
+    }
+
+    fn open(&mut self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&mut self, (): &mut (), _: u64, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Not contained: a panic shall be seen.
+fn build((name, words): (&str, &[&str]), setup: &Setup) -> Box<dyn NetworkFunction> {
+    if name == "streams" {
+        let stream = StreamConfig { pool_bytes: 1 << 20, ..StreamConfig::default() };
+        let config = Config { connections: 5, stream, ..Config::default() };
+        let limits = StreamLimits { open: 2, files: 9, file_bytes: 64 };
+        return Box::new(TcpStreams::new(Nowhere, config, limits, FlowHasher::new(setup.key)));
+    }
+    let mut args = Args::parse(name, words).expect("words");
+    let kind = Kind::find(name).expect("a kind");
+    kind.build(&mut args, setup).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Plays a script of frames through one function. Whatever comes in, it does not panic, it moves its deadline, what leaves
+/// can be read if what came in could, and no buffer is lost.
+///
+/// # Panics
+/// On a fault.
+pub fn functions(input: &[u8]) {
+    let [which, key, script @ ..] = input else { return };
+    let words = FUNCTIONS[usize::from(*which) % FUNCTIONS.len()];
+    let pool = Pool::new(PoolConfig { buffers: BUFFERS, ..PoolConfig::default() }).expect("a small pool");
+    let setup = Setup { pool: pool.clone(), key: u128::from(*key), seed: u64::from(*key) };
+    let mut trial = Trial {
+        function: build(words, &setup),
+        ctx: Context::new(GATES),
+        pool,
+        last: None,
+        unreadable_may_wait: false,
+    };
+    trial.frame(0, script, |_, _| ());
+    let mut now_ns = 0u64;
+    for step in script.as_chunks::<STEP>().0.iter().take(STEPS_MAX).map(Step) {
+        now_ns += step.nanoseconds();
+        trial.ctx.set_now_ns(now_ns);
+        trial.expire();
+        let (gate, frame) = step.frame(trial.last.as_ref().map(|(gate, frame)| (*gate, &frame[..])));
+        trial.frame(gate, &frame, |packet, layers| step.leave_work(packet, layers));
+    }
+    trial.finish();
+}
+
+struct Trial {
+    function: Box<dyn NetworkFunction>,
+    ctx: Context,
+    pool: Pool,
+    /// The last frame that left, and where.
+    last: Option<(Gate, Vec<u8>)>,
+    /// A frame that cannot be read came in, and may leave later.
+    unreadable_may_wait: bool,
+}
+
+impl Trial {
+    fn frame(&mut self, gate: Gate, frame: &[u8], leave_work: impl FnOnce(&mut Packet, &Layers)) {
+        let Some(mut packet) = self.pool.packet(frame) else { return };
+        let layers = Layers::of(frame);
+        if let Ok(layers) = &layers {
+            leave_work(&mut packet, layers);
+        }
+        self.unreadable_may_wait |= layers.is_err();
+        let mut batch = Batch::new();
+        batch.push(packet).expect("room for one");
+        self.function.process(gate, &mut batch, &mut self.ctx);
+        assert!(batch.is_empty(), "left behind");
+        self.check();
+    }
+
+    fn expire(&mut self) {
+        for _ in 0..EXPIRES_MAX {
+            let state = (self.function.deadline_ns(), self.function.held());
+            if state.0.is_none_or(|deadline_ns| deadline_ns > self.ctx.now_ns()) {
+                return;
+            }
+            self.function.expire(&mut self.ctx);
+            self.check();
+            let later = (self.function.deadline_ns(), self.function.held());
+            assert_ne!(later, state, "it does not move its deadline");
+        }
+    }
+
+    /// Takes what has left.
+    fn check(&mut self) {
+        for gate in 0..GATES {
+            self.ctx.drain(gate, |batch| {
+                for packet in batch.drain(..) {
+                    let frame = packet.data();
+                    let is_right = Layers::of(frame).is_ok() || self.unreadable_may_wait;
+                    assert!(is_right, "unreadable at gate {gate}: {frame:02x?}");
+                    self.last = Some((gate, frame.to_vec()));
+                }
+            });
+        }
+        let held = self.function.held();
+        self.unreadable_may_wait &= held > 0;
+        assert_eq!(self.pool.available() + held, BUFFERS, "buffers are lost, {held} held");
+    }
+
+    fn finish(mut self) {
+        self.function.finish(&mut self.ctx);
+        self.check();
+        self.function.report(&mut Report::default());
+        drop(self.function);
+        assert_eq!(self.pool.available(), BUFFERS, "buffers are lost with the function");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::KINDS;
+    use super::*;
+
+    #[test]
+    fn every_kind_is_fuzzed_and_its_words_are_right() {
+        let pool = Pool::new(PoolConfig { buffers: BUFFERS, ..PoolConfig::default() }).unwrap();
+        let setup = Setup { pool, key: 1, seed: 1 };
+        for kind in KINDS {
+            assert!(FUNCTIONS.iter().any(|(name, _)| *name == kind.name), "{} is not fuzzed", kind.name);
+        }
+        for words in FUNCTIONS {
+            assert!(build(*words, &setup).gates() <= GATES, "{words:?}");
+        }
+    }
+}
