@@ -33,7 +33,7 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
     ("dump", &["file=/dev/null", "rate=0"]),
     ("dump", &["file=/dev/null", "rate=2", "count=5"]),
     ("firewall", &["rule=permit out any any", "flows=6", "reject=on"]),
-    ("firewall", &["rule=permit in tcp any any 80", "flows=6", "loose=off", "checksums=on", "other=deny"]),
+    ("firewall", &["rule=permit tcp any any", "flows=6", "loose=off", "checksums=on", "other=deny"]),
     ("generate", &["rate=10000pps", "flows=5", "size=60-90", "seed=3"]),
     (
         "generate",
@@ -60,6 +60,7 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
             "per-host=5",
             "inside-mac=02:00:00:00:00:01",
             "outside-mac=02:00:00:00:00:01",
+            "inside-next-hop=02:00:00:00:00:02",
         ],
     ),
     (
@@ -116,7 +117,7 @@ impl super::Store for Nowhere {
     type File = ();
 
     fn create(&mut self, name: &str) -> io::Result<()> {
-        if name.len() % 4 == 0 { Err(io::ErrorKind::AlreadyExists.into()) } else { Ok(()) }
+        if name.len().is_multiple_of(4) { Err(io::ErrorKind::AlreadyExists.into()) } else { Ok(()) }
     }
 
     fn open(&mut self, _: &str) -> io::Result<()> {
@@ -147,10 +148,16 @@ fn build((name, words): (&str, &[&str]), setup: &Setup) -> Box<dyn NetworkFuncti
 /// # Panics
 /// On a fault.
 pub fn functions(input: &[u8]) {
-    let [which, key, script @ ..] = input else { return };
-    let words = FUNCTIONS[usize::from(*which) % FUNCTIONS.len()];
+    if let [which, key, script @ ..] = input {
+        play(usize::from(*which), *key, script);
+    }
+}
+
+/// How many frames have left.
+fn play(which: usize, key: u8, script: &[u8]) -> u64 {
+    let words = FUNCTIONS[which % FUNCTIONS.len()];
     let pool = Pool::new(PoolConfig { buffers: BUFFERS, ..PoolConfig::default() }).expect("a small pool");
-    let setup = Setup { pool: pool.clone(), key: u128::from(*key), seed: u64::from(*key) };
+    let setup = Setup { pool: pool.clone(), key: u128::from(key), seed: u64::from(key) };
     let mut trial = Trial {
         function: build(words, &setup),
         ctx: Context::new(GATES),
@@ -167,7 +174,7 @@ pub fn functions(input: &[u8]) {
         let (gate, frame) = step.frame(trial.last.as_ref().map(|(gate, frame)| (*gate, &frame[..])));
         trial.frame(gate, &frame, |packet, layers| step.leave_work(packet, layers));
     }
-    trial.finish();
+    trial.finish()
 }
 
 struct Trial {
@@ -225,12 +232,13 @@ impl Trial {
         assert_eq!(self.pool.available() + held, BUFFERS, "buffers are lost, {held} held");
     }
 
-    fn finish(mut self) {
+    fn finish(mut self) -> u64 {
         self.function.finish(&mut self.ctx);
         self.check();
         self.function.report(&mut Report::default());
         drop(self.function);
         assert_eq!(self.pool.available(), BUFFERS, "buffers are lost with the function");
+        self.ctx.sent()
     }
 }
 
@@ -248,6 +256,26 @@ mod tests {
         }
         for words in FUNCTIONS {
             assert!(build(*words, &setup).gates() <= GATES, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn frames_get_through_every_function() {
+        let mut random = lookup::lpm::sample::Random(7);
+        for (which, (name, words)) in FUNCTIONS.iter().enumerate() {
+            let sent: u64 = (0..30)
+                .map(|key| {
+                    let mut script: Vec<u8> =
+                        std::iter::repeat_with(|| random.next_u64() as u8).take(60 * STEP).collect();
+                    // Mostly whole, and slowly.
+                    for (nth, step) in script.as_chunks_mut::<STEP>().0.iter_mut().enumerate() {
+                        step[9] = if nth % 8 == 0 { step[9] } else { 0 };
+                        step[10] %= 26;
+                    }
+                    play(which, key, &script)
+                })
+                .sum();
+            assert!(sent > 30, "{name} {words:?}: {sent} frames left");
         }
     }
 }
