@@ -4,7 +4,7 @@ use std::io;
 
 use packet::flow::FlowHasher;
 use packet::parse::Layers;
-use packet::{Batch, Packet, Pool, PoolConfig};
+use packet::{BATCH, Batch, Packet, Pool, PoolConfig};
 
 use super::{Kind, Setup, StreamLimits, TcpStreams};
 use crate::reassembly::{Config, StreamConfig};
@@ -162,10 +162,12 @@ fn play(which: usize, key: u8, script: &[u8]) -> u64 {
         function: build(words, &setup),
         ctx: Context::new(GATES),
         pool,
+        batch: (0, Batch::new()),
         last: None,
         unreadable_may_wait: false,
     };
     trial.frame(0, script, |_, _| ());
+    trial.process();
     let mut now_ns = 0u64;
     for step in script.as_chunks::<STEP>().0.iter().take(STEPS_MAX).map(Step) {
         now_ns += step.nanoseconds();
@@ -173,6 +175,9 @@ fn play(which: usize, key: u8, script: &[u8]) -> u64 {
         trial.expire();
         let (gate, frame) = step.frame(trial.last.as_ref().map(|(gate, frame)| (*gate, &frame[..])));
         trial.frame(gate, &frame, |packet, layers| step.leave_work(packet, layers));
+        if !step.comes_with_next() {
+            trial.process();
+        }
     }
     trial.finish()
 }
@@ -181,6 +186,8 @@ struct Trial {
     function: Box<dyn NetworkFunction>,
     ctx: Context,
     pool: Pool,
+    /// Frames that come in together, and where.
+    batch: (Gate, Batch),
     /// The last frame that left, and where.
     last: Option<(Gate, Vec<u8>)>,
     /// A frame that cannot be read came in, and may leave later.
@@ -189,15 +196,22 @@ struct Trial {
 
 impl Trial {
     fn frame(&mut self, gate: Gate, frame: &[u8], leave_work: impl FnOnce(&mut Packet, &Layers)) {
+        if self.batch.0 != gate || self.batch.1.len() == BATCH {
+            self.process();
+        }
         let Some(mut packet) = self.pool.packet(frame) else { return };
         let layers = Layers::of(frame);
         if let Ok(layers) = &layers {
             leave_work(&mut packet, layers);
         }
         self.unreadable_may_wait |= layers.is_err();
-        let mut batch = Batch::new();
-        batch.push(packet).expect("room for one");
-        self.function.process(gate, &mut batch, &mut self.ctx);
+        self.batch.0 = gate;
+        self.batch.1.push(packet).expect("room for one more");
+    }
+
+    fn process(&mut self) {
+        let (gate, batch) = &mut self.batch;
+        self.function.process(*gate, batch, &mut self.ctx);
         assert!(batch.is_empty(), "left behind");
         self.check();
     }
@@ -227,12 +241,13 @@ impl Trial {
                 }
             });
         }
-        let held = self.function.held();
+        let held = self.function.held() + self.batch.1.len();
         self.unreadable_may_wait &= held > 0;
         assert_eq!(self.pool.available() + held, BUFFERS, "buffers are lost, {held} held");
     }
 
     fn finish(mut self) -> u64 {
+        self.process();
         self.function.finish(&mut self.ctx);
         self.check();
         self.function.report(&mut Report::default());

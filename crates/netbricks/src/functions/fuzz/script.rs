@@ -28,6 +28,11 @@ impl Step<'_> {
         1 << (self.0[10] % 46)
     }
 
+    /// Whether it comes in one batch with the next frame, if that comes in by the same gate.
+    pub(super) fn comes_with_next(&self) -> bool {
+        self.has(6)
+    }
+
     fn has(&self, bit: u8) -> bool {
         self.0[1] & 1 << bit != 0
     }
