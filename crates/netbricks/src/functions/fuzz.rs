@@ -16,7 +16,7 @@ use script::{STEP, Step};
 
 /// Frames of one input.
 const STEPS_MAX: usize = 96;
-const BUFFERS: usize = 512;
+const BUFFERS: usize = 128;
 /// Calls for one deadline that has passed; each has to bring the function on.
 const EXPIRES_MAX: usize = 8;
 /// Gates that frames come in by.
