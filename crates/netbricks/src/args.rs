@@ -121,6 +121,12 @@ impl Args {
         &self.function
     }
 
+    /// Whether a value was given, and not taken yet.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.pairs.iter().any(|(have, _)| have == key)
+    }
+
     /// An error about a value.
     pub fn wrong(&self, key: &'static str, value: &str, problem: impl Display) -> ArgsError {
         let value = value.chars().take(80).collect();
@@ -241,11 +247,37 @@ impl Args {
                 continue;
             };
             let content = read_file(path).map_err(|problem| self.wrong(key, &text, problem))?;
-            let kept =
-                content.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-            lines.extend(kept.map(str::to_owned));
+            lines.extend(kept(&content).map(str::to_owned));
         }
         Ok(lines)
+    }
+
+    /// The arguments as words again, with the lines of files in place of each `KEY=@FILE`: what [`lines`](Self::lines)
+    /// reads without files.
+    ///
+    /// # Errors
+    /// A file cannot be read; the words are more than [`WORDS_MAX`].
+    pub fn words_without_files(&self) -> Result<Vec<String>, ArgsError> {
+        let mut words = Vec::new();
+        for (key, value) in &self.pairs {
+            match value.strip_prefix('@') {
+                None => words.push(format!("{key}={value}")),
+                Some(path) => {
+                    let content = read_file(path)
+                        .map_err(|problem| self.conflict(format!("{key}={value}: {problem}")))?;
+                    // A line of ClassBench's form begins with an @ itself. No reader minds the space.
+                    let word = |line: &str| match line.starts_with('@') {
+                        true => format!("{key}= {line}"),
+                        false => format!("{key}={line}"),
+                    };
+                    words.extend(kept(&content).map(word).take(WORDS_MAX + 1));
+                }
+            }
+            if words.len() > WORDS_MAX {
+                return Err(self.conflict("more than 4096 arguments, with the lines of its files"));
+            }
+        }
+        Ok(words)
     }
 
     /// All has been taken.
@@ -257,6 +289,11 @@ impl Args {
         let takes = if self.known.is_empty() { "no arguments".into() } else { self.known.join(", ") };
         Err(ArgsError::Unknown { function: self.function.clone(), key: key.clone(), takes })
     }
+}
+
+/// The lines of a file that say something.
+fn kept(content: &str) -> impl Iterator<Item = &str> {
+    content.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 fn read_file(path: &str) -> Result<String, String> {
@@ -335,7 +372,14 @@ mod tests {
         std::fs::write(&file, "# rules\n\n two \nthree\n").unwrap();
         let words = ["rule=one".to_owned(), format!("rule=@{}", file.display()), "rule=four".to_owned()];
         let mut args = Args::parse("acl", words).unwrap();
+        let words_without_files = args.words_without_files().unwrap();
+        assert_eq!(words_without_files, ["rule=one", "rule=two", "rule=three", "rule=four"]);
         assert_eq!(args.lines("rule").unwrap(), ["one", "two", "three", "four"]);
+        std::fs::write(&file, "@10.0.0.0/8 0.0.0.0/0\n").unwrap();
+        let args = Args::parse("acl", [format!("classbench=@{}", file.display())]).unwrap();
+        assert_eq!(args.words_without_files().unwrap(), ["classbench= @10.0.0.0/8 0.0.0.0/0"]);
+        std::fs::write(&file, "x\n".repeat(WORDS_MAX + 1)).unwrap();
+        assert!(args.words_without_files().unwrap_err().to_string().contains("more than 4096"));
         std::fs::remove_file(&file).unwrap();
         let mut args = Args::parse("acl", [format!("rule=@{}", file.display())]).unwrap();
         assert!(args.lines("rule").unwrap_err().to_string().contains("No such file"));

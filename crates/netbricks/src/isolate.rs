@@ -9,7 +9,7 @@
 //! function and calls [`serve`]. What each side can and cannot do to the other is said in [`ports::shm`] and
 //! [`host::confine`], and the threat model is in `docs/isolation.md`.
 //!
-//! Packets come out of a later call than the one they went in with, in order. The gate that a packet comes in at, and
+//! Packets come out of a later call than the one they went in with, in order, unless they go in step. The gate that a packet comes in at, and
 //! leaves at, crosses as its egress port, which is [`PortId::NONE`] outside.
 
 use std::time::{Duration, Instant};
@@ -59,6 +59,9 @@ pub struct Isolation {
     pub memory_max: u64,
     /// How long the process may keep packets without giving any back before it is taken for hung, and killed.
     pub patience: Duration,
+    /// Whether a call waits for the packets that it sends to come back, so that they leave in the call that they came
+    /// with: slow, and wanted where time is not the machine's.
+    pub in_step: bool,
 }
 
 impl Isolation {
@@ -74,6 +77,7 @@ impl Isolation {
             memory: Config::default(),
             memory_max: 1 << 30,
             patience: Duration::from_secs(1),
+            in_step: false,
         })
     }
 }
@@ -257,10 +261,13 @@ impl NetworkFunction for Isolated {
             running.domain.set_now_ns(ctx.now_ns());
             running.domain.send(batch);
             if batch.is_empty() {
-                return;
+                break;
             }
             // All slots are lent: the function is slower than its packets, and whoever sends them waits for it.
             self.wait(ctx);
+        }
+        if self.isolation.in_step {
+            self.finish(ctx);
         }
     }
 

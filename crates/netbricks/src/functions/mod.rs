@@ -8,6 +8,7 @@ mod dump;
 mod firewall;
 pub(crate) mod fuzz;
 mod generate;
+mod isolated;
 mod macswap;
 mod maglev;
 mod monitor;
@@ -37,6 +38,7 @@ pub use delay::{Delay, DelayConfig, Shape};
 pub use dump::{Headers, PacketDump};
 pub use firewall::Firewall;
 pub use generate::{Frames, FramesError, Generator, Pace, PaceError};
+pub use isolated::{IsolatedError, build_isolated, serve_isolated};
 pub use macswap::macswap;
 pub use maglev::{Backend, BalancerConfig, Maglev, Mode, Service, SpecError};
 pub use monitor::{Connection, End, RoundTrips, State, TcpMonitor, Totals};
@@ -149,21 +151,29 @@ impl Kind {
 /// What is wrong with the words.
 pub fn build<W: AsRef<str>>(words: &[W], setup: &Setup) -> Result<Line, ArgsError> {
     let mut line = Line::new();
+    for (kind, args) in read(words)? {
+        let function = kind.build(&mut args.clone(), setup)?;
+        let (setup, name) = (setup.clone(), args.function().to_owned());
+        // Arguments that were right once may be wrong now, when they name a file: then it stays broken.
+        let make = move || kind.build(&mut args.clone(), &setup).unwrap_or_else(|error| panic!("{error}"));
+        line.push(&name, Box::new(Contained::new(function, Box::new(make))));
+    }
+    Ok(line)
+}
+
+/// Reads which functions words name, and the arguments of each.
+fn read<W: AsRef<str>>(words: &[W]) -> Result<Vec<(&'static Kind, Args)>, ArgsError> {
+    let mut read = Vec::new();
     let mut rest = words;
     while let Some((name, behind)) = rest.split_first() {
         let count = behind.iter().take_while(|word| word.as_ref().contains('=')).count();
         let (words, next) = behind.split_at(count);
         let name = name.as_ref();
         let kind = Kind::find(name).ok_or_else(|| ArgsError::Function(name.into()))?;
-        let args = Args::parse(name, words)?;
-        let function = kind.build(&mut args.clone(), setup)?;
-        let setup = setup.clone();
-        // Arguments that were right once may be wrong now, when they name a file: then it stays broken.
-        let make = move || kind.build(&mut args.clone(), &setup).unwrap_or_else(|error| panic!("{error}"));
-        line.push(name, Box::new(Contained::new(function, Box::new(make))));
+        read.push((kind, Args::parse(name, words)?));
         rest = next;
     }
-    Ok(line)
+    Ok(read)
 }
 
 #[cfg(test)]

@@ -85,6 +85,12 @@ pub fn pool<'a>(ports: impl IntoIterator<Item = &'a PortSpec>) -> Result<Pool, P
     Pool::new(PoolConfig { buffers: BUFFERS, room, ..PoolConfig::default() })
 }
 
+/// Whether a run on these ports, and no others, has the time of packets: whether nothing comes in but from capture files
+/// with an end.
+pub fn on_the_clock_of_captures<'a>(ports: impl IntoIterator<Item = &'a PortSpec>) -> bool {
+    ports.into_iter().all(|port| matches!(port, PortSpec::Pcap(config) if !config.repeat))
+}
+
 /// Drives one network function.
 pub struct Runner {
     core: Core,
