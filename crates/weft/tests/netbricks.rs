@@ -1,11 +1,15 @@
 //! `weft netbricks`, with the real binary.
 
 use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use packet::pcap::{LinkType, Writer};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketType};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::Value;
 
 /// Ethernet from 02:00:00:00:00:02 to 02:00:00:00:00:01, IPv4, UDP 10.0.0.1:12345 -> 10.0.0.2:53, `hi`.
@@ -126,6 +130,101 @@ fn an_interrupt_ends_a_run_cleanly() {
 }
 
 #[test]
+fn isolated_functions_write_the_same_file() {
+    let directory = directory();
+    let rules = "# one a line\ndeny tcp any any\npermit udp 10.0.0.0/8 any 53\n";
+    std::fs::write(directory.path().join("rules.txt"), rules).unwrap();
+    let words =
+        ["run", "macswap", "acl", "rule=@rules.txt", "firewall", "rule=permit out any any", "--seed", "1"];
+    let into = |out: &str, more: &[&str]| {
+        let out = format!("pcap:{out}");
+        let args = [&words, &["--json", "--in", "pcap:in.pcap", "--out", &out][..], more].concat();
+        serde_json::from_str::<Value>(&ok(directory.path(), &args)).unwrap()
+    };
+    let (plain, isolated) = (into("plain.pcap", &[]), into("isolated.pcap", &["--isolate"]));
+    let read = |name: &str| std::fs::read(directory.path().join(name)).unwrap();
+    assert_eq!(read("plain.pcap"), read("isolated.pcap"));
+    assert_eq!((&plain["packets_out"], &isolated["packets_out"]), (&3.into(), &3.into()));
+    let counters = &isolated["functions"][0]["counters"];
+    assert_eq!(
+        (&counters["restarts of the process"], &counters["dropped by the process"]),
+        (&0.into(), &1.into())
+    );
+    assert_eq!(plain["functions"][0]["counters"]["restarts of the process"], Value::Null);
+}
+
+#[test]
+fn every_function_that_may_be_isolated_runs_under_the_filter() {
+    let directory = directory();
+    for words in [
+        &["maglev", "vip=10.0.0.2:53/udp", "backend=10.0.0.3:53"][..],
+        &["nat44", "inside=10.0.0.2/24", "outside=192.0.2.2/24", "gateway=192.0.2.1"],
+        &["nat64", "inside=fd00::1/64", "outside=192.0.2.2/24", "gateway=192.0.2.1"],
+        &["ping", "address=192.0.2.7"],
+        &["ratelimit", "rate=10mbit", "per=source"],
+        &["router", "interface=0,address=10.0.0.2/24", "interface=1,address=192.0.2.2/30"],
+        &["signature", "rule=drop \"greeting\" content \"hi\" udp"],
+        &["synguard", "rate=500"],
+    ] {
+        let args = ["--seed", "1", "--isolate", "--json", "--in", "pcap:in.pcap", "--out", "pcap:out.pcap"];
+        let said: Value =
+            serde_json::from_str(&ok(directory.path(), &[&["run"], words, &args].concat())).unwrap();
+        let counters = &said["functions"][0]["counters"];
+        let deaths = (&counters["restarts of the process"], &counters["lost with the process"]);
+        assert_eq!((deaths, &said["held"]), ((&0.into(), &0.into()), &0.into()), "{words:?}: {said}");
+        assert_eq!(counters["packets in at gate 0"], 4);
+    }
+}
+
+/// A listening socket that `unix:PATH,connect=on` connects to, and gives up waiting after a minute.
+fn listener(path: &Path) -> OwnedFd {
+    let socket = net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+    let minute = Some(Duration::from_secs(60));
+    net::sockopt::set_socket_timeout(&socket, net::sockopt::Timeout::Recv, minute).unwrap();
+    net::bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+    net::listen(&socket, 1).unwrap();
+    socket
+}
+
+#[test]
+fn an_isolated_function_that_is_killed_is_replaced() {
+    let directory = directory();
+    let listeners = ["a", "b"].map(|name| listener(&directory.path().join(name)));
+    let ports = ["--in", "unix:a,connect=on", "--out", "unix:b,connect=on"];
+    let args = [&["run", "macswap", "--isolate", "--json"][..], &ports].concat();
+    let weft = weft(directory.path(), &args).stdout(Stdio::piped()).spawn().unwrap();
+    let [a, b] = listeners.map(|listener| {
+        let socket = net::accept(&listener).unwrap();
+        let minute = Some(Duration::from_secs(60));
+        net::sockopt::set_socket_timeout(&socket, net::sockopt::Timeout::Recv, minute).unwrap();
+        socket
+    });
+    let passes = || {
+        net::send(&a, &FRAME, SendFlags::empty()).unwrap();
+        let mut got = [0; 64];
+        let (count, _) = net::recv(&b, &mut got, RecvFlags::empty()).unwrap();
+        assert_eq!(got[..count], [&FRAME[6..12], &FRAME[..6], &FRAME[12..]].concat());
+    };
+    passes();
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", weft.id())).unwrap();
+    let [guest] = children.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{children}") };
+    let guest = Pid::from_raw(guest.parse().unwrap()).unwrap();
+    let end = pidfd_open(guest, PidfdFlags::empty()).unwrap();
+    kill_process(guest, Signal::KILL).unwrap();
+    poll(&mut [PollFd::new(&end, PollFlags::IN)], None).unwrap();
+    passes();
+    kill_process(Pid::from_child(&weft), Signal::INT).unwrap();
+    let output = weft.wait_with_output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let counters = &said["functions"][0]["counters"];
+    assert_eq!(
+        (&counters["restarts of the process"], &counters["lost with the process"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!((&said["packets_in"], &said["packets_out"]), (&2.into(), &2.into()));
+}
+
+#[test]
 fn every_function_is_listed_with_its_manual() {
     let directory = directory();
     let listed: Value = serde_json::from_str(&ok(directory.path(), &["list", "--json"])).unwrap();
@@ -152,6 +251,9 @@ fn what_is_wrong_is_said_with_what_to_do() {
     fails(2, &["macswop"], &files, "did you mean 'macswap'?");
     fails(2, &["macswap", "to=x"], &files, "macswap: it takes no to=…; it takes no arguments");
     fails(2, &["macswap", "to=x"], &files, "`weft netbricks list macswap` prints its manual");
+    let isolated = [&files[..], &["--isolate"]].concat();
+    fails(2, &["dump"], &isolated, "dump: it cannot be isolated: it tells what it sees");
+    fails(2, &["acl", "rule=@none"], &isolated, "acl: rule=@none: No such file");
     fails(2, &["macswap"], &[], "--in <PORT>");
     fails(2, &["macswap"], &["--in", "dpdk:0"], "kind dpdk: the kinds are tap, packet, veth");
     fails(2, &["macswap"], &["--in", "pcap:in.pcap", "--duration", "3"], "a duration is wanted: 20ms, 1.5s");

@@ -1,12 +1,13 @@
-//! The hidden subcommands under which this program carries a deployment.
+//! The hidden subcommands under which this program carries a deployment, or one network function.
 
 use clap::Subcommand;
+use netbricks::functions::serve_isolated;
 use quilt::runtime::{self, RoleContext};
 
 use super::report;
 
-/// What one process of a deployment does.
-#[derive(Clone, Copy, Debug, Subcommand)]
+/// What one process does that this program has started.
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Role {
     /// Hold the deployment's namespaces
     #[command(name = "__sandbox", hide = true)]
@@ -23,10 +24,24 @@ pub(crate) enum Role {
     /// Stop containers
     #[command(name = "__stop", hide = true)]
     Stop,
+    /// Run one network function, confined
+    #[command(name = "__function", hide = true)]
+    Function {
+        /// What `netbricks::functions::build_isolated` passes
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+        words: Vec<String>,
+    },
 }
 
 impl Role {
+    /// The name of [`Role::Function`].
+    pub(crate) const FUNCTION: &'static str = "__function";
+
     pub(crate) fn run(self) -> miette::Result<()> {
+        if let Self::Function { words } = &self {
+            // Before anything that a confined process may not do, such as start a thread.
+            return serve_isolated(words).map_err(miette::Report::msg);
+        }
         let context = RoleContext::from_env().map_err(report)?;
         if let Self::Dataplane | Self::Edge = self {
             let filter =
@@ -49,6 +64,7 @@ impl Role {
                 runtime::run_stopper(&context);
                 Ok(())
             }
+            Self::Function { .. } => Ok(()),
         }
         .map_err(report)
     }

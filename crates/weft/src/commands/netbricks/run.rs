@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::ProgressBar;
 use miette::{IntoDiagnostic, Report};
-use netbricks::functions::{self, Setup};
+use netbricks::functions::{self, IsolatedError, Setup};
 use netbricks::live::{self, Handle, Runner, Stop, Summary};
 use ports::PortSpec;
 use ports::pcap::PcapConfig;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{summary, wrong_usage};
+use crate::commands::roles::Role;
 
 /// How often the line on the terminal changes.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
@@ -28,11 +29,15 @@ const INTERRUPTED: i32 = 130;
 /// one's outside that of --out; packets pass in both directions, and an answer leaves by the port that its question
 /// came from. `weft netbricks list FUNCTION` tells what a function takes.
 ///
+/// With --isolate a function that crashes, or is taken over by what it is fed, reaches no file, no network and no other
+/// process. It has no output and no clock either: generate, delay, dump, monitor, payload and streams are refused.
+///
 /// A run ends at the end of the capture files, or at a limit, or with Ctrl-C; then what was counted is printed. Packets
 /// of capture files have the time of their timestamps.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  weft netbricks run macswap --in pcap:in.pcap --out pcap:out.pcap\n  \
-                  weft netbricks run macswap --in veth:eth1 --out veth:eth2 --duration 10s\n\n\
+                  weft netbricks run macswap --in veth:eth1 --out veth:eth2 --duration 10s\n  \
+                  weft netbricks run acl rule=@rules.txt --isolate --in veth:eth1 --out veth:eth2\n\n\
                   Ports: tap:NAME, veth:NAME, xdp:NAME, unix:PATH, pcap:FILE. With pcap:FILE,out=FILE2 a gate reads \
                   one file and writes another; --out pcap:FILE writes.\n\
                   Exit codes: 0 done, 1 a port failed, 2 wrong usage.")]
@@ -58,6 +63,9 @@ pub(crate) struct Run {
     /// What is drawn at random, drawn from this number: the same run each time
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+    /// Run each function in a confined process of its own, which is replaced if it dies or hangs
+    #[arg(long)]
+    isolate: bool,
     /// Print JSON; with --every, one line each time
     #[arg(long)]
     json: bool,
@@ -81,9 +89,18 @@ impl Run {
         no_file_is_overwritten(&ports)?;
         let pool = live::pool(ports).map_err(Report::msg)?;
         let (key, seed) = self.random();
-        let line = match functions::build(&self.words, &Setup { pool: pool.clone(), key, seed }) {
+        let setup = Setup { pool: pool.clone(), key, seed };
+        let built = match self.isolate {
+            false => functions::build(&self.words, &setup).map_err(IsolatedError::from),
+            true => {
+                let in_step = live::on_the_clock_of_captures([&inside, &outside].into_iter().flatten());
+                functions::build_isolated(&self.words, &setup, Role::FUNCTION, in_step)
+            }
+        };
+        let line = match built {
             Ok(line) => line,
-            Err(error) => return Ok(wrong_usage(&error)),
+            Err(IsolatedError::Args(error)) => return Ok(wrong_usage(&error)),
+            Err(error) => return Err(Report::msg(error)),
         };
         let mut runner = Runner::new(Box::new(line), pool).map_err(Report::msg)?;
         for port in [&inside, &outside] {
