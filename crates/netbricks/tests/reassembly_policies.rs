@@ -91,6 +91,12 @@ fn the_pattern_tells_the_policies_apart() {
     }
 }
 
+#[test]
+fn an_empty_segment_far_ahead_shows_a_hole_that_later_bytes_do_not_hide() {
+    let heard = run(Policy::First, 1000, 1, &[(7, vec![]), (0, vec![5])]);
+    assert_eq!(heard.bytes, [&[Some(5)][..], &[None; 6]].concat());
+}
+
 /// The obvious twin: of every byte, whose it is.
 fn twin(policy: Policy, segments: &[(u32, Vec<u8>)]) -> (Vec<Option<u8>>, bool) {
     let mut bytes: BTreeMap<u32, (u8, u32, u32)> = BTreeMap::new();

@@ -215,7 +215,8 @@ impl Stream {
         if plain && segment.sequence == self.expected() {
             if !segment.payload.is_empty() {
                 self.deliver(shared, segment.payload, out);
-                self.highest = self.next;
+                // A segment without bytes may have shown that there is more behind a hole.
+                self.highest = self.highest.max(self.next);
             }
             return Ok(());
         }
