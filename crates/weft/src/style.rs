@@ -4,13 +4,19 @@ use std::io::{IsTerminal, Write};
 
 use miette::{GraphicalReportHandler, GraphicalTheme, Report};
 
-/// Prepares for failures: a reader that goes away (`weft ps | head`) ends the program quietly.
+/// Prepares for failures: a reader that goes away (`weft ps | head`) ends the program quietly, a full disk behind
+/// standard output with an error.
 pub(crate) fn install() {
     let earlier = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let message = info.payload().downcast_ref::<String>().map_or("", String::as_str);
         if message.contains("Broken pipe") {
             std::process::exit(0);
+        }
+        // What `print!` panics with.
+        if let Some(problem) = message.strip_prefix("failed printing to stdout: ") {
+            show(&miette::miette!("standard output: {problem}"));
+            std::process::exit(crate::FAILED.into());
         }
         earlier(info);
     }));

@@ -240,6 +240,19 @@ fn every_function_is_listed_with_its_manual() {
 }
 
 #[test]
+fn a_full_disk_is_an_error_and_no_panic() {
+    let directory = directory();
+    let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let output = weft(directory.path(), &["list"]).stdout(full()).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr).trim(), "× standard output: No space left on device (os error 28)");
+    let files = ["run", "macswap", "--in", "pcap:in.pcap", "--out", "pcap:/dev/full"];
+    assert!(
+        fails(directory.path(), 1, &files).contains("pcap:/dev/full: the capture file: at byte 24: No space")
+    );
+}
+
+#[test]
 fn what_is_wrong_is_said_with_what_to_do() {
     let directory = directory();
     let files = ["--in", "pcap:in.pcap", "--out", "pcap:out.pcap"];
@@ -251,6 +264,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
     fails(2, &["macswop"], &files, "did you mean 'macswap'?");
     fails(2, &["macswap", "to=x"], &files, "macswap: it takes no to=…; it takes no arguments");
     fails(2, &["macswap", "to=x"], &files, "`weft netbricks list macswap` prints its manual");
+    fails(2, &["to=x", "macswap"], &files, "KEY=VALUE follows the name of the function");
     let isolated = [&files[..], &["--isolate"]].concat();
     fails(2, &["dump"], &isolated, "dump: it cannot be isolated: it tells what it sees");
     fails(2, &["acl", "rule=@none"], &isolated, "acl: rule=@none: No such file");

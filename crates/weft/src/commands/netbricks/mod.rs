@@ -95,6 +95,9 @@ fn wrong_usage(error: &ArgsError) -> ExitCode {
 
 fn explained(error: &ArgsError) -> Report {
     let help = match error {
+        ArgsError::Function(name) if name.contains('=') => {
+            "KEY=VALUE follows the name of the function that takes it".into()
+        }
         ArgsError::Function(name) => match similar(name, KINDS.iter().map(|kind| kind.name)) {
             Some(similar) => format!("did you mean '{similar}'? `weft netbricks list` lists them"),
             None => "`weft netbricks list` lists them".into(),
