@@ -4,4 +4,5 @@
 pub use crate::conntrack::fuzz::conntrack;
 pub use crate::functions::fuzz::functions;
 pub use crate::nat::fuzz::nat;
+pub use crate::operator::fuzz::operators;
 pub use crate::reassembly::fuzz::reassembly;

@@ -115,3 +115,33 @@ fn steps(random: &mut Random) -> Vec<u8> {
 fn functions_take_any_frames() {
     fuzz("functions", steps, fuzzing::functions);
 }
+
+/// A frame of some headers in a legal order, one in two with a few bytes changed.
+fn headers(random: &mut Random) -> Vec<u8> {
+    let pieces: [&[u8]; 9] = [
+        &[0x81, 0, 0, 7],
+        &[0x88, 0x47, 0, 0, 0x51, 64],
+        &[8, 0, 0x45, 0, 0, 60, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2],
+        &[8, 0, 0x46, 0, 0, 60, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 1, 1, 1, 0],
+        &[0x86, 0xdd, 0x60, 0, 0, 0, 0, 40, 17, 64],
+        &[19, 136, 0x12, 0xb5, 0, 40, 0, 0, 8, 0, 0, 0, 0, 0, 7, 0],
+        &[19, 136, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 250, 240, 0, 0, 0, 0],
+        &[0x20, 0, 8, 0, 0, 0, 0, 1],
+        &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1],
+    ];
+    let mut input = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+    for _ in 0..random.below(5) {
+        input.extend(pieces[random.below(pieces.len())]);
+    }
+    input.extend((0..random.below(60)).map(|_| random.next() as u8));
+    for _ in 0..random.below(4) {
+        let at = random.below(input.len());
+        input[at] = random.next() as u8;
+    }
+    input
+}
+
+#[test]
+fn operators_take_any_frames() {
+    fuzz("operators", headers, fuzzing::operators);
+}

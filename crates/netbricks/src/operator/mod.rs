@@ -12,6 +12,7 @@
 
 mod contain;
 mod fused;
+pub(crate) mod fuzz;
 mod group;
 mod shape;
 mod stream;
