@@ -76,7 +76,7 @@ fn user(tracker: &mut Tracker<u64>, now_ns: u64, verdict: Verdict, act: u8) {
         }
         _ => {
             if let Some(flow) = tracker.flow_mut(id) {
-                flow.data = flow.data * 31 + u64::from(act);
+                flow.data = flow.data.wrapping_mul(31).wrapping_add(u64::from(act));
             }
         }
     }
