@@ -28,8 +28,8 @@ pub(super) fn run(core: &mut Core, mailbox: &Mailbox<Core>, stop: &Stop) -> Resu
     let mut pause_ns = PAUSE_MIN_NS;
     let mut linger_until_ns = None;
     loop {
-        mailbox.serve(core);
         core.set_now_ns(monotonic_ns());
+        mailbox.serve(core);
         if let Some(ended) = core.limit(stop) {
             return Ok(ended);
         }
