@@ -21,6 +21,9 @@ const ROUTER: MacAddr = MacAddr([2, 0, 0, 0, 0, 0xfe]);
 const SIDES: [(&str, &str, &str, &str); 2] =
     [("in0", "in1", "10.1.0", "fd01::"), ("out0", "out1", "10.2.0", "fd02::")];
 
+/// Sets of random rules that are tried at most.
+const SETS_MAX: usize = 12;
+
 /// The kernel with a forward chain.
 struct Judge {
     router: Netns,
@@ -149,8 +152,16 @@ fn compare(
 #[test]
 fn the_stateless_firewall_decides_as_nftables_does() {
     let mut random = Random(seed());
-    let made = rules(&mut random, 40);
-    let chain: String = made.0.iter().map(|rule| format!("{}\n", rule.nft(""))).collect();
-    let (passed, dropped) = compare("acl", made, &chain, &mut random, 1500);
+    let (mut passed, mut dropped) = (0, 0);
+    // Some sets of random rules let next to nothing through, or next to everything.
+    for set in 0..SETS_MAX {
+        if set >= 2 && passed > 100 && dropped > 100 {
+            break;
+        }
+        let made = rules(&mut random, 40);
+        let chain: String = made.0.iter().map(|rule| format!("{}\n", rule.nft(""))).collect();
+        let counts = compare("acl", made, &chain, &mut random, 750);
+        (passed, dropped) = (passed + counts.0, dropped + counts.1);
+    }
     assert!(passed > 100 && dropped > 100, "{passed} passed, {dropped} did not");
 }
