@@ -323,6 +323,18 @@ impl Packet {
         self.header_mut().flow_hash = hash;
     }
 
+    /// The whole metadata area, for those that deal out places in it at run time.
+    #[inline]
+    pub fn metadata(&self) -> &[u8; METADATA] {
+        &self.header().metadata.0
+    }
+
+    /// The whole metadata area, to be written.
+    #[inline]
+    pub fn metadata_mut(&mut self) -> &mut [u8; METADATA] {
+        &mut self.header_mut().metadata.0
+    }
+
     /// A value from the metadata area.
     #[inline]
     pub fn get<T: FromBytes>(&self, slot: MetaSlot<T>) -> T {

@@ -456,6 +456,11 @@ impl<W: Write> Writer<W> {
         self.put(data)
     }
 
+    /// What is below.
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.inner
+    }
+
     /// Flushes what is below.
     ///
     /// # Errors

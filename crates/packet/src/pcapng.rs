@@ -431,6 +431,11 @@ impl<W: Write> Writer<W> {
         self.end()
     }
 
+    /// What is below.
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.inner
+    }
+
     /// Flushes what is below.
     ///
     /// # Errors

@@ -33,6 +33,10 @@ pub trait RxQueue: Send {
     /// When the port is gone or broken. A packet that cannot be taken is dropped and counted, not an error.
     fn receive(&mut self, batch: &mut Batch) -> Result<usize, PortError>;
 
+    /// Sees to what is not a packet, such as a new client of a socket, for as long as nobody receives. A port that has
+    /// nothing of the kind does nothing.
+    fn tend(&mut self) {}
+
     /// A descriptor that polls readable while packets wait, so that a worker can sleep; `None` for a port that
     /// must be asked.
     fn poll_fd(&self) -> Option<BorrowedFd<'_>> {

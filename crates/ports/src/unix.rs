@@ -321,6 +321,18 @@ impl RxQueue for UnixRx {
         Ok(packets as usize)
     }
 
+    fn tend(&mut self) {
+        let gone = |client: &Arc<OwnedFd>| {
+            matches!(recv(client, &mut [0u8; 1], RecvFlags::DONTWAIT | RecvFlags::PEEK), Ok((_, 0)))
+        };
+        if self.client.as_ref().is_some_and(gone) {
+            self.detach();
+        }
+        if self.client.is_none() {
+            self.attach();
+        }
+    }
+
     fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.epoll.as_fd())
     }

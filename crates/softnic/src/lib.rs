@@ -35,7 +35,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod bess;
+pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod fabric;
+pub mod hooks;
 pub mod modules;

@@ -13,10 +13,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Gate;
 use super::edge::{Inbox, InboxId, Sender};
 use super::node::{Node, NodeId, Target};
 use super::worker::Worker;
+use super::{Gate, Place};
 
 /// What a worker takes out first.
 #[derive(Default)]
@@ -32,6 +32,8 @@ pub(crate) struct Stop {
 pub(crate) struct Go {
     pub(crate) nodes: Vec<(NodeId, Box<Node>)>,
     pub(crate) targets: Vec<(NodeId, Gate, Target)>,
+    /// Where metadata attributes lie from now on.
+    pub(crate) places: Vec<(NodeId, Vec<Place>)>,
     pub(crate) inboxes: Vec<Inbox>,
     /// Rings that are no more, to be emptied.
     pub(crate) drain: Vec<Inbox>,
@@ -146,9 +148,12 @@ fn put_in(worker: &mut Worker, go: Go) {
     for (id, gate, target) in go.targets {
         set_target(worker, id, gate, target);
     }
+    for (id, places) in go.places {
+        worker.executor.place(id, &places);
+    }
     for inbox in go.drain {
         while let Some(batch) = inbox.receive() {
-            worker.executor.accept(inbox.node, inbox.gate, batch);
+            worker.executor.accept(inbox.from, inbox.node, inbox.gate, batch);
         }
     }
     for inbox in go.inboxes {

@@ -30,6 +30,8 @@ pub(crate) struct Emission {
     pub(crate) wakes: u64,
     /// Packets for gates that the module does not have.
     pub(crate) no_gate: u64,
+    /// The worker whose task brought the packets into the graph.
+    pub(crate) origin: usize,
     /// The time, once somebody has asked in this turn.
     pub(crate) now_ns: Option<u64>,
 }
@@ -56,6 +58,12 @@ impl<'a> Context<'a> {
     #[inline]
     pub fn now_ns(&mut self) -> u64 {
         *self.emission.now_ns.get_or_insert_with(monotonic_ns)
+    }
+
+    /// The worker whose task brought the packets into the graph, or on from a queue.
+    #[inline]
+    pub fn origin(&self) -> usize {
+        self.emission.origin
     }
 
     /// Whether packets that leave at `gate` go anywhere.

@@ -12,12 +12,15 @@ use ports::{Port, RxQueue, TxQueue};
 use super::commit::{Go, Meeting, Stop, remote};
 use super::edge::{InboxId, ring};
 use super::edit::{Applied, Edit, EditError, Removed};
+use super::hook::Hook;
 use super::mailbox::Mailbox;
 use super::model::{Model, Trial};
 use super::node::{Node, NodeId, Target};
-use super::snapshot::{GateSnapshot, ModuleSnapshot, PortSnapshot, Snapshot, WorkerSnapshot};
+use super::snapshot::{
+    AttributeSnapshot, GateSnapshot, ModuleSnapshot, PortSnapshot, Snapshot, WorkerSnapshot,
+};
 use super::worker::{Worker, WorkerConfig};
-use super::{Context, Module};
+use super::{Context, GateHook, HOOKS_MAX, HookError, Module, Place, Side};
 
 /// The most workers that an engine has (as BESS).
 pub const WORKERS_MAX: usize = 64;
@@ -142,7 +145,8 @@ impl Engine {
     pub fn apply(&self, edit: Edit) -> Result<Applied, EditError> {
         let mut state = self.lock();
         let mut trial = state.model.attempt(edit.ops)?;
-        let (stops, meeting) = state.plan(&mut trial);
+        let places = state.model.relocate();
+        let (stops, meeting) = state.plan(&mut trial, places);
         let answers: Vec<_> = stops
             .into_iter()
             .map(|(worker, stop)| {
@@ -208,6 +212,89 @@ impl Engine {
         wait(&answer)
     }
 
+    /// Puts a hook on a gate, under a name.
+    ///
+    /// # Errors
+    /// When there is no such module or gate, or the gate has a hook of that name or [`HOOKS_MAX`].
+    pub fn add_hook(
+        &self,
+        module: &str,
+        side: Side,
+        name: &str,
+        hook: Box<dyn GateHook>,
+    ) -> Result<(), HookError> {
+        let (module_name, hook_name) = (module.to_owned(), name.to_owned());
+        self.on_hooks(module, side, move |hooks| {
+            if hooks.iter().any(|other| other.name == hook_name) {
+                return Err(HookError::NameTaken { module: module_name, side, hook: hook_name });
+            }
+            if hooks.len() >= HOOKS_MAX {
+                return Err(HookError::TooMany { module: module_name, side });
+            }
+            hooks.push(Hook { name: hook_name, hook });
+            Ok(())
+        })
+    }
+
+    /// Takes hooks off a gate: the one of that name, or every one of which `which` says so by name and class. Returns
+    /// how many.
+    ///
+    /// # Errors
+    /// When there is no such module or gate.
+    pub fn remove_hooks(
+        &self,
+        module: &str,
+        side: Side,
+        which: impl Fn(&str, &str) -> bool + Send + 'static,
+    ) -> Result<usize, HookError> {
+        self.on_hooks(module, side, move |hooks| {
+            let before = hooks.len();
+            hooks.retain(|Hook { name, hook }| !which(name, hook.class()));
+            Ok(before - hooks.len())
+        })
+    }
+
+    /// Runs a command on a hook, between two batches.
+    ///
+    /// # Errors
+    /// When there is no such module, gate or hook, or it is not an `H`.
+    pub fn with_hook<H: GateHook, R: Send + 'static>(
+        &self,
+        module: &str,
+        side: Side,
+        name: &str,
+        command: impl FnOnce(&mut H) -> R + Send + 'static,
+    ) -> Result<R, HookError> {
+        let missing = HookError::NoHook { module: module.to_owned(), side, hook: name.to_owned() };
+        let name = name.to_owned();
+        self.on_hooks(module, side, move |hooks| {
+            let hook = hooks.iter_mut().find(|hook| hook.name == name);
+            let hook: Option<&mut dyn Any> = hook.map(|hook| &mut *hook.hook as &mut dyn Any);
+            hook.and_then(|hook| hook.downcast_mut::<H>()).map(command).ok_or(missing)
+        })
+    }
+
+    fn on_hooks<R: Send + 'static>(
+        &self,
+        module: &str,
+        side: Side,
+        change: impl FnOnce(&mut Vec<Hook>) -> Result<R, HookError> + Send + 'static,
+    ) -> Result<R, HookError> {
+        let answer = {
+            let state = self.lock();
+            let id = state.model.id(module).ok_or_else(|| HookError::NoModule(module.to_owned()))?;
+            let entry = state.model.entry(id).expect("names lead to entries");
+            let missing = HookError::NoGate { module: module.to_owned(), side };
+            state.workers[entry.worker].ask(move |worker| {
+                let node = worker.executor.node_mut(id).expect("workers have what the model knows");
+                let result = node.hooks(side).map_or(Err(missing), change);
+                node.tidy_hooks();
+                result
+            })
+        };
+        wait(&answer)
+    }
+
     /// What the engine looks like now.
     pub fn snapshot(&self) -> Snapshot {
         let state = self.lock();
@@ -221,6 +308,9 @@ impl Engine {
                     let to = state.model.entry(link.to).expect("links lead to modules");
                     module.outputs[usize::from(*gate)].to = Some((to.name.to_string(), link.input));
                 }
+                let places = entry.attributes.iter().zip(&entry.places);
+                module.attributes =
+                    places.map(|(attribute, place)| AttributeSnapshot::of(attribute, *place)).collect();
                 snapshot.modules.push(module);
             }
         }
@@ -301,7 +391,11 @@ fn wait<R>(answer: &Receiver<R>) -> R {
 
 impl State {
     /// Says what each worker has to do for an edit that the model has already made.
-    fn plan(&mut self, trial: &mut Trial) -> (BTreeMap<usize, Stop>, Arc<Meeting>) {
+    fn plan(
+        &mut self,
+        trial: &mut Trial,
+        places: Vec<(NodeId, Vec<Place>)>,
+    ) -> (BTreeMap<usize, Stop>, Arc<Meeting>) {
         let mut stops: BTreeMap<usize, Stop> = BTreeMap::new();
         let mut go: HashMap<usize, Go> = HashMap::new();
         let mut owner: HashMap<NodeId, usize> = HashMap::new();
@@ -333,6 +427,9 @@ impl State {
             }
             self.connect(from, gate, &mut go);
         }
+        for (id, places) in places {
+            go.entry(self.worker_of(id)).or_default().places.push((id, places));
+        }
         for &worker in go.keys().chain(owner.values()) {
             stops.entry(worker).or_default();
         }
@@ -352,7 +449,7 @@ impl State {
         }
         self.next_inbox += 1;
         let id = self.next_inbox;
-        let (sender, inbox) = ring(id, link.to, link.input, Arc::clone(&self.workers[there].mailbox));
+        let (sender, inbox) = ring(id, here, link.to, link.input, Arc::clone(&self.workers[there].mailbox));
         go.entry(here).or_default().targets.push((from, gate, remote(sender)));
         go.entry(there).or_default().inboxes.push(inbox);
         self.model.set_inbox(from, gate, Some(id));
@@ -377,12 +474,15 @@ fn inspect(worker: &mut Worker) -> (WorkerSnapshot, Vec<(NodeId, ModuleSnapshot)
 }
 
 fn describe(node: &Node, worker: Option<usize>) -> ModuleSnapshot {
+    let hook = |hook: &Hook| (hook.name.clone(), hook.hook.class().to_owned());
     let gate = |output: &super::node::Output| GateSnapshot {
         to: None,
+        batches: output.batches,
         packets: output.packets,
         bytes: output.bytes,
         unconnected: output.unconnected,
         overrun: output.overrun,
+        hooks: output.hooks.iter().map(hook).collect(),
     };
     ModuleSnapshot {
         name: node.name.to_string(),
@@ -390,10 +490,16 @@ fn describe(node: &Node, worker: Option<usize>) -> ModuleSnapshot {
         worker,
         tasks: node.task_count,
         inputs: node.inputs.to_vec(),
+        input_hooks: node
+            .input_hooks
+            .iter()
+            .map(|(gate, hooks)| (*gate, hooks.iter().map(hook).collect()))
+            .collect(),
         outputs: node.outputs.iter().map(gate).collect(),
         dropped: node.dropped,
         lost: node.lost,
         held: node.module.held(),
+        attributes: Vec::new(),
         failed: node.failed.clone(),
         status: node.module.status(),
     }

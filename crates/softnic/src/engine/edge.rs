@@ -55,6 +55,8 @@ impl Sender {
 /// The reading end: a task of the worker that owns the module behind it.
 pub(crate) struct Inbox {
     pub(crate) id: InboxId,
+    /// The worker that writes.
+    pub(crate) from: usize,
     /// Where its packets go.
     pub(crate) node: NodeId,
     /// At which input gate.
@@ -82,9 +84,15 @@ impl Inbox {
     }
 }
 
-/// A ring from wherever the sender is put to `node`, which belongs to the worker of `reader`.
-pub(crate) fn ring(id: InboxId, node: NodeId, gate: Gate, reader: Arc<Mailbox>) -> (Sender, Inbox) {
+/// A ring from worker `from`, where the sender is put, to `node`, which belongs to the worker of `reader`.
+pub(crate) fn ring(
+    id: InboxId,
+    from: usize,
+    node: NodeId,
+    gate: Gate,
+    reader: Arc<Mailbox>,
+) -> (Sender, Inbox) {
     let (sender, receiver) = sync_channel(RING_BATCHES);
     let bell = Arc::new(Doorbell { rung: AtomicBool::new(false), inbox: id, reader });
-    (Sender { ring: sender, bell: Arc::clone(&bell) }, Inbox { id, node, gate, ring: receiver, bell })
+    (Sender { ring: sender, bell: Arc::clone(&bell) }, Inbox { id, from, node, gate, ring: receiver, bell })
 }

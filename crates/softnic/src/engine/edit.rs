@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{GATES_MAX, Gate, Module, ModuleSnapshot, TASKS_MAX};
+use super::{ATTRIBUTE_SIZE_MAX, ATTRIBUTES_MAX, GATES_MAX, Gate, Module, ModuleSnapshot, TASKS_MAX};
 
 /// The most modules that an engine holds.
 pub const MODULES_MAX: usize = 1 << 20;
@@ -194,6 +194,27 @@ pub enum EditError {
         module: String,
         /// How many it wants.
         tasks: usize,
+    },
+    /// A module uses more attributes than it may.
+    #[error("module `{module}` uses {attributes} metadata attributes: at most {ATTRIBUTES_MAX} are possible")]
+    TooManyAttributes {
+        /// The module.
+        module: String,
+        /// How many it uses.
+        attributes: usize,
+    },
+    /// A module uses an attribute twice, or one without a name, or one that is too long.
+    #[error(
+        "module `{module}` uses metadata attribute `{attribute}` of {size} bytes: an attribute has a name, \
+         1 to {ATTRIBUTE_SIZE_MAX} bytes, and is named once"
+    )]
+    Attribute {
+        /// The module.
+        module: String,
+        /// The attribute.
+        attribute: String,
+        /// Its size.
+        size: u8,
     },
     /// The engine is full.
     #[error("no room for module `{0}`: an engine holds {MODULES_MAX}")]

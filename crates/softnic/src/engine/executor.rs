@@ -10,8 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use packet::{BATCH, Batch};
 
 use super::context::{Context, Emission};
-use super::node::{NOT_OPEN, Node, NodeId};
-use super::{Gate, Ran};
+use super::node::{NOT_OPEN, Node, NodeId, show};
+use super::{Gate, Place, Ran};
 
 /// Modules that a packet may cross in one turn. What is still on its way then goes in circles and is dropped.
 pub const HOPS_MAX: u16 = 256;
@@ -33,6 +33,8 @@ pub(crate) type Woken = (NodeId, u64);
 /// The modules of one worker, and what is under way between them during a turn.
 #[derive(Default)]
 pub(crate) struct Executor {
+    /// The worker's number.
+    worker: usize,
     nodes: Vec<Option<Box<Node>>>,
     stack: Vec<Item>,
     /// The batch in the running module's hands.
@@ -50,6 +52,11 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
+    /// No modules yet, for the worker of that number.
+    pub(crate) fn new(worker: usize) -> Self {
+        Self { worker, ..Self::default() }
+    }
+
     /// Puts a module in its place.
     pub(crate) fn insert(&mut self, id: NodeId, node: Box<Node>) {
         let at = id as usize;
@@ -101,6 +108,11 @@ impl Executor {
         self.call(id, BATCH, |node, ctx, _| node.module.expire(ctx));
     }
 
+    /// Tells a module where its metadata attributes lie.
+    pub(crate) fn place(&mut self, id: NodeId, places: &[Place]) {
+        self.call(id, 0, |node, _, _| node.module.place(places));
+    }
+
     /// Calls into a module and sees what it lets out through the graph; `None` as for [`Executor::run`].
     pub(crate) fn call<R>(
         &mut self,
@@ -108,8 +120,7 @@ impl Executor {
         budget: usize,
         f: impl FnOnce(&mut Parts<'_>, &mut Context<'_>, &mut Batch) -> R,
     ) -> Option<R> {
-        self.calls = 0;
-        self.emission.now_ns = None;
+        self.begin(self.worker);
         let mut result = None;
         self.guarded(|this| {
             let Some(node) = this.nodes.get_mut(id as usize).and_then(Option::as_deref_mut) else { return };
@@ -129,14 +140,20 @@ impl Executor {
     }
 
     /// Runs a batch that came from another worker through the graph.
-    pub(crate) fn accept(&mut self, node: NodeId, gate: Gate, batch: Batch) {
-        self.calls = 0;
-        self.emission.now_ns = None;
+    pub(crate) fn accept(&mut self, from: usize, node: NodeId, gate: Gate, batch: Batch) {
+        self.begin(from);
         *self.current = batch;
         self.guarded(|this| {
             this.through(node, gate, 0);
             this.drain();
         });
+    }
+
+    /// A turn begins, with packets that a task of worker `origin` has brought.
+    #[inline]
+    fn begin(&mut self, origin: usize) {
+        self.calls = 0;
+        (self.emission.now_ns, self.emission.origin) = (None, origin);
     }
 
     /// Runs `f`, and the rest of the stack if a module panics on the way.
@@ -178,6 +195,11 @@ impl Executor {
             }
             self.running = id;
             node.inputs[usize::from(gate)] += self.given;
+            if !node.input_hooks.is_empty()
+                && let Some((_, hooks)) = node.input_hooks.iter_mut().find(|(other, _)| *other == gate)
+            {
+                show(hooks, &self.current);
+            }
             let mut ctx = Context::new(&mut node.outputs, &mut self.emission, BATCH);
             node.module.process(&mut ctx, gate, &mut self.current);
             let Some(next) = self.leave(hops) else { return };
@@ -413,7 +435,7 @@ mod tests {
                 batch.push(pool.packet(&[number]).unwrap()).unwrap();
                 visit(&plans, 0, number, Vec::new(), &mut twin);
             }
-            executor.accept(0, 0, batch);
+            executor.accept(0, 0, 0, batch);
             prop_assert_eq!(&*arrivals.lock().unwrap(), &twin);
             prop_assert_eq!(executor.circling(), 0);
             drop(executor);

@@ -44,6 +44,7 @@
 //!
 //! A module that does not return holds up its worker, and every edit or question that concerns the worker.
 
+mod attribute;
 mod clock;
 mod commit;
 mod context;
@@ -51,6 +52,7 @@ mod control;
 mod edge;
 mod edit;
 mod executor;
+mod hook;
 mod mailbox;
 mod model;
 mod module;
@@ -59,12 +61,14 @@ mod scheduler;
 mod snapshot;
 mod worker;
 
+pub use attribute::{ATTRIBUTE_SIZE_MAX, ATTRIBUTES_MAX, Access, Attribute, Place};
 pub use clock::monotonic_ns;
 pub use context::Context;
 pub use control::{CommandError, Engine, PortsError, QueuePair, WORKERS_MAX, WorkerError};
 pub use edge::RING_BATCHES;
 pub use edit::{Applied, Edit, EditError, MODULES_MAX, Removed};
 pub use executor::{HOPS_MAX, TURN_CALLS_MAX};
+pub use hook::{GateHook, HOOKS_MAX, HookError, Side};
 pub use module::{GATES_MAX, Gate, Module, Next, Ran, Readiness, TASKS_MAX};
-pub use snapshot::{GateSnapshot, ModuleSnapshot, PortSnapshot, Snapshot, WorkerSnapshot};
+pub use snapshot::{AttributeSnapshot, GateSnapshot, ModuleSnapshot, PortSnapshot, Snapshot, WorkerSnapshot};
 pub use worker::{POLL_MAX_NS, WorkerConfig};

@@ -3,16 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::attribute::{View, assign};
 use super::edge::InboxId;
 use super::edit::{EditError, MODULES_MAX, Op};
 use super::node::{NodeId, Shape};
-use super::{GATES_MAX, Gate, Module, TASKS_MAX};
+use super::{ATTRIBUTE_SIZE_MAX, ATTRIBUTES_MAX, Attribute, GATES_MAX, Gate, Module, Place, TASKS_MAX};
 
 /// A module, as the control side knows it.
 pub(crate) struct Entry {
     pub(crate) name: Arc<str>,
     pub(crate) shape: Shape,
     pub(crate) worker: usize,
+    /// The metadata attributes that it uses.
+    pub(crate) attributes: Vec<Attribute>,
+    /// Where they lie, once the module has been told.
+    pub(crate) places: Vec<Place>,
     /// Where its output gates lead.
     pub(crate) links: BTreeMap<Gate, Link>,
     /// The output gates that lead here.
@@ -109,6 +114,35 @@ impl Model {
         ranks
     }
 
+    /// Deals out the places of metadata attributes anew; says which modules must be told.
+    pub(crate) fn relocate(&mut self) -> Vec<(NodeId, Vec<Place>)> {
+        let ids: Vec<NodeId> =
+            (0..self.entries.len() as NodeId).filter(|&id| self.entry(id).is_some()).collect();
+        if ids.iter().all(|&id| self.entry_mut(id).attributes.is_empty()) {
+            return Vec::new();
+        }
+        let index: HashMap<NodeId, usize> = ids.iter().enumerate().map(|(at, &id)| (id, at)).collect();
+        let views: Vec<View<'_>> = ids
+            .iter()
+            .filter_map(|&id| self.entry(id))
+            .map(|entry| View {
+                attributes: &entry.attributes,
+                places: &entry.places,
+                next: entry.links.values().map(|link| index[&link.to]).collect(),
+            })
+            .collect();
+        let places = assign(&views);
+        let mut changed = Vec::new();
+        for (id, places) in ids.into_iter().zip(places) {
+            let entry = self.entry_mut(id);
+            if entry.places != places {
+                entry.places.clone_from(&places);
+                changed.push((id, places));
+            }
+        }
+        changed
+    }
+
     /// Lets the numbers of removed modules be used again, once no worker knows them any more.
     pub(crate) fn settle(&mut self, trial: &Trial) {
         self.free.extend(trial.removed.keys());
@@ -151,6 +185,7 @@ impl Model {
         }
         self.check_worker(&name, worker)?;
         let shape = shape(&name, &*module)?;
+        let attributes = attributes(&name, &*module)?;
         let id = match self.free.pop() {
             Some(id) => id,
             None if self.entries.len() < MODULES_MAX => {
@@ -161,8 +196,15 @@ impl Model {
         };
         let name: Arc<str> = name.into();
         self.ids.insert(Arc::clone(&name), id);
-        self.entries[id as usize] =
-            Some(Entry { name, shape, worker, links: BTreeMap::new(), sources: BTreeSet::new() });
+        self.entries[id as usize] = Some(Entry {
+            name,
+            shape,
+            worker,
+            attributes,
+            places: Vec::new(),
+            links: BTreeMap::new(),
+            sources: BTreeSet::new(),
+        });
         trial.undo.push(Undo::Insert(id));
         trial.added.push((id, module));
         Ok(())
@@ -308,4 +350,20 @@ fn shape(name: &str, module: &dyn Module) -> Result<Shape, EditError> {
         return Err(EditError::TooManyTasks { module: name.to_owned(), tasks: shape.tasks });
     }
     Ok(shape)
+}
+
+/// Asks a module which attributes it uses.
+fn attributes(name: &str, module: &dyn Module) -> Result<Vec<Attribute>, EditError> {
+    let attributes = module.attributes();
+    if attributes.len() > ATTRIBUTES_MAX {
+        return Err(EditError::TooManyAttributes { module: name.to_owned(), attributes: attributes.len() });
+    }
+    for (at, Attribute { name: attribute, size, .. }) in attributes.iter().enumerate() {
+        let twice = attributes[..at].iter().any(|other| other.name == *attribute);
+        if attribute.is_empty() || twice || !(1..=ATTRIBUTE_SIZE_MAX).contains(size) {
+            let (module, attribute) = (name.to_owned(), attribute.clone());
+            return Err(EditError::Attribute { module, attribute, size: *size });
+        }
+    }
+    Ok(attributes)
 }

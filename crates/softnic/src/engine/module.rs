@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use packet::Batch;
 
-use super::Context;
+use super::{Attribute, Context, Place};
 
 /// The number of one of a module's gates. Input and output gates are numbered apart, each from 0.
 pub type Gate = u16;
@@ -97,6 +97,16 @@ pub trait Module: Any + Send {
 
     /// Its deadline has passed. It must move its deadline, or it is called again in the next round.
     fn expire(&mut self, _ctx: &mut Context<'_>) {}
+
+    /// The metadata attributes that it uses, at most [`ATTRIBUTES_MAX`](super::ATTRIBUTES_MAX); asked once, when it is
+    /// added.
+    fn attributes(&self) -> Vec<Attribute> {
+        Vec::new()
+    }
+
+    /// Learns where its attributes lie, in the order of [`attributes`](Module::attributes): when it is added, and
+    /// whenever a change of the graph moves one of them.
+    fn place(&mut self, _places: &[Place]) {}
 
     /// Packets that it keeps inside, between calls.
     fn held(&self) -> usize {

@@ -1,10 +1,13 @@
 //! A module's place in the graph: its counters, and where its output gates lead.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use packet::Batch;
 
+use super::clock::monotonic_ns;
 use super::edge::Sender;
+use super::hook::{Hook, Side};
 use super::scheduler::TaskId;
 use super::{Gate, Module};
 
@@ -29,8 +32,11 @@ pub(crate) struct Output {
     pub(crate) target: Target,
     /// Which of the emitted batches is being filled for this gate.
     pub(crate) open: u32,
+    pub(crate) batches: u64,
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
+    /// What looks at the packets.
+    pub(crate) hooks: Vec<Hook>,
     /// Packets dropped because nothing is connected.
     pub(crate) unconnected: u64,
     /// Packets dropped because the ring to the other worker was full.
@@ -39,7 +45,16 @@ pub(crate) struct Output {
 
 impl Output {
     fn new() -> Self {
-        Self { target: Target::None, open: NOT_OPEN, packets: 0, bytes: 0, unconnected: 0, overrun: 0 }
+        Self {
+            target: Target::None,
+            open: NOT_OPEN,
+            batches: 0,
+            packets: 0,
+            bytes: 0,
+            hooks: Vec::new(),
+            unconnected: 0,
+            overrun: 0,
+        }
     }
 
     #[inline]
@@ -52,8 +67,12 @@ impl Output {
     #[inline]
     pub(crate) fn pass(&mut self, batch: &mut Batch) -> Option<(NodeId, Gate)> {
         let count = batch.len() as u64;
+        if !self.hooks.is_empty() && self.connected() {
+            show(&mut self.hooks, batch);
+        }
         match &self.target {
             &Target::Local(node, gate) => {
+                self.batches += 1;
                 self.packets += count;
                 self.bytes += bytes(batch);
                 Some((node, gate))
@@ -61,6 +80,7 @@ impl Output {
             Target::Remote(sender) => {
                 let bytes = bytes(batch);
                 if sender.send(batch) {
+                    self.batches += 1;
                     self.packets += count;
                     self.bytes += bytes;
                 } else {
@@ -76,6 +96,20 @@ impl Output {
             }
         }
     }
+}
+
+/// Shows packets that pass to hooks. A hook that panics is taken off; packets and module go on.
+#[cold]
+pub(crate) fn show(hooks: &mut Vec<Hook>, batch: &Batch) {
+    let now_ns = monotonic_ns();
+    hooks.retain_mut(|Hook { name, hook }| {
+        // Unwind safety: nobody looks at the hook again if it panics.
+        let calm = catch_unwind(AssertUnwindSafe(|| hook.pass(batch, now_ns))).is_ok();
+        if !calm {
+            tracing::error!(hook = %name, class = hook.class(), "panicked, taken off its gate");
+        }
+        calm
+    });
 }
 
 /// Bytes of all packets of a batch.
@@ -99,6 +133,8 @@ pub(crate) struct Node {
     pub(crate) module: Box<dyn Module>,
     /// Packets that came in at each input gate.
     pub(crate) inputs: Box<[u64]>,
+    /// Hooks on input gates, by gate.
+    pub(crate) input_hooks: Vec<(Gate, Vec<Hook>)>,
     pub(crate) outputs: Box<[Output]>,
     /// Packets that the module left in its batch, or sent to a gate that it does not have.
     pub(crate) dropped: u64,
@@ -118,6 +154,7 @@ impl Node {
             name,
             module,
             inputs: vec![0; usize::from(shape.inputs)].into(),
+            input_hooks: Vec::new(),
             outputs: (0..shape.outputs).map(|_| Output::new()).collect(),
             dropped: 0,
             lost: 0,
@@ -125,5 +162,28 @@ impl Node {
             task_count: shape.tasks,
             tasks: Vec::with_capacity(shape.tasks),
         }
+    }
+
+    /// The hooks on a gate; `None` when there is no such gate.
+    pub(crate) fn hooks(&mut self, side: Side) -> Option<&mut Vec<Hook>> {
+        match side {
+            Side::Output(gate) => Some(&mut self.outputs.get_mut(usize::from(gate))?.hooks),
+            Side::Input(gate) => {
+                if usize::from(gate) >= self.inputs.len() {
+                    return None;
+                }
+                let known = self.input_hooks.iter().position(|(other, _)| *other == gate);
+                let at = known.unwrap_or_else(|| {
+                    self.input_hooks.push((gate, Vec::new()));
+                    self.input_hooks.len() - 1
+                });
+                Some(&mut self.input_hooks[at].1)
+            }
+        }
+    }
+
+    /// Forgets gates whose hooks are all gone, so that packets do not look for them.
+    pub(crate) fn tidy_hooks(&mut self) {
+        self.input_hooks.retain(|(_, hooks)| !hooks.is_empty());
     }
 }

@@ -3,7 +3,7 @@
 use ports::{Counters, LinkState};
 use serde::{Deserialize, Serialize};
 
-use super::Gate;
+use super::{Access, Attribute, Gate, Place};
 
 /// An engine at one moment. Each worker is counted between two batches, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +67,8 @@ pub struct ModuleSnapshot {
     pub tasks: usize,
     /// Packets that have come in, by input gate.
     pub inputs: Vec<u64>,
+    /// Hooks on input gates, by name and class.
+    pub input_hooks: Vec<(Gate, Vec<(String, String)>)>,
     /// Its output gates.
     pub outputs: Vec<GateSnapshot>,
     /// Packets that it has not let out again, on purpose or for want of a gate.
@@ -75,10 +77,43 @@ pub struct ModuleSnapshot {
     pub lost: u64,
     /// Packets that it keeps inside.
     pub held: usize,
+    /// The metadata attributes that it uses.
+    pub attributes: Vec<AttributeSnapshot>,
     /// What it panicked with, if it is out of order.
     pub failed: Option<String>,
     /// What it says of itself.
     pub status: String,
+}
+
+/// A metadata attribute of a module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttributeSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Its length in bytes.
+    pub size: u8,
+    /// `read`, `write` or `update`.
+    pub access: String,
+    /// Where it lies in a packet's metadata, or why it lies nowhere, as BESS numbers it: -1 nobody has written it, -2
+    /// nobody reads it, -3 no space.
+    pub offset: i64,
+}
+
+impl AttributeSnapshot {
+    pub(crate) fn of(attribute: &Attribute, place: Place) -> Self {
+        let access = match attribute.access {
+            Access::Read => "read",
+            Access::Write => "write",
+            Access::Update => "update",
+        };
+        let offset = match place {
+            Place::At(offset) => i64::from(offset),
+            Place::NoRead => -1,
+            Place::NoWrite => -2,
+            Place::NoSpace => -3,
+        };
+        Self { name: attribute.name.clone(), size: attribute.size, access: access.to_owned(), offset }
+    }
 }
 
 /// An output gate.
@@ -86,6 +121,8 @@ pub struct ModuleSnapshot {
 pub struct GateSnapshot {
     /// The module and the input gate that it leads to.
     pub to: Option<(String, Gate)>,
+    /// Batches that went there.
+    pub batches: u64,
     /// Packets that went there.
     pub packets: u64,
     /// Their bytes.
@@ -94,6 +131,8 @@ pub struct GateSnapshot {
     pub unconnected: u64,
     /// Packets dropped because the ring to the next worker was full.
     pub overrun: u64,
+    /// Its hooks, by name and class.
+    pub hooks: Vec<(String, String)>,
 }
 
 /// A port.

@@ -112,7 +112,7 @@ impl Worker {
         epoll::add(&epoll, &*mailbox, epoll::EventData::new_u64(MAILBOX), epoll::EventFlags::IN)?;
         Ok(Self {
             index,
-            executor: Executor::default(),
+            executor: Executor::new(index),
             config,
             pinned: false,
             mailbox,
@@ -245,7 +245,7 @@ impl Worker {
             return (Usage::default(), Next::Idle);
         };
         // Its packets were charged where they came into the graph.
-        self.executor.accept(inbox.node, inbox.gate, batch);
+        self.executor.accept(inbox.from, inbox.node, inbox.gate, batch);
         (Usage::default(), Next::More)
     }
 

@@ -2,6 +2,7 @@
 
 mod fabric;
 mod function;
+mod idle;
 mod merge;
 mod noop;
 mod port_in;
@@ -14,6 +15,7 @@ mod source;
 
 pub use fabric::FabricModule;
 pub use function::FunctionModule;
+pub use idle::Idle;
 pub use merge::Merge;
 pub use noop::NoOp;
 pub use port_in::PortIn;

@@ -1,16 +1,17 @@
 //! [`PortIn`].
 
-use packet::{Batch, PortId};
+use packet::{BATCH, Batch, PortId};
 use ports::RxQueue;
 
 use crate::engine::{Context, Gate, Module, Ran, Readiness};
 
-/// Brings the packets that a port's queue receives into the graph.
+/// Brings the packets that queues of a port receive into the graph.
 ///
-/// *Input gates*: none. *Output gates*: one. *Tasks*: one, which sleeps while the queue's descriptor has nothing.
+/// *Input gates*: none. *Output gates*: one. *Tasks*: one for each queue, which sleeps while the queue's descriptor has
+/// nothing.
 ///
-/// When the queue fails (its interface is gone, its peer has closed) the task ends and the module's status says
-/// why; the packets received until then are delivered.
+/// When a queue fails (its interface is gone, its peer has closed) its task ends and the module's status says why; the
+/// packets received until then are delivered.
 ///
 /// ```no_run
 /// # use softnic::engine::{Edit, Engine, WorkerConfig};
@@ -24,7 +25,11 @@ use crate::engine::{Context, Gate, Module, Ran, Readiness};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct PortIn {
-    queue: Box<dyn RxQueue>,
+    queues: Vec<Box<dyn RxQueue>>,
+    /// Received, but beyond a burst; used only while bursts are shorter than a batch.
+    waiting: Vec<Batch>,
+    burst: usize,
+    most: usize,
     number: PortId,
     error: String,
 }
@@ -32,7 +37,13 @@ pub struct PortIn {
 impl PortIn {
     /// Receives from `queue`.
     pub fn new(queue: Box<dyn RxQueue>) -> Self {
-        Self { queue, number: PortId::NONE, error: String::new() }
+        Self::of(vec![queue])
+    }
+
+    /// Receives from several queues, each with a task of its own.
+    pub fn of(queues: Vec<Box<dyn RxQueue>>) -> Self {
+        let waiting = queues.iter().map(|_| Batch::new()).collect();
+        Self { queues, waiting, burst: BATCH, most: BATCH, number: PortId::NONE, error: String::new() }
     }
 
     /// Marks the packets with the number of the port they came from ([`packet::Packet::ingress`]).
@@ -42,9 +53,43 @@ impl PortIn {
         self
     }
 
-    /// Gives the queue back.
-    pub fn into_queue(self) -> Box<dyn RxQueue> {
-        self.queue
+    /// Lets [`set_burst`](Self::set_burst) take values up to `most`, although a turn brings a batch at most.
+    #[must_use]
+    pub fn burst_max(mut self, most: usize) -> Self {
+        self.most = most;
+        self
+    }
+
+    /// Packets that one turn brings in, a batch at most.
+    pub fn set_burst(&mut self, burst: usize) {
+        self.burst = burst.min(BATCH);
+    }
+
+    /// The largest burst that may be asked for.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Gives the queues back.
+    pub fn into_queues(self) -> Vec<Box<dyn RxQueue>> {
+        self.queues
+    }
+
+    /// Receives into an empty batch, no more than a burst.
+    fn receive(&mut self, task: usize, batch: &mut Batch) -> Result<usize, ports::PortError> {
+        if self.burst == BATCH && self.waiting[task].is_empty() {
+            return self.queues[task].receive(batch);
+        }
+        let waiting = &mut self.waiting[task];
+        if waiting.is_empty() {
+            self.queues[task].receive(waiting)?;
+        }
+        let count = waiting.len().min(self.burst);
+        for packet in waiting.drain(..count) {
+            // A burst is never more than a batch holds.
+            let _ = batch.push(packet);
+        }
+        Ok(count)
     }
 }
 
@@ -58,12 +103,12 @@ impl Module for PortIn {
     }
 
     fn tasks(&self) -> usize {
-        1
+        self.queues.len()
     }
 
-    fn run(&mut self, ctx: &mut Context<'_>, _task: usize, batch: &mut Batch) -> Ran {
+    fn run(&mut self, ctx: &mut Context<'_>, task: usize, batch: &mut Batch) -> Ran {
         ctx.forward(0);
-        match self.queue.receive(batch) {
+        match self.receive(task, batch) {
             Ok(0) => Ran::idle(),
             Ok(count) => {
                 let mut bytes = 0;
@@ -81,8 +126,12 @@ impl Module for PortIn {
         }
     }
 
-    fn readiness(&self, _task: usize) -> Readiness<'_> {
-        self.queue.poll_fd().map_or(Readiness::Poll, Readiness::Fd)
+    fn readiness(&self, task: usize) -> Readiness<'_> {
+        self.queues[task].poll_fd().map_or(Readiness::Poll, Readiness::Fd)
+    }
+
+    fn held(&self) -> usize {
+        self.waiting.iter().map(Batch::len).sum()
     }
 
     fn status(&self) -> String {

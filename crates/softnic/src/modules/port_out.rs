@@ -8,14 +8,15 @@ use crate::engine::{Context, Gate, Module};
 /// How often a batch is offered to a full queue before the rest of it is dropped.
 const TRIES: usize = 4;
 
-/// Sends packets out of a port's queue.
+/// Sends packets out of a port.
 ///
 /// *Input gates*: one. *Output gates*: none.
 ///
 /// What a full queue does not take after a few tries is dropped, as any network card does, and counted in the
-/// module's `dropped`. When the queue fails, everything is dropped and the status says why.
+/// module's `dropped`. When the queue fails, everything is dropped and the status says why. Of several queues the first
+/// is used: a module has one worker, and so does a queue.
 pub struct PortOut {
-    queue: Box<dyn TxQueue>,
+    queues: Vec<Box<dyn TxQueue>>,
     sent: u64,
     error: String,
 }
@@ -23,7 +24,12 @@ pub struct PortOut {
 impl PortOut {
     /// Sends into `queue`.
     pub fn new(queue: Box<dyn TxQueue>) -> Self {
-        Self { queue, sent: 0, error: String::new() }
+        Self::of(vec![queue])
+    }
+
+    /// Has all of these queues.
+    pub fn of(queues: Vec<Box<dyn TxQueue>>) -> Self {
+        Self { queues, sent: 0, error: String::new() }
     }
 
     /// Packets that the queue has taken.
@@ -31,9 +37,9 @@ impl PortOut {
         self.sent
     }
 
-    /// Gives the queue back.
-    pub fn into_queue(self) -> Box<dyn TxQueue> {
-        self.queue
+    /// Gives the queues back.
+    pub fn into_queues(self) -> Vec<Box<dyn TxQueue>> {
+        self.queues
     }
 }
 
@@ -47,8 +53,9 @@ impl Module for PortOut {
     }
 
     fn process(&mut self, _ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
+        let Some(queue) = self.queues.first_mut() else { return };
         for _ in 0..TRIES {
-            match self.queue.send(batch) {
+            match queue.send(batch) {
                 Ok(sent) => self.sent += sent as u64,
                 Err(error) => {
                     if self.error.is_empty() {

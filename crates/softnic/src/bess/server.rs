@@ -1,0 +1,191 @@
+//! The gRPC face: each call is a method of [`Bess`], run on a thread that may wait for workers.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+
+use super::control::Bess;
+use super::pb::bess_control_server::{BessControl, BessControlServer};
+use super::{Failure, pb};
+
+/// Bytes of the longest request.
+const REQUEST_MAX: usize = 64 << 20;
+
+/// Why serving ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("listening on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+    /// The transport failed.
+    #[error("serving failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves a daemon on an address until a client calls `KillBess`. Calls `ready` with the address, whose port is a free
+/// one if 0 was asked for, once clients can connect.
+///
+/// # Errors
+/// When the address is taken, or the transport fails.
+pub async fn serve(
+    bess: Arc<Bess>,
+    address: SocketAddr,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), ServeError> {
+    let listen = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    ready(listener.local_addr().map_err(listen)?);
+    let service = BessControlServer::new(Service(bess.clone()))
+        .max_decoding_message_size(REQUEST_MAX)
+        .max_encoding_message_size(REQUEST_MAX);
+    let over = async move { bess.over().await };
+    Server::builder()
+        .add_service(service)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), over)
+        .await?;
+    Ok(())
+}
+
+struct Service(Arc<Bess>);
+
+/// An answer that can say that the request failed.
+trait Answer: Default + Send + 'static {
+    fn set_error(&mut self, error: pb::Error);
+}
+
+impl Service {
+    /// Runs a method where it may block. A panic is an answer: nobody else's traffic ends with it.
+    async fn call<Q: Send + 'static, A: Answer>(
+        &self,
+        request: Request<Q>,
+        method: fn(&Bess, &Q) -> Result<A, Failure>,
+    ) -> Result<Response<A>, Status> {
+        let (bess, request) = (self.0.clone(), request.into_inner());
+        let run = move || {
+            // Unwind safety: the daemon's state is behind a lock whose users expect that it was left by a panic.
+            catch_unwind(AssertUnwindSafe(|| method(&bess, &request))).unwrap_or_else(|_| {
+                Err(Failure::internal("the request has hit an error of the daemon's own"))
+            })
+        };
+        let outcome = tokio::task::spawn_blocking(run).await;
+        let outcome = outcome.map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(outcome.unwrap_or_else(|failure| {
+            let mut answer = A::default();
+            answer.set_error(failure.into());
+            answer
+        })))
+    }
+}
+
+macro_rules! calls {
+    ($($name:ident($request:ident) -> $answer:ident;)*) => {
+        #[tonic::async_trait]
+        impl BessControl for Service {
+            $(async fn $name(
+                &self,
+                request: Request<pb::$request>,
+            ) -> Result<Response<pb::$answer>, Status> {
+                self.call(request, Bess::$name).await
+            })*
+        }
+    };
+}
+
+calls! {
+    get_version(EmptyRequest) -> VersionResponse;
+    reset_all(EmptyRequest) -> EmptyResponse;
+    kill_bess(EmptyRequest) -> EmptyResponse;
+    import_plugin(ImportPluginRequest) -> EmptyResponse;
+    unload_plugin(UnloadPluginRequest) -> EmptyResponse;
+    list_plugins(EmptyRequest) -> ListPluginsResponse;
+    pause_all(EmptyRequest) -> EmptyResponse;
+    pause_worker(PauseWorkerRequest) -> EmptyResponse;
+    resume_worker(ResumeWorkerRequest) -> EmptyResponse;
+    resume_all(EmptyRequest) -> EmptyResponse;
+    reset_workers(EmptyRequest) -> EmptyResponse;
+    list_workers(EmptyRequest) -> ListWorkersResponse;
+    add_worker(AddWorkerRequest) -> EmptyResponse;
+    destroy_worker(DestroyWorkerRequest) -> EmptyResponse;
+    reset_tcs(EmptyRequest) -> EmptyResponse;
+    list_tcs(ListTcsRequest) -> ListTcsResponse;
+    check_scheduling_constraints(EmptyRequest) -> CheckSchedulingConstraintsResponse;
+    add_tc(AddTcRequest) -> EmptyResponse;
+    update_tc_params(UpdateTcParamsRequest) -> EmptyResponse;
+    update_tc_parent(UpdateTcParentRequest) -> EmptyResponse;
+    get_tc_stats(GetTcStatsRequest) -> GetTcStatsResponse;
+    list_drivers(EmptyRequest) -> ListDriversResponse;
+    get_driver_info(GetDriverInfoRequest) -> GetDriverInfoResponse;
+    reset_ports(EmptyRequest) -> EmptyResponse;
+    list_ports(EmptyRequest) -> ListPortsResponse;
+    create_port(CreatePortRequest) -> CreatePortResponse;
+    destroy_port(DestroyPortRequest) -> EmptyResponse;
+    set_port_conf(SetPortConfRequest) -> CommandResponse;
+    get_port_conf(GetPortConfRequest) -> GetPortConfResponse;
+    get_port_stats(GetPortStatsRequest) -> GetPortStatsResponse;
+    get_link_status(GetLinkStatusRequest) -> GetLinkStatusResponse;
+    list_mclass(EmptyRequest) -> ListMclassResponse;
+    get_mclass_info(GetMclassInfoRequest) -> GetMclassInfoResponse;
+    reset_modules(EmptyRequest) -> EmptyResponse;
+    list_modules(EmptyRequest) -> ListModulesResponse;
+    create_module(CreateModuleRequest) -> CreateModuleResponse;
+    destroy_module(DestroyModuleRequest) -> EmptyResponse;
+    get_module_info(GetModuleInfoRequest) -> GetModuleInfoResponse;
+    connect_modules(ConnectModulesRequest) -> EmptyResponse;
+    disconnect_modules(DisconnectModulesRequest) -> EmptyResponse;
+    dump_mempool(DumpMempoolRequest) -> DumpMempoolResponse;
+    module_command(CommandRequest) -> CommandResponse;
+    list_gate_hook_class(EmptyRequest) -> ListGateHookClassResponse;
+    get_gate_hook_class_info(GetGateHookClassInfoRequest) -> GetGateHookClassInfoResponse;
+    configure_gate_hook(ConfigureGateHookRequest) -> ConfigureGateHookResponse;
+    list_gate_hooks(EmptyRequest) -> ListGateHooksResponse;
+    gate_hook_command(GateHookCommandRequest) -> CommandResponse;
+    configure_resume_hook(ConfigureResumeHookRequest) -> CommandResponse;
+}
+
+macro_rules! answers {
+    ($($answer:ident)*) => {
+        $(impl Answer for pb::$answer {
+            fn set_error(&mut self, error: pb::Error) {
+                self.error = Some(error);
+            }
+        })*
+    };
+}
+
+answers! {
+    CheckSchedulingConstraintsResponse
+    CommandResponse
+    ConfigureGateHookResponse
+    CreateModuleResponse
+    CreatePortResponse
+    DumpMempoolResponse
+    EmptyResponse
+    GetDriverInfoResponse
+    GetGateHookClassInfoResponse
+    GetLinkStatusResponse
+    GetMclassInfoResponse
+    GetModuleInfoResponse
+    GetPortConfResponse
+    GetPortStatsResponse
+    GetTcStatsResponse
+    ListDriversResponse
+    ListGateHookClassResponse
+    ListGateHooksResponse
+    ListMclassResponse
+    ListModulesResponse
+    ListPluginsResponse
+    ListPortsResponse
+    ListTcsResponse
+    ListWorkersResponse
+    VersionResponse
+}
