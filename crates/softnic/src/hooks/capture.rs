@@ -96,7 +96,7 @@ impl Capture {
         let output =
             Output::open(format, &capture.path).map_err(|error| OutletError::new(&capture.path, error))?;
         (capture.output, capture.retry_ns) = (Some(output), None);
-        capture.push();
+        capture.push(monotonic_ns());
         Ok(capture)
     }
 
@@ -127,18 +127,20 @@ impl Capture {
         (self.written, self.missed)
     }
 
-    fn push(&mut self) {
+    /// Hands on what waits. An output without a reader is closed at once, so that the next reader does not find what
+    /// the last one left in the FIFO.
+    fn push(&mut self, now_ns: u64) {
         if let Some(output) = &mut self.output {
             output.outlet().push();
+            if output.outlet().broken {
+                self.output = None;
+                self.retry_ns = self.reconnect.then_some(now_ns);
+            }
         }
     }
 
-    /// Lets a broken output go, and looks for a reader where one is awaited.
-    fn mend(&mut self, now_ns: u64) {
-        if self.output.as_mut().is_some_and(|output| output.outlet().broken) {
-            self.output = None;
-            self.retry_ns = self.reconnect.then_some(now_ns);
-        }
+    /// Looks for a reader where one is awaited.
+    fn find_reader(&mut self, now_ns: u64) {
         if self.output.is_none() && self.retry_ns.is_some_and(|retry| retry <= now_ns) {
             self.output = Output::open(self.format, &self.path).ok();
             self.retry_ns = if self.output.is_some() { None } else { Some(now_ns + RETRY_NS) };
@@ -155,7 +157,7 @@ impl GateHook for Capture {
     }
 
     fn pass(&mut self, batch: &Batch, now_ns: u64) {
-        self.mend(now_ns);
+        self.find_reader(now_ns);
         let Some(output) = &mut self.output else {
             self.missed += batch.len() as u64;
             return;
@@ -168,7 +170,7 @@ impl GateHook for Capture {
                 self.missed += 1;
             }
         }
-        self.push();
+        self.push(now_ns);
     }
 }
 
@@ -177,7 +179,7 @@ mod tests {
     use std::io::Read;
 
     use packet::{Pool, PoolConfig};
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 
     use super::*;
 
@@ -235,6 +237,4 @@ mod tests {
         let (written, missed) = capture.counts();
         assert!(written > 2 && missed > 100, "{written} {missed}");
     }
-
-    use rustix::fs::OFlags;
 }
