@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use commands::{blueprint, exec, graph, logs, netbricks, ps, roles, stop, top, up, why};
+use commands::{blueprint, exec, graph, logs, netbricks, ps, roles, softnic, stop, top, up, why};
 
 /// Exit code for work that could not be done.
 const FAILED: u8 = 1;
@@ -55,6 +55,9 @@ enum Command {
     /// Network functions on ports and capture files
     #[command(subcommand)]
     Netbricks(netbricks::Netbricks),
+    /// The software NIC, and BESS's control interface
+    #[command(subcommand)]
+    Softnic(softnic::Softnic),
     /// Small programs for examples: a web server, a database, a client
     #[command(subcommand)]
     Tool(tool::Tool),
@@ -78,13 +81,23 @@ enum Command {
 
 fn main() -> ExitCode {
     style::install();
-    match run(Cli::parse().command) {
+    match called() {
         Ok(code) => code,
         Err(report) => {
             style::show(&report);
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Runs what the command line says. A link to weft that is called `bessd` is BESS's daemon.
+fn called() -> miette::Result<ExitCode> {
+    let mut words = std::env::args();
+    let name = words.next().unwrap_or_default();
+    if std::path::Path::new(&name).file_name().is_some_and(|name| name == "bessd") {
+        return softnic::Daemon::from_bessd(words)?.run();
+    }
+    run(Cli::parse().command)
 }
 
 fn run(command: Command) -> miette::Result<ExitCode> {
@@ -100,6 +113,7 @@ fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Top(command) => command.run()?,
         Command::Stop(command) => command.run()?,
         Command::Netbricks(command) => return command.run(),
+        Command::Softnic(command) => return command.run(),
         Command::Tool(tool) => tool.run().map_err(|error| miette::miette!("{error}"))?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut shown(), "weft", &mut std::io::stdout());

@@ -24,6 +24,7 @@ mod placement;
 pub mod pb {
     tonic::include_proto!("bess.pb");
 }
+pub mod process;
 mod server;
 
 pub use control::{Bess, Config};

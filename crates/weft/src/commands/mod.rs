@@ -7,6 +7,7 @@ pub(crate) mod logs;
 pub(crate) mod netbricks;
 pub(crate) mod ps;
 pub(crate) mod roles;
+pub(crate) mod softnic;
 pub(crate) mod stop;
 pub(crate) mod top;
 pub(crate) mod up;

@@ -1,0 +1,142 @@
+//! The daemon as a process: one at a time, by a lock on its pid file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::control::{Bess, Config};
+use super::server::serve;
+use super::{Failure, ServeError};
+
+/// How often a running daemon is asked to end before it is killed, and after that.
+const ASKED: u32 = 3;
+const TRIES: u32 = 5;
+/// How long to wait after the first time; twice as long after each further one.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// How a daemon process is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// The file that holds its number and the lock; without one, several may run.
+    pub pid_file: Option<PathBuf>,
+    /// Whether a daemon that runs already is ended first.
+    pub replace: bool,
+    /// What it starts with.
+    pub config: Config,
+}
+
+/// Why a daemon did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// Another one runs.
+    #[error("a daemon runs already (process {pid}, {file}): -k ends it first")]
+    Running {
+        /// Its number, as its pid file says.
+        pid: i32,
+        /// The pid file.
+        file: String,
+    },
+    /// Another one does not end.
+    #[error("the daemon that runs already (process {pid}) does not end")]
+    Unkillable {
+        /// Its number.
+        pid: i32,
+    },
+    /// The pid file cannot be used.
+    #[error("{file}: {source}")]
+    PidFile {
+        /// The pid file.
+        file: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Memory or a thread is not to be had.
+    #[error("{0}")]
+    Start(#[from] Failure),
+    /// The runtime for control calls is not to be had.
+    #[error("starting: {0}")]
+    Runtime(#[from] io::Error),
+    /// Serving failed.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// Runs a daemon until a client calls `KillBess`, or SIGTERM or SIGINT comes. `start` gets it before clients do, to build
+/// what a file says; `ready` gets the address once they can connect.
+///
+/// # Errors
+/// [`ProcessError`]; `start`'s own error is passed on.
+pub fn run<E: From<ProcessError>>(
+    options: &Options,
+    start: impl FnOnce(&Arc<Bess>) -> Result<(), E>,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), E> {
+    let _lock = match &options.pid_file {
+        Some(path) => Some(take(path, options.replace)?),
+        None => None,
+    };
+    let bess = Bess::start(options.config.clone()).map_err(ProcessError::from)?;
+    start(&bess)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let served = runtime.map_err(ProcessError::from)?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            served = serve(bess.clone(), options.listen, ready) => served.map_err(ProcessError::from),
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+        }
+    });
+    served?;
+    Ok(())
+}
+
+/// Takes the lock and writes our number into the file.
+fn take(path: &Path, replace: bool) -> Result<File, ProcessError> {
+    let failed = |source: io::Error| ProcessError::PidFile { file: path.display().to_string(), source };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o644);
+    let mut file = options.open(path).map_err(failed)?;
+    let mut tries = 0;
+    while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        if error != rustix::io::Errno::WOULDBLOCK {
+            return Err(failed(error.into()));
+        }
+        let pid = holder(&mut file).map_err(failed)?;
+        if !replace {
+            return Err(ProcessError::Running { pid, file: path.display().to_string() });
+        }
+        if tries == TRIES {
+            return Err(ProcessError::Unkillable { pid });
+        }
+        let signal = if tries < ASKED { Signal::TERM } else { Signal::KILL };
+        if let Some(pid) = Pid::from_raw(pid) {
+            // One that has just ended is no error: then the lock is free.
+            let _ = kill_process(pid, signal);
+        }
+        std::thread::sleep(WAIT * (1 << tries));
+        tries += 1;
+    }
+    file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+/// The number in the file.
+fn holder(file: &mut File) -> io::Result<i32> {
+    let mut text = String::new();
+    file.rewind()?;
+    file.take(32).read_to_string(&mut text)?;
+    let number = text.trim_matches(['\0', '\n', ' ']).parse();
+    number.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "holds no process number"))
+}
