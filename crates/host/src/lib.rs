@@ -41,6 +41,7 @@
 
 pub mod cgroup;
 pub mod confine;
+pub mod cycles;
 pub mod helper;
 pub mod link;
 pub mod log;

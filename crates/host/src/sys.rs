@@ -1,4 +1,5 @@
-//! System calls neither std nor rustix has. The only unsafe code of this crate; every caller is safe.
+//! System calls neither std nor rustix has. With the counters of `cycles` the only unsafe code of this crate; every
+//! caller is safe.
 #![allow(unsafe_code)]
 
 use std::convert::Infallible;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::edge::{Inbox, InboxId, Sender};
 use super::node::{Node, NodeId, Target};
+use super::traffic::{Class, ClassId, Policy, Weight};
 use super::worker::Worker;
 use super::{Gate, Place};
 
@@ -25,11 +26,18 @@ pub(crate) struct Stop {
     pub(crate) unlink: Vec<(NodeId, Gate)>,
     pub(crate) inboxes: Vec<InboxId>,
     pub(crate) nodes: Vec<NodeId>,
+    /// Traffic classes that stand elsewhere from now on, or nowhere.
+    pub(crate) classes: Vec<ClassId>,
 }
 
 /// What a worker puts in before it goes on.
 #[derive(Default)]
 pub(crate) struct Go {
+    pub(crate) classes: Vec<(ClassId, Box<Class>)>,
+    /// Other numbers for the policies of classes that stay.
+    pub(crate) policies: Vec<(ClassId, Policy)>,
+    /// Under which class a class stands from now on.
+    pub(crate) seats: Vec<(ClassId, ClassId, Weight)>,
     pub(crate) nodes: Vec<(NodeId, Box<Node>)>,
     pub(crate) targets: Vec<(NodeId, Gate, Target)>,
     /// Where metadata attributes lie from now on.
@@ -50,11 +58,14 @@ pub(crate) struct Meeting {
 struct Table {
     missing: usize,
     nodes: Vec<(NodeId, Box<Node>)>,
+    classes: Vec<(ClassId, Box<Class>)>,
     inboxes: Vec<Inbox>,
     /// What each worker gets.
     go: HashMap<usize, Go>,
     /// The worker that each module has from now on; a module that is not listed is gone.
     owner: HashMap<NodeId, usize>,
+    /// The same of the traffic classes.
+    class_owner: HashMap<ClassId, usize>,
     /// The modules behind rings that are no more, those downstream first.
     order: HashMap<NodeId, usize>,
     removed: Vec<Node>,
@@ -67,18 +78,20 @@ impl Meeting {
         workers: usize,
         go: HashMap<usize, Go>,
         owner: HashMap<NodeId, usize>,
+        class_owner: HashMap<ClassId, usize>,
         order: HashMap<NodeId, usize>,
     ) -> Self {
-        let table = Table { missing: workers, go, owner, order, ..Table::default() };
+        let table = Table { missing: workers, go, owner, class_owner, order, ..Table::default() };
         Self { table: Mutex::new(table), all_here: Condvar::new() }
     }
 
     /// One worker's part, on its own thread. Returns how long it took.
     pub(crate) fn attend(&self, worker: &mut Worker, stop: Stop) -> Duration {
         let begin = Instant::now();
-        let (nodes, inboxes) = take_out(worker, stop);
+        let (nodes, classes, inboxes) = take_out(worker, stop);
         let mut table = self.lock();
         table.nodes.extend(nodes);
+        table.classes.extend(classes);
         table.inboxes.extend(inboxes);
         table.missing -= 1;
         if table.missing == 0 {
@@ -115,6 +128,11 @@ impl Table {
                 None => self.removed.push(*node),
             }
         }
+        for (id, class) in std::mem::take(&mut self.classes) {
+            if let Some(&worker) = self.class_owner.get(&id) {
+                self.go.entry(worker).or_default().classes.push((id, class));
+            }
+        }
         let mut inboxes = std::mem::take(&mut self.inboxes);
         // What is further on its way was sent earlier, so it goes first.
         inboxes.sort_by_key(|inbox| self.order.get(&inbox.node).copied());
@@ -132,16 +150,21 @@ impl Table {
     }
 }
 
-fn take_out(worker: &mut Worker, stop: Stop) -> (Vec<(NodeId, Box<Node>)>, Vec<Inbox>) {
+/// Modules, traffic classes and rings that leave a worker.
+type Leaving = (Vec<(NodeId, Box<Node>)>, Vec<(ClassId, Box<Class>)>, Vec<Inbox>);
+
+fn take_out(worker: &mut Worker, stop: Stop) -> Leaving {
     for (id, gate) in stop.unlink {
         set_target(worker, id, gate, Target::None);
     }
     let nodes = stop.nodes.into_iter().filter_map(|id| Some((id, worker.uninstall(id)?))).collect();
+    let classes = worker.uninstall_classes(&stop.classes);
     let inboxes = stop.inboxes.into_iter().filter_map(|id| worker.uninstall_inbox(id)).collect();
-    (nodes, inboxes)
+    (nodes, classes, inboxes)
 }
 
 fn put_in(worker: &mut Worker, go: Go) {
+    worker.install_classes(go.classes, go.policies, go.seats);
     for (id, node) in go.nodes {
         worker.install(id, node);
     }
@@ -159,6 +182,7 @@ fn put_in(worker: &mut Worker, go: Go) {
     for inbox in go.inboxes {
         worker.install_inbox(inbox);
     }
+    worker.graph_changed();
 }
 
 fn set_target(worker: &mut Worker, id: NodeId, gate: Gate, target: Target) {

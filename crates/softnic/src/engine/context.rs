@@ -28,6 +28,8 @@ pub(crate) struct Emission {
     pub(crate) forward: Option<Gate>,
     /// Tasks to wake, one bit each.
     pub(crate) wakes: u64,
+    /// What the module has said of being full.
+    pub(crate) overload: Option<bool>,
     /// Packets for gates that the module does not have.
     pub(crate) no_gate: u64,
     /// The worker whose task brought the packets into the graph.
@@ -113,6 +115,16 @@ impl<'a> Context<'a> {
     #[inline]
     pub fn wake(&mut self, task: usize) {
         self.emission.wakes |= 1u64.checked_shl(task as u32).unwrap_or(0);
+    }
+
+    /// Says whether the module is full. While it is, the tasks whose packets would come straight to it have no turns:
+    /// those of the modules upstream in the same worker, up to and including the next ones that have tasks.
+    ///
+    /// What is on its way is delivered all the same, so a module says so while it has room for a few batches yet. Packets
+    /// that come over a ring from another worker are not held back: where they find no room, they are dropped.
+    #[inline]
+    pub fn overload(&mut self, full: bool) {
+        self.emission.overload = Some(full);
     }
 
     /// The batch that is being filled for `gate`; `None` when there is no such gate.

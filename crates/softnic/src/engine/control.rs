@@ -2,13 +2,13 @@
 
 use std::any::{Any, type_name};
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use ports::{Port, RxQueue, TxQueue};
 
+use super::classes::Nature;
 use super::commit::{Go, Meeting, Stop, remote};
 use super::edge::{InboxId, ring};
 use super::edit::{Applied, Edit, EditError, Removed};
@@ -19,11 +19,9 @@ use super::node::{Node, NodeId, Target};
 use super::snapshot::{
     AttributeSnapshot, GateSnapshot, ModuleSnapshot, PortSnapshot, Snapshot, WorkerSnapshot,
 };
-use super::worker::{Worker, WorkerConfig};
+use super::traffic::ClassId;
+use super::worker::Worker;
 use super::{Context, GateHook, HOOKS_MAX, HookError, Module, Place, Side};
-
-/// The most workers that an engine has (as BESS).
-pub const WORKERS_MAX: usize = 64;
 
 /// A running graph, and the handle by which other threads work on it.
 ///
@@ -35,37 +33,21 @@ pub struct Engine {
 }
 
 #[derive(Default)]
-struct State {
-    model: Model,
-    workers: Vec<Handle>,
+pub(super) struct State {
+    pub(super) model: Model,
+    pub(super) workers: BTreeMap<usize, Handle>,
     ports: BTreeMap<String, Box<dyn Port>>,
     next_inbox: InboxId,
 }
 
 /// A worker as seen from outside.
-struct Handle {
-    mailbox: Arc<Mailbox>,
-    thread: Option<JoinHandle<()>>,
+pub(super) struct Handle {
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) thread: Option<JoinHandle<()>>,
 }
 
 /// The two directions of a port's queue.
 pub type QueuePair = (Box<dyn RxQueue>, Box<dyn TxQueue>);
-
-/// Why a worker could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
-    /// There are [`WORKERS_MAX`].
-    #[error("an engine has {WORKERS_MAX} workers at most")]
-    TooMany,
-    /// The kernel refused a thread or a descriptor.
-    #[error("worker {index} could not be started: {source}")]
-    Start {
-        /// Its number.
-        index: usize,
-        /// The kernel's answer.
-        source: io::Error,
-    },
-}
 
 /// Why a command did not reach a module.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,26 +97,6 @@ impl Engine {
         Self::default()
     }
 
-    /// Starts a worker and returns its number.
-    ///
-    /// # Errors
-    /// When the kernel refuses a thread or a descriptor, or there are [`WORKERS_MAX`].
-    pub fn add_worker(&self, config: WorkerConfig) -> Result<usize, WorkerError> {
-        let mut state = self.lock();
-        let index = state.workers.len();
-        if index == WORKERS_MAX {
-            return Err(WorkerError::TooMany);
-        }
-        let start = |source| WorkerError::Start { index, source };
-        let mailbox = Arc::new(Mailbox::new().map_err(start)?);
-        let worker = Worker::new(index, config, Arc::clone(&mailbox)).map_err(start)?;
-        let name = format!("worker{index}");
-        let thread = std::thread::Builder::new().name(name).spawn(move || worker.live()).map_err(start)?;
-        state.workers.push(Handle { mailbox, thread: Some(thread) });
-        state.model.workers = index + 1;
-        Ok(index)
-    }
-
     /// Makes all changes of an edit at once, while packets flow.
     ///
     /// Returns when they are in force. Packets inside modules stay there, packets in rings between workers are
@@ -144,20 +106,9 @@ impl Engine {
     /// [`EditError`] when one of the changes is impossible; then none is made.
     pub fn apply(&self, edit: Edit) -> Result<Applied, EditError> {
         let mut state = self.lock();
-        let mut trial = state.model.attempt(edit.ops)?;
+        let trial = state.model.attempt(edit.ops)?;
         let places = state.model.relocate();
-        let (stops, meeting) = state.plan(&mut trial, places);
-        let answers: Vec<_> = stops
-            .into_iter()
-            .map(|(worker, stop)| {
-                let meeting = Arc::clone(&meeting);
-                state.workers[worker].ask(move |worker| meeting.attend(worker, stop))
-            })
-            .collect();
-        let stalls = answers.iter().map(wait).collect();
-        state.model.settle(&trial);
-        let (removed, lost) = meeting.leftovers();
-        Ok(Applied { removed: removed.into_iter().map(taken_out).collect(), stalls, lost })
+        Ok(state.carry_out(trial, places))
     }
 
     /// Runs a command on a module, between two batches of its worker, and returns what it returns.
@@ -197,7 +148,7 @@ impl Engine {
             let id = state.model.id(name).ok_or_else(|| CommandError::NoModule(name.to_owned()))?;
             let entry = state.model.entry(id).expect("names lead to entries");
             let (module, class) = (name.to_owned(), entry.shape.class);
-            state.workers[entry.worker].ask(move |worker| {
+            state.workers[&entry.worker].ask(move |worker| {
                 let call = worker.executor.call(id, 0, |parts, ctx, _| {
                     let module: &mut dyn Any = parts.module;
                     module.downcast_mut::<M>().map(|module| command(module, ctx))
@@ -285,7 +236,7 @@ impl Engine {
             let id = state.model.id(module).ok_or_else(|| HookError::NoModule(module.to_owned()))?;
             let entry = state.model.entry(id).expect("names lead to entries");
             let missing = HookError::NoGate { module: module.to_owned(), side };
-            state.workers[entry.worker].ask(move |worker| {
+            state.workers[&entry.worker].ask(move |worker| {
                 let node = worker.executor.node_mut(id).expect("workers have what the model knows");
                 let result = node.hooks(side).map_or(Err(missing), change);
                 node.tidy_hooks();
@@ -298,7 +249,7 @@ impl Engine {
     /// What the engine looks like now.
     pub fn snapshot(&self) -> Snapshot {
         let state = self.lock();
-        let answers: Vec<_> = state.workers.iter().map(|worker| worker.ask(inspect)).collect();
+        let answers: Vec<_> = state.workers.values().map(|worker| worker.ask(inspect)).collect();
         let mut snapshot = Snapshot::default();
         for (worker, modules) in answers.iter().map(wait) {
             snapshot.workers.push(worker);
@@ -352,7 +303,7 @@ impl Engine {
         found.queue(queue).ok_or_else(|| PortsError::NoQueue { port: port.to_owned(), queue, queues })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // No panic can leave the picture half changed: edits are rolled back or carried out whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -361,10 +312,10 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         let mut state = self.lock();
-        for worker in &state.workers {
+        for worker in state.workers.values() {
             worker.mailbox.post(Box::new(Worker::stop));
         }
-        for thread in state.workers.iter_mut().filter_map(|worker| worker.thread.take()) {
+        for thread in state.workers.values_mut().filter_map(|worker| worker.thread.take()) {
             // A worker's panic was reported when it happened.
             let _ = thread.join();
         }
@@ -373,7 +324,7 @@ impl Drop for Engine {
 
 impl Handle {
     /// Has the worker do something between two batches; the answer comes through the channel.
-    fn ask<R: Send + 'static>(
+    pub(super) fn ask<R: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Worker) -> R + Send + 'static,
     ) -> Receiver<R> {
@@ -385,11 +336,27 @@ impl Handle {
     }
 }
 
-fn wait<R>(answer: &Receiver<R>) -> R {
+pub(super) fn wait<R>(answer: &Receiver<R>) -> R {
     answer.recv().expect("a worker lives as long as its engine")
 }
 
 impl State {
+    /// Has the workers do what the model has already made, and waits until it is in force.
+    pub(super) fn carry_out(&mut self, mut trial: Trial, places: Vec<(NodeId, Vec<Place>)>) -> Applied {
+        let (stops, meeting) = self.plan(&mut trial, places);
+        let answers: Vec<_> = stops
+            .into_iter()
+            .map(|(worker, stop)| {
+                let meeting = Arc::clone(&meeting);
+                self.workers[&worker].ask(move |worker| meeting.attend(worker, stop))
+            })
+            .collect();
+        let stalls = answers.iter().map(wait).collect();
+        self.model.settle(&trial);
+        let (removed, lost) = meeting.leftovers();
+        Applied { removed: removed.into_iter().map(taken_out).collect(), stalls, lost }
+    }
+
     /// Says what each worker has to do for an edit that the model has already made.
     fn plan(
         &mut self,
@@ -409,7 +376,8 @@ impl State {
         let added: Vec<NodeId> = trial.added.iter().map(|&(id, _)| id).collect();
         for (id, module) in trial.added.drain(..) {
             let entry = self.model.entry(id).expect("it was just added");
-            let node = Node::new(Arc::clone(&entry.name), module, entry.shape);
+            let mut node = Node::new(Arc::clone(&entry.name), module, entry.shape);
+            node.leaves.clone_from(&entry.leaves);
             go.entry(entry.worker).or_default().nodes.push((id, Box::new(node)));
         }
         for (&(from, gate), &before) in &trial.touched {
@@ -430,11 +398,46 @@ impl State {
         for (id, places) in places {
             go.entry(self.worker_of(id)).or_default().places.push((id, places));
         }
-        for &worker in go.keys().chain(owner.values()) {
+        let class_owner = self.plan_classes(trial, &mut stops, &mut go);
+        for &worker in go.keys().chain(owner.values()).chain(class_owner.values()) {
             stops.entry(worker).or_default();
         }
-        let meeting = Arc::new(Meeting::new(stops.len(), go, owner, self.model.downstream_first(&ends)));
+        let order = self.model.downstream_first(&ends);
+        let meeting = Arc::new(Meeting::new(stops.len(), go, owner, class_owner, order));
         (stops, meeting)
+    }
+
+    /// The same for the traffic classes: all that stand elsewhere are taken out and put in again. Returns who has them
+    /// then.
+    fn plan_classes(
+        &self,
+        trial: &Trial,
+        stops: &mut BTreeMap<usize, Stop>,
+        go: &mut HashMap<usize, Go>,
+    ) -> HashMap<ClassId, usize> {
+        let roster = &self.model.roster;
+        let mut owner = HashMap::new();
+        for (&id, &before) in &trial.classes.moved {
+            if let Some(worker) = before {
+                stops.entry(worker).or_default().classes.push(id);
+            }
+            let Some(entry) = roster.entry(id) else { continue };
+            let go = go.entry(entry.worker).or_default();
+            if before.is_some() {
+                owner.insert(id, entry.worker);
+            } else {
+                go.classes.push((id, Box::new(entry.class())));
+            }
+            go.seats.extend(entry.seat.map(|seat| (id, seat.parent, seat.weight())));
+        }
+        for &id in &trial.classes.updated {
+            if let Some(entry) = roster.entry(id)
+                && let Nature::Inner(policy) = entry.nature
+            {
+                go.entry(entry.worker).or_default().policies.push((id, policy));
+            }
+        }
+        owner
     }
 
     /// Leads an output gate where the model says, through a ring if need be.
@@ -449,7 +452,7 @@ impl State {
         }
         self.next_inbox += 1;
         let id = self.next_inbox;
-        let (sender, inbox) = ring(id, here, link.to, link.input, Arc::clone(&self.workers[there].mailbox));
+        let (sender, inbox) = ring(id, here, link.to, link.input, Arc::clone(&self.workers[&there].mailbox));
         go.entry(here).or_default().targets.push((from, gate, remote(sender)));
         go.entry(there).or_default().inboxes.push(inbox);
         self.model.set_inbox(from, gate, Some(id));

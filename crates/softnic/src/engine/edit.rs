@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::classes::{ClassError, ClassOp, Parent};
+use super::traffic::Policy;
 use super::{ATTRIBUTE_SIZE_MAX, ATTRIBUTES_MAX, GATES_MAX, Gate, Module, ModuleSnapshot, TASKS_MAX};
 
 /// The most modules that an engine holds.
@@ -35,6 +37,7 @@ pub(crate) enum Op {
     Move { name: String, worker: usize },
     Connect { from: String, output: Gate, to: String, input: Gate, replace: bool },
     Disconnect { from: String, output: Gate },
+    Class(ClassOp),
 }
 
 impl Edit {
@@ -93,6 +96,18 @@ impl Edit {
     /// Lets an output gate lead nowhere.
     pub fn disconnect(mut self, from: impl Into<String>, output: Gate) -> Self {
         self.ops.push(Op::Disconnect { from: from.into(), output });
+        self
+    }
+
+    /// Adds a traffic class, as [`Engine::add_class`](super::Engine::add_class).
+    pub fn add_class(mut self, name: impl Into<String>, policy: Policy, parent: Parent) -> Self {
+        self.ops.push(Op::Class(ClassOp::Add { name: name.into(), policy, parent }));
+        self
+    }
+
+    /// Gives a task a place among the traffic classes, as [`Engine::attach_task`](super::Engine::attach_task).
+    pub fn attach_task(mut self, module: impl Into<String>, task: usize, parent: Parent) -> Self {
+        self.ops.push(Op::Class(ClassOp::Attach { module: module.into(), task, parent }));
         self
     }
 }
@@ -222,4 +237,7 @@ pub enum EditError {
     /// A module was added and removed, or removed and moved, in one edit.
     #[error("module `{0}` is added and removed in one edit")]
     Fleeting(String),
+    /// A change of the traffic classes is impossible.
+    #[error(transparent)]
+    Class(#[from] ClassError),
 }

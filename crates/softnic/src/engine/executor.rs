@@ -49,6 +49,8 @@ pub(crate) struct Executor {
     circling: u64,
     /// Tasks that modules have woken in this turn.
     woken: Vec<Woken>,
+    /// Modules that have become full, or are not full any more, in this turn.
+    overloads: Vec<NodeId>,
 }
 
 impl Executor {
@@ -95,6 +97,12 @@ impl Executor {
     #[inline]
     pub(crate) fn woken(&mut self) -> Option<Woken> {
         self.woken.pop()
+    }
+
+    /// The next module that has become full, or is not full any more.
+    #[inline]
+    pub(crate) fn overload(&mut self) -> Option<NodeId> {
+        self.overloads.pop()
     }
 
     /// One turn of a module's task; `None` when the module is gone, out of order, or has panicked.
@@ -212,10 +220,15 @@ impl Executor {
     /// the current batch; everything else is on the stack or away, and the current batch is empty.
     #[inline]
     fn leave(&mut self, hops: u16) -> Option<(NodeId, Gate)> {
-        let Self { nodes, emission, current, running, woken, .. } = self;
+        let Self { nodes, emission, current, running, woken, overloads, .. } = self;
         let node = nodes[*running as usize].as_deref_mut().expect("it just ran");
         if emission.wakes != 0 {
             woken.push((*running, std::mem::take(&mut emission.wakes)));
+        }
+        if let Some(full) = emission.overload.take()
+            && std::mem::replace(&mut node.overloaded, full) != full
+        {
+            overloads.push(*running);
         }
         let forward = emission.forward.take();
         if !emission.emitted.is_empty() || emission.no_gate > 0 {
@@ -257,15 +270,19 @@ impl Executor {
     /// Puts the module that panicked out of order, drops and counts what it had in its hands.
     #[cold]
     fn fail(&mut self, panic: &(dyn std::any::Any + Send)) {
-        let Self { nodes, emission, current, running, .. } = self;
+        let Self { nodes, emission, current, running, overloads, .. } = self;
         let node = nodes[*running as usize].as_deref_mut().expect("it just ran");
+        if std::mem::take(&mut node.overloaded) {
+            // Nobody waits for a module that will never have room again.
+            overloads.push(*running);
+        }
         let mut emitted = std::mem::take(&mut emission.no_gate) + current.len() as u64;
         for (gate, batch) in emission.emitted.drain(..) {
             node.outputs[usize::from(gate)].open = NOT_OPEN;
             emitted += batch.len() as u64;
         }
         current.clear();
-        (emission.forward, emission.wakes) = (None, 0);
+        (emission.forward, emission.wakes, emission.overload) = (None, 0, None);
         // What the module took out of the batch and still had on its own stack is in neither count but the first.
         node.lost += self.given.max(emitted);
         let message = panic_message(panic);

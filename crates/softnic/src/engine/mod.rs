@@ -45,6 +45,8 @@
 //! A module that does not return holds up its worker, and every edit or question that concerns the worker.
 
 mod attribute;
+mod backpressure;
+mod classes;
 mod clock;
 mod commit;
 mod context;
@@ -59,16 +61,23 @@ mod module;
 mod node;
 mod scheduler;
 mod snapshot;
+mod traffic;
 mod worker;
+mod workers;
 
 pub use attribute::{ATTRIBUTE_SIZE_MAX, ATTRIBUTES_MAX, Access, Attribute, Place};
+pub use classes::{
+    CLASS_DEPTH_MAX, CLASSES_MAX, ClassError, ClassKind, ClassSnapshot, ClassStats, Parent, Rank,
+};
 pub use clock::monotonic_ns;
 pub use context::Context;
-pub use control::{CommandError, Engine, PortsError, QueuePair, WORKERS_MAX, WorkerError};
+pub use control::{CommandError, Engine, PortsError, QueuePair};
 pub use edge::RING_BATCHES;
 pub use edit::{Applied, Edit, EditError, MODULES_MAX, Removed};
 pub use executor::{HOPS_MAX, TURN_CALLS_MAX};
 pub use hook::{GateHook, HOOKS_MAX, HookError, Side};
 pub use module::{GATES_MAX, Gate, Module, Next, Ran, Readiness, TASKS_MAX};
 pub use snapshot::{AttributeSnapshot, GateSnapshot, ModuleSnapshot, PortSnapshot, Snapshot, WorkerSnapshot};
+pub use traffic::{PACKET_OVERHEAD_BYTES, Policy, Resource, Usage};
 pub use worker::{POLL_MAX_NS, WorkerConfig};
+pub use workers::{WORKERS_MAX, WorkerError};

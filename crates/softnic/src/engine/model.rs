@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::attribute::{View, assign};
+use super::classes::{Changes, Roster};
 use super::edge::InboxId;
 use super::edit::{EditError, MODULES_MAX, Op};
 use super::node::{NodeId, Shape};
+use super::traffic::ClassId;
 use super::{ATTRIBUTE_SIZE_MAX, ATTRIBUTES_MAX, Attribute, GATES_MAX, Gate, Module, Place, TASKS_MAX};
 
 /// A module, as the control side knows it.
@@ -20,6 +22,8 @@ pub(crate) struct Entry {
     pub(crate) places: Vec<Place>,
     /// Where its output gates lead.
     pub(crate) links: BTreeMap<Gate, Link>,
+    /// The traffic classes of its tasks.
+    pub(crate) leaves: Vec<ClassId>,
     /// The output gates that lead here.
     sources: BTreeSet<(NodeId, Gate)>,
 }
@@ -39,7 +43,8 @@ pub(crate) struct Model {
     ids: HashMap<Arc<str>, NodeId>,
     entries: Vec<Option<Entry>>,
     free: Vec<NodeId>,
-    pub(crate) workers: usize,
+    /// The traffic classes, and with them the workers there are.
+    pub(crate) roster: Roster,
 }
 
 /// An edit on trial: what it changes, and how to take it back.
@@ -54,6 +59,8 @@ pub(crate) struct Trial {
     pub(crate) moved: BTreeMap<NodeId, usize>,
     /// Output gates that must be set anew, and where they led before the edit.
     pub(crate) touched: BTreeMap<(NodeId, Gate), Option<Link>>,
+    /// What changes of the traffic classes.
+    pub(crate) classes: Changes,
 }
 
 /// How to take one step back.
@@ -74,6 +81,11 @@ impl Model {
         self.entries.get(id as usize)?.as_ref()
     }
 
+    /// All modules.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().flatten()
+    }
+
     /// Notes the ring of a link.
     pub(crate) fn set_inbox(&mut self, id: NodeId, gate: Gate, inbox: Option<InboxId>) {
         if let Some(link) = self.entry_mut(id).links.get_mut(&gate) {
@@ -83,14 +95,23 @@ impl Model {
 
     /// Makes the changes of an edit in the picture. After an error the picture is as before.
     pub(crate) fn attempt(&mut self, ops: Vec<Op>) -> Result<Trial, EditError> {
+        self.try_out(|model, trial| ops.into_iter().try_for_each(|op| model.step(op, trial)))
+    }
+
+    /// Makes changes in the picture. After an error the picture is as before.
+    pub(crate) fn try_out<E>(
+        &mut self,
+        changes: impl FnOnce(&mut Self, &mut Trial) -> Result<(), E>,
+    ) -> Result<Trial, E> {
         let mut trial = Trial::default();
-        for op in ops {
-            if let Err(error) = self.step(op, &mut trial) {
+        match changes(self, &mut trial) {
+            Ok(()) => Ok(trial),
+            Err(error) => {
                 self.roll_back(trial.undo);
-                return Err(error);
+                self.roster.roll_back(trial.classes);
+                Err(error)
             }
         }
-        Ok(trial)
     }
 
     /// Ranks the modules that can be reached from `starts`: each after all that can be reached from it, but for
@@ -146,10 +167,12 @@ impl Model {
     /// Lets the numbers of removed modules be used again, once no worker knows them any more.
     pub(crate) fn settle(&mut self, trial: &Trial) {
         self.free.extend(trial.removed.keys());
+        self.roster.settle(&trial.classes);
     }
 
     fn step(&mut self, op: Op, trial: &mut Trial) -> Result<(), EditError> {
         match op {
+            Op::Class(op) => Ok(self.class_step(op, trial)?),
             Op::Add { name, module, worker } => self.add(name, module, worker, trial),
             Op::Remove { name } => self.remove(&name, trial),
             Op::Move { name, worker } => self.move_to(&name, worker, trial),
@@ -196,6 +219,7 @@ impl Model {
         };
         let name: Arc<str> = name.into();
         self.ids.insert(Arc::clone(&name), id);
+        let leaves = self.roster.add_leaves(id, &name, shape.tasks, worker, &mut trial.classes);
         self.entries[id as usize] = Some(Entry {
             name,
             shape,
@@ -203,6 +227,7 @@ impl Model {
             attributes,
             places: Vec::new(),
             links: BTreeMap::new(),
+            leaves,
             sources: BTreeSet::new(),
         });
         trial.undo.push(Undo::Insert(id));
@@ -223,6 +248,9 @@ impl Model {
         }
         let entry = self.entries[id as usize].take().expect("it was found");
         self.ids.remove(&entry.name);
+        for &leaf in &entry.leaves {
+            self.roster.remove(leaf, &mut trial.classes);
+        }
         let worker = trial.moved.remove(&id).unwrap_or(entry.worker);
         trial.removed.insert(id, worker);
         trial.undo.push(Undo::Take(id, Box::new(entry)));
@@ -232,6 +260,18 @@ impl Model {
     fn move_to(&mut self, name: &str, worker: usize, trial: &mut Trial) -> Result<(), EditError> {
         let id = self.find(name)?;
         self.check_worker(name, worker)?;
+        self.move_node(id, worker, trial);
+        Ok(())
+    }
+
+    /// Gives a module to another worker, at whose top its tasks stand then.
+    pub(crate) fn move_node(&mut self, id: NodeId, worker: usize, trial: &mut Trial) {
+        let entry = self.entry_mut(id);
+        if entry.worker != worker {
+            for leaf in entry.leaves.clone() {
+                self.roster.seat_at_top(leaf, worker, &mut trial.classes);
+            }
+        }
         let entry = self.entry_mut(id);
         let before = std::mem::replace(&mut entry.worker, worker);
         let mut edges: Vec<(NodeId, Gate)> = entry.sources.iter().copied().collect();
@@ -244,7 +284,6 @@ impl Model {
         if trial.added.iter().all(|&(added, _)| added != id) {
             trial.moved.entry(id).or_insert(before);
         }
-        Ok(())
     }
 
     fn set_link(&mut self, from: NodeId, gate: Gate, link: Option<Link>, trial: &mut Trial) {
@@ -315,10 +354,11 @@ impl Model {
     }
 
     fn check_worker(&self, module: &str, worker: usize) -> Result<(), EditError> {
-        if worker < self.workers {
+        if self.roster.root(worker).is_some() {
             return Ok(());
         }
-        Err(EditError::NoWorker { module: module.to_owned(), worker, workers: self.workers })
+        let workers = self.roster.workers().count();
+        Err(EditError::NoWorker { module: module.to_owned(), worker, workers })
     }
 
     fn link(&self, id: NodeId, gate: Gate) -> Option<Link> {

@@ -8,7 +8,7 @@ use packet::Batch;
 use super::clock::monotonic_ns;
 use super::edge::Sender;
 use super::hook::{Hook, Side};
-use super::scheduler::TaskId;
+use super::traffic::{ClassId, TaskId};
 use super::{Gate, Module};
 
 /// The value of [`Output::open`] while no batch is being filled for the gate.
@@ -146,6 +146,12 @@ pub(crate) struct Node {
     pub(crate) task_count: usize,
     /// Their numbers in the worker that has the module.
     pub(crate) tasks: Vec<TaskId>,
+    /// Their traffic classes.
+    pub(crate) leaves: Vec<ClassId>,
+    /// Whether it has said that it is full ([`Context::overload`](super::Context::overload)).
+    pub(crate) overloaded: bool,
+    /// How many modules that are full its tasks lead to.
+    pub(crate) resting: u32,
 }
 
 impl Node {
@@ -161,6 +167,9 @@ impl Node {
             failed: None,
             task_count: shape.tasks,
             tasks: Vec::with_capacity(shape.tasks),
+            leaves: Vec::new(),
+            overloaded: false,
+            resting: 0,
         }
     }
 

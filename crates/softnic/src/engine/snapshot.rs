@@ -8,7 +8,7 @@ use super::{Access, Attribute, Gate, Place};
 /// An engine at one moment. Each worker is counted between two batches, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The workers, in the order in which they were added.
+    /// The workers, by number.
     pub workers: Vec<WorkerSnapshot>,
     /// The modules, by name.
     pub modules: Vec<ModuleSnapshot>,
@@ -28,6 +28,8 @@ impl Snapshot {
 pub struct WorkerSnapshot {
     /// Its number.
     pub index: usize,
+    /// Whether it gives turns; not while it is paused.
+    pub running: bool,
     /// The core that it was to be pinned to.
     pub core: Option<usize>,
     /// Whether the kernel has done so.
