@@ -79,9 +79,7 @@ fn shares_are_kept_in_every_resource() {
     let engine = engine(1);
     let names = ["one", "two", "five"];
     add_sources(&engine, &names, 0);
-    engine
-        .add_class("fair", Policy::WeightedFair { resource: Resource::Packet }, Parent::worker(0))
-        .unwrap();
+    engine.add_class("fair", Policy::WeightedFair { resource: Resource::Packet }, Parent::worker(0)).unwrap();
     for (name, share) in names.into_iter().zip([1, 2, 5]) {
         engine.attach_task(name, 0, Parent::class("fair").share(share)).unwrap();
     }
@@ -191,7 +189,12 @@ fn outline(engine: &Engine) -> Vec<(String, String, usize, &'static str)> {
     engine.classes().into_iter().map(row).collect()
 }
 
-fn row(name: &str, parent: &str, worker: usize, policy: &'static str) -> (String, String, usize, &'static str) {
+fn row(
+    name: &str,
+    parent: &str,
+    worker: usize,
+    policy: &'static str,
+) -> (String, String, usize, &'static str) {
     (name.to_owned(), parent.to_owned(), worker, policy)
 }
 
@@ -329,10 +332,7 @@ fn what_is_impossible_is_refused_and_changes_nothing() {
         .add_class("new", Policy::RoundRobin, top())
         .attach_task("c", 0, Parent::class("new"))
         .attach_task("b", 0, Parent::class("fair"));
-    assert_eq!(
-        engine.apply(edit).err(),
-        Some(EditError::Class(ClassError::WantsShare(name("fair"))))
-    );
+    assert_eq!(engine.apply(edit).err(), Some(EditError::Class(ClassError::WantsShare(name("fair")))));
     assert_eq!(outline(&engine), before);
     assert!(engine.snapshot().module("c").is_none());
     // A way may be so long and no longer.

@@ -267,9 +267,10 @@ fn random_changes_of_the_classes_lose_nothing() {
         assert_eq!(leaves, 1, "the task is lost");
         // Whoever is named as a parent stands before its child, on the same worker.
         for (at, class) in classes.iter().enumerate() {
-            let parent = class.parent.as_ref().map(|parent| {
-                classes[..at].iter().find(|other| other.name == *parent).expect("a parent")
-            });
+            let parent = class
+                .parent
+                .as_ref()
+                .map(|parent| classes[..at].iter().find(|other| other.name == *parent).expect("a parent"));
             assert!(parent.is_none_or(|parent| parent.worker == class.worker));
         }
     }
@@ -352,7 +353,9 @@ fn who_leads_to_a_full_module_rests() {
     until("the source runs again", || passed() > 10_000);
     // Back to the queue, which goes while it is full.
     engine.apply(Edit::new().rewire("wire", 0, "brim", 0)).unwrap();
-    engine.update_class("slow", Policy::RateLimit { resource: Resource::Packet, limit: 0, max_burst: 0 }).unwrap();
+    engine
+        .update_class("slow", Policy::RateLimit { resource: Resource::Packet, limit: 0, max_burst: 0 })
+        .unwrap();
     until("it is full again", || {
         engine.snapshot().module("brim").unwrap().held > 192
             && engine.classes().iter().any(|class| class.name == "!leaf_source:0" && class.blocked)

@@ -114,6 +114,13 @@ impl From<HookError> for Failure {
 
 impl From<WorkerError> for Failure {
     fn from(error: WorkerError) -> Self {
-        Self::no_memory(error.to_string())
+        let code = match &error {
+            WorkerError::TooMany | WorkerError::Start { .. } => Errno::NOMEM,
+            WorkerError::Number(_) => Errno::INVAL,
+            WorkerError::Taken(_) => Errno::EXIST,
+            WorkerError::NoWorker(_) => Errno::NOENT,
+            WorkerError::Busy { .. } => Errno::BUSY,
+        };
+        Self::new(code, error.to_string())
     }
 }

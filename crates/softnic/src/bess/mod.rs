@@ -63,4 +63,13 @@ impl Flavour {
             Self::Omec => 64,
         }
     }
+
+    /// How many workers may lead to a module of a class, if that is limited.
+    pub(crate) fn workers_max(self, class: &str) -> Option<usize> {
+        match class {
+            "NAT" if self == Self::Omec => Some(2),
+            "ArpResponder" | "Buffer" | "Dump" | "NAT" | "RoundRobin" | "StaticNAT" | "UrlFilter" => Some(1),
+            _ => None,
+        }
+    }
 }

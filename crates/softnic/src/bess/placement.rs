@@ -16,27 +16,33 @@ pub(super) struct Node {
     pub(super) next: Vec<usize>,
 }
 
-/// The worker of each module from now on. Tasks on worker `nursery` lead nobody anywhere.
-pub(super) fn place(nodes: &[Node], nursery: usize) -> Vec<usize> {
+/// The workers whose tasks lead to each module, its own included if it has tasks. Tasks on worker `nursery` lead nobody
+/// anywhere.
+pub(super) fn reach(nodes: &[Node], nursery: usize) -> Vec<BTreeSet<usize>> {
     let mut reached: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); nodes.len()];
     for (start, node) in nodes.iter().enumerate() {
         if !node.tasks || node.worker == nursery {
             continue;
         }
+        reached[start].insert(node.worker);
         let mut stack = node.next.clone();
-        let mut seen = BTreeSet::from([start]);
         while let Some(at) = stack.pop() {
-            // What leaves a module with tasks of its own may be the work of its own worker.
-            if seen.insert(at) && !nodes[at].tasks && reached[at].insert(node.worker) {
+            // What leaves a module with tasks of its own is the work of its own worker.
+            if !nodes[at].tasks && reached[at].insert(node.worker) {
                 stack.extend(&nodes[at].next);
             }
         }
     }
-    let choose = |(node, workers): (&Node, &BTreeSet<usize>)| match workers.first() {
+    reached
+}
+
+/// The worker of each module from now on.
+pub(super) fn place(nodes: &[Node], nursery: usize) -> Vec<usize> {
+    let choose = |(node, workers): (&Node, BTreeSet<usize>)| match workers.first() {
         Some(&first) if !node.tasks && !workers.contains(&node.worker) => first,
         _ => node.worker,
     };
-    nodes.iter().zip(&reached).map(choose).collect()
+    nodes.iter().zip(reach(nodes, nursery)).map(choose).collect()
 }
 
 #[cfg(test)]

@@ -1,76 +1,255 @@
 //! Workers: adding, pausing, resuming; which module belongs to which.
+//!
+//! Modules that no worker of the client's runs yet are with a worker of our own, the *nursery*, which never runs. They
+//! leave it when their tasks are attached, or adopted as everything resumes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::{Bess, State};
 use crate::bess::placement::{self, Node};
 use crate::bess::{Failure, pb};
-use crate::engine::{Edit, WorkerConfig};
+use crate::engine::{Edit, ModuleSnapshot, Snapshot, WORKERS_MAX, WorkerConfig};
+
+/// The number of our own worker.
+const NURSERY: usize = WORKERS_MAX - 1;
 
 /// The workers that clients know of.
 #[derive(Default)]
-pub(super) struct Workers;
+pub(super) struct Workers {
+    /// The core of each.
+    cores: BTreeMap<usize, usize>,
+    /// The worker that adopts next.
+    next: usize,
+}
+
+fn is_present(core: i64) -> bool {
+    core >= 0 && Path::new(&format!("/sys/devices/system/cpu/cpu{core}")).exists()
+}
+
+/// A worker's number as a client gives it.
+fn number(wid: i64) -> Result<usize, Failure> {
+    let number = usize::try_from(wid).ok().filter(|&wid| wid < NURSERY);
+    number.ok_or_else(|| {
+        Failure::invalid(format!("invalid worker id {wid}: they go from 0 to {}", NURSERY - 1))
+    })
+}
 
 impl Bess {
     /// Starts the worker that has the modules that nobody runs yet.
     pub(super) fn start_nursery(&self) -> Result<(), Failure> {
-        self.engine.add_worker(WorkerConfig::default())?;
+        self.engine.add_worker_as(NURSERY, WorkerConfig::default())?;
+        self.engine.pause_worker(NURSERY)?;
         Ok(())
     }
 
     pub(super) fn nursery(&self) -> usize {
-        0
+        NURSERY
+    }
+
+    /// Starts a worker, paused.
+    fn launch(&self, state: &mut State, worker: usize, core: usize) -> Result<(), Failure> {
+        self.engine.add_worker_as(worker, WorkerConfig { core: Some(core), spin: false })?;
+        self.engine.pause_worker(worker)?;
+        state.workers.cores.insert(worker, core);
+        Ok(())
+    }
+
+    /// A worker by its number, or any if it is -1. The first one is started if there is none.
+    pub(super) fn worker(&self, state: &mut State, wid: i64) -> Result<usize, Failure> {
+        let none = state.workers.cores.is_empty();
+        if none && (wid == 0 || wid == -1) {
+            self.launch(state, 0, self.config.core)?;
+            return Ok(0);
+        }
+        if wid == -1 {
+            return Ok(state.workers.take_turn());
+        }
+        let worker = number(wid)?;
+        let known = state.workers.cores.contains_key(&worker);
+        if known { Ok(worker) } else { Err(Failure::invalid(format!("worker:{wid} does not exist"))) }
     }
 
     /// Gives modules to the workers whose tasks lead to them.
     pub(super) fn place(&self, _state: &State) -> Result<(), Failure> {
         let snapshot = self.engine.snapshot();
-        let at = |name: &str| snapshot.modules.iter().position(|module| module.name == name);
-        let node = |module: &crate::engine::ModuleSnapshot| Node {
-            worker: module.worker.unwrap_or_default(),
-            tasks: module.tasks > 0,
-            next: module.outputs.iter().filter_map(|output| at(&output.to.as_ref()?.0)).collect(),
-        };
-        let nodes: Vec<Node> = snapshot.modules.iter().map(node).collect();
-        let workers = placement::place(&nodes, self.nursery());
-        let moves = nodes
-            .iter()
-            .zip(&workers)
-            .zip(&snapshot.modules)
-            .filter(|((node, worker), _)| node.worker != **worker);
+        let nodes = nodes(&snapshot);
+        let workers = placement::place(&nodes, NURSERY);
+        let moved = |((node, worker), _): &((&Node, &usize), &ModuleSnapshot)| node.worker != **worker;
+        let moves = nodes.iter().zip(&workers).zip(&snapshot.modules).filter(moved);
         let edit =
             moves.fold(Edit::new(), |edit, ((_, &worker), module)| edit.move_to(module.name.clone(), worker));
         self.engine.apply(edit)?;
         Ok(())
     }
 
+    /// Modules that more workers lead to than their class allows. Here they would work, since a module has one worker and
+    /// the others hand their packets over, but a script that was wrong for BESS is to be told so.
+    pub(super) fn crowded(&self, state: &State) -> Vec<String> {
+        let snapshot = self.engine.snapshot();
+        let reached = placement::reach(&nodes(&snapshot), NURSERY);
+        let crowded = |(module, workers): (&ModuleSnapshot, std::collections::BTreeSet<usize>)| {
+            let class = state.modules.get(&module.name)?.class;
+            let most = self.config.flavour.workers_max(class.name)?;
+            (workers.len() > most).then(|| module.name.clone())
+        };
+        snapshot.modules.iter().zip(reached).filter_map(crowded).collect()
+    }
+
+    /// Gives the tasks that nobody has attached to the workers in turn, if everything is paused.
+    pub(super) fn adopt(&self, state: &mut State) -> Result<(), Failure> {
+        let snapshot = self.engine.snapshot();
+        if snapshot.workers.iter().any(|worker| worker.running) {
+            return Ok(());
+        }
+        let orphan = |module: &&ModuleSnapshot| module.tasks > 0 && module.worker == Some(NURSERY);
+        for module in snapshot.modules.iter().filter(orphan) {
+            let worker = self.worker(state, -1)?;
+            self.engine.apply(Edit::new().move_to(module.name.clone(), worker))?;
+        }
+        self.place(state)
+    }
+
     pub(crate) fn pause_all(&self, _: &pb::EmptyRequest) -> Result<pb::EmptyResponse, Failure> {
+        let state = self.lock();
+        for &worker in state.workers.cores.keys() {
+            self.engine.pause_worker(worker)?;
+        }
         Ok(pb::EmptyResponse::default())
     }
 
-    pub(crate) fn pause_worker(&self, _: &pb::PauseWorkerRequest) -> Result<pb::EmptyResponse, Failure> {
+    pub(crate) fn pause_worker(
+        &self,
+        request: &pb::PauseWorkerRequest,
+    ) -> Result<pb::EmptyResponse, Failure> {
+        let state = self.lock();
+        self.engine.pause_worker(state.workers.find(request.wid)?)?;
         Ok(pb::EmptyResponse::default())
     }
 
     pub(crate) fn resume_all(&self, _: &pb::EmptyRequest) -> Result<pb::EmptyResponse, Failure> {
+        let mut state = self.lock();
+        self.adopt(&mut state)?;
+        for &worker in state.workers.cores.keys() {
+            self.engine.resume_worker(worker)?;
+        }
         Ok(pb::EmptyResponse::default())
     }
 
-    pub(crate) fn resume_worker(&self, _: &pb::ResumeWorkerRequest) -> Result<pb::EmptyResponse, Failure> {
+    pub(crate) fn resume_worker(
+        &self,
+        request: &pb::ResumeWorkerRequest,
+    ) -> Result<pb::EmptyResponse, Failure> {
+        let state = self.lock();
+        self.engine.resume_worker(state.workers.find(request.wid)?)?;
         Ok(pb::EmptyResponse::default())
     }
 
     pub(crate) fn reset_workers(&self, _: &pb::EmptyRequest) -> Result<pb::EmptyResponse, Failure> {
+        let mut state = self.lock();
+        let workers: Vec<usize> = state.workers.cores.keys().copied().collect();
+        for worker in workers {
+            self.dismiss(&mut state, worker)?;
+        }
+        state.workers.next = 0;
         Ok(pb::EmptyResponse::default())
+    }
+
+    /// Ends a worker. Its modules go back to the nursery.
+    fn dismiss(&self, state: &mut State, worker: usize) -> Result<(), Failure> {
+        let snapshot = self.engine.snapshot();
+        let own = snapshot.modules.iter().filter(|module| module.worker == Some(worker));
+        let edit = own.fold(Edit::new(), |edit, module| edit.move_to(module.name.clone(), NURSERY));
+        self.engine.apply(edit)?;
+        self.engine.remove_worker(worker)?;
+        state.workers.cores.remove(&worker);
+        Ok(())
     }
 
     pub(crate) fn list_workers(&self, _: &pb::EmptyRequest) -> Result<pb::ListWorkersResponse, Failure> {
-        Ok(pb::ListWorkersResponse::default())
+        let state = self.lock();
+        let snapshot = self.engine.snapshot();
+        let classes = self.engine.classes();
+        let status = |worker: &crate::engine::WorkerSnapshot| {
+            let core = *state.workers.cores.get(&worker.index)?;
+            Some(pb::list_workers_response::WorkerStatus {
+                wid: worker.index as i64,
+                core: core as i64,
+                running: worker.running,
+                num_tcs: classes.iter().filter(|class| class.worker == worker.index).count() as i64,
+                silent_drops: worker.circling as i64,
+            })
+        };
+        let workers_status = snapshot.workers.iter().filter_map(status).collect();
+        Ok(pb::ListWorkersResponse { error: None, workers_status })
     }
 
-    pub(crate) fn add_worker(&self, _: &pb::AddWorkerRequest) -> Result<pb::EmptyResponse, Failure> {
+    pub(crate) fn add_worker(&self, request: &pb::AddWorkerRequest) -> Result<pb::EmptyResponse, Failure> {
+        let mut state = self.lock();
+        let worker = number(request.wid)?;
+        if !is_present(request.core) {
+            return Err(Failure::invalid(format!("invalid core {}", request.core)));
+        }
+        if state.workers.cores.contains_key(&worker) {
+            return Err(Failure::exists(format!("worker:{worker} is already active")));
+        }
+        if !matches!(request.scheduler.as_str(), "" | "experimental") {
+            return Err(Failure::invalid(format!("invalid scheduler {}", request.scheduler)));
+        }
+        self.launch(&mut state, worker, request.core as usize)?;
         Ok(pb::EmptyResponse::default())
     }
 
-    pub(crate) fn destroy_worker(&self, _: &pb::DestroyWorkerRequest) -> Result<pb::EmptyResponse, Failure> {
+    pub(crate) fn destroy_worker(
+        &self,
+        request: &pb::DestroyWorkerRequest,
+    ) -> Result<pb::EmptyResponse, Failure> {
+        let mut state = self.lock();
+        let worker = state.workers.find(request.wid)?;
+        let snapshot = self.engine.snapshot();
+        let busy = snapshot.modules.iter().find(|module| module.tasks > 0 && module.worker == Some(worker));
+        if let Some(module) = busy {
+            let message = format!("worker {worker} has active tasks: !leaf_{}:0", module.name);
+            return Err(Failure::busy(message));
+        }
+        self.dismiss(&mut state, worker)?;
         Ok(pb::EmptyResponse::default())
     }
+}
+
+impl Workers {
+    fn find(&self, wid: i64) -> Result<usize, Failure> {
+        let worker = number(wid)?;
+        let known = self.cores.contains_key(&worker);
+        if known { Ok(worker) } else { Err(Failure::not_found(format!("worker {wid} is not active"))) }
+    }
+
+    /// The worker whose turn it is to adopt.
+    fn take_turn(&mut self) -> usize {
+        let after = self.cores.range(self.next..).next();
+        let worker = after.or_else(|| self.cores.iter().next()).map_or(NURSERY, |(&worker, _)| worker);
+        self.next = worker + 1;
+        worker
+    }
+
+    /// Whether clients know of a worker.
+    pub(super) fn contains(&self, worker: usize) -> bool {
+        self.cores.contains_key(&worker)
+    }
+}
+
+fn nodes(snapshot: &Snapshot) -> Vec<Node> {
+    let index: BTreeMap<&str, usize> =
+        snapshot.modules.iter().enumerate().map(|(at, module)| (module.name.as_str(), at)).collect();
+    let next = |module: &ModuleSnapshot| {
+        let to =
+            module.outputs.iter().filter_map(|output| index.get(output.to.as_ref()?.0.as_str()).copied());
+        to.collect()
+    };
+    let node = |module: &ModuleSnapshot| Node {
+        worker: module.worker.unwrap_or(NURSERY),
+        tasks: module.tasks > 0,
+        next: next(module),
+    };
+    snapshot.modules.iter().map(node).collect()
 }

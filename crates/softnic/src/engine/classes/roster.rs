@@ -117,7 +117,10 @@ impl Roster {
     pub(crate) fn add_root(&mut self, worker: usize) -> ClassId {
         let id = self.vacant();
         let name: Arc<str> = format!("!default_rr_{worker}").into();
-        self.put(id, ClassEntry { name, nature: Nature::Root, worker, seat: None, children: BTreeSet::new() });
+        self.put(
+            id,
+            ClassEntry { name, nature: Nature::Root, worker, seat: None, children: BTreeSet::new() },
+        );
         self.roots.insert(worker, id);
         id
     }
@@ -233,7 +236,8 @@ impl Roster {
     ) -> Result<(), ClassError> {
         let id = self.find(name)?;
         let nature = self.expect(id).nature;
-        let other = |is| ClassError::OtherPolicy { class: name.to_owned(), policy: is, wanted: policy.name() };
+        let other =
+            |is| ClassError::OtherPolicy { class: name.to_owned(), policy: is, wanted: policy.name() };
         let before = match nature {
             Nature::Root => return Err(other(Policy::RoundRobin.name())),
             Nature::Leaf { .. } => return Err(other("leaf")),
@@ -314,7 +318,8 @@ impl Roster {
             above = self.expect(at).seat.map(|seat| seat.parent);
         }
         let base = self.depth(id);
-        let below = self.subtree(id).into_iter().map(|member| self.depth(member) - base + 1).max().unwrap_or(1);
+        let below =
+            self.subtree(id).into_iter().map(|member| self.depth(member) - base + 1).max().unwrap_or(1);
         if self.depth(parent) + below > CLASS_DEPTH_MAX {
             return Err(ClassError::TooDeep(name(id)));
         }

@@ -81,7 +81,8 @@ impl Heap {
         loop {
             let left = 2 * at + 1;
             let Some(&first) = self.0.get(left) else { break };
-            let child = if self.0.get(left + 1).is_some_and(|&second| second < first) { left + 1 } else { left };
+            let child =
+                if self.0.get(left + 1).is_some_and(|&second| second < first) { left + 1 } else { left };
             if entry <= self.0[child] {
                 break;
             }

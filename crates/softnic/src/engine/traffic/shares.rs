@@ -136,7 +136,8 @@ fn papers(cost: Option<u64>) -> impl Strategy<Value = Paper> {
     leaf.prop_recursive(4, 16, 4, move |below| {
         let many = || prop::collection::vec(below.clone(), 1..4);
         let shares = prop::collection::vec((1..20u32, below.clone()), 1..5).prop_map(Paper::Shares);
-        let limit = (SECOND / 100..SECOND, below.clone()).prop_map(|(limit, child)| Paper::Limit(limit, child.into()));
+        let limit = (SECOND / 100..SECOND, below.clone())
+            .prop_map(|(limit, child)| Paper::Limit(limit, child.into()));
         let priority = many().prop_map(Paper::Priority);
         if cost.is_some() {
             prop_oneof![2 => shares, 2 => limit, 1 => priority, 1 => many().prop_map(Paper::Turns)].boxed()
@@ -175,10 +176,16 @@ fn judge(paper: &Paper, run_ns: u64) -> Result<(), TestCaseError> {
         // A turn is not cut in two, at no level.
         let grain = (2 * dearest * paper.depth()) as f64;
         let apart = (got - want).abs();
-        prop_assert!(apart <= want * 0.01 + grain, "leaf {leaf} got {got}, arithmetic says {want}, in {paper:?}");
+        prop_assert!(
+            apart <= want * 0.01 + grain,
+            "leaf {leaf} got {got}, arithmetic says {want}, in {paper:?}"
+        );
     }
     let used = tree.look(0).unwrap().0;
-    prop_assert_eq!(used.cycles, costs.iter().map(|&(leaf, _)| tree.look(leaf).unwrap().0.cycles).sum::<u64>());
+    prop_assert_eq!(
+        used.cycles,
+        costs.iter().map(|&(leaf, _)| tree.look(leaf).unwrap().0.cycles).sum::<u64>()
+    );
     Ok(())
 }
 

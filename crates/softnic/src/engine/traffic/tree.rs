@@ -184,7 +184,8 @@ impl Tree {
         }
         let mut id = leaf;
         loop {
-            let class = self.classes[id as usize].as_deref_mut().expect("a path leads over classes that exist");
+            let class =
+                self.classes[id as usize].as_deref_mut().expect("a path leads over classes that exist");
             class.usage += *usage;
             if let Kind::Inner(Inner { policy: Policy::RateLimit { .. }, .. }) = class.kind {
                 self.draw(id, usage, now_ns);
@@ -292,7 +293,11 @@ impl Tree {
                 return;
             }
             let parent = class.parent;
-            if blocked { self.leave(id, parent) } else { self.enter(id, parent, now_ns) }
+            if blocked {
+                self.leave(id, parent)
+            } else {
+                self.enter(id, parent, now_ns)
+            }
             id = parent;
         }
     }
@@ -381,7 +386,8 @@ impl Tree {
         let inner = inner(&mut self.classes, id);
         let before = inner.limited();
         inner.policy = policy;
-        if let (Policy::RateLimit { resource, limit, max_burst }, Some(bucket)) = (policy, &mut inner.bucket) {
+        if let (Policy::RateLimit { resource, limit, max_burst }, Some(bucket)) = (policy, &mut inner.bucket)
+        {
             if resource != before {
                 // Debts in another unit mean nothing.
                 *bucket = Bucket::new(limit, 0);

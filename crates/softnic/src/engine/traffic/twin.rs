@@ -110,8 +110,12 @@ impl Twin {
     }
 
     fn next(&mut self, now: u64) -> Option<ClassId> {
-        while let Some((_, id)) =
-            self.0.iter().filter_map(|(&id, member)| Some((member.until?, id))).min().filter(|due| due.0 <= now)
+        while let Some((_, id)) = self
+            .0
+            .iter()
+            .filter_map(|(&id, member)| Some((member.until?, id)))
+            .min()
+            .filter(|due| due.0 <= now)
         {
             self.at(id).until = None;
             self.settle(now);
@@ -291,7 +295,9 @@ impl Pair {
                 self.place(id, parent.index(INNER as usize + 1) as ClassId, weight);
             }
             Step::Limit { id, limit, burst, resource } => {
-                let Some(Policy::RateLimit { resource: before, .. }) = self.twin.0[&id].policy else { return };
+                let Some(Policy::RateLimit { resource: before, .. }) = self.twin.0[&id].policy else {
+                    return;
+                };
                 let policy = Policy::RateLimit { resource, limit, max_burst: burst };
                 self.tree.update(id, policy, now);
                 let member = self.twin.at(id);
@@ -321,7 +327,8 @@ impl Pair {
         for (&id, member) in &self.twin.0 {
             assert_eq!(self.tree.look(id), Some((member.usage, self.twin.blocked(id))), "class {id}");
         }
-        let due = self.twin.0.values().filter_map(|member| member.until.filter(|&until| until < u64::MAX)).min();
+        let due =
+            self.twin.0.values().filter_map(|member| member.until.filter(|&until| until < u64::MAX)).min();
         assert_eq!(self.tree.deadline_ns(), due);
     }
 }

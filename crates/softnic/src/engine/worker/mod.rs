@@ -297,7 +297,8 @@ impl Worker {
 
 /// Waits for a descriptor, for so long at most. Whatever ends it, its caller looks for itself.
 fn wait(descriptors: &mut [PollFd<'_>], timeout_ns: Option<u64>) {
-    let timeout = timeout_ns.map(|ns| Timespec::try_from(Duration::from_nanos(ns)).expect("centuries at most"));
+    let timeout =
+        timeout_ns.map(|ns| Timespec::try_from(Duration::from_nanos(ns)).expect("centuries at most"));
     match poll(descriptors, timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => tracing::error!("ppoll: {error}"),

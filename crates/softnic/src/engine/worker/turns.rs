@@ -1,8 +1,8 @@
 //! The loop's steps: messages, turns, deadlines, and who is asked or woken in between.
 
 use super::{
-    ClassId, InboxId, Kind, Next, NodeId, POLL_MAX_NS, POLL_MIN_NS, ROUND_TURNS, State, TaskId, Usage, Wakeup,
-    Worker, monotonic_ns,
+    ClassId, InboxId, Kind, Next, NodeId, POLL_MAX_NS, POLL_MIN_NS, ROUND_TURNS, State, TaskId, Usage,
+    Wakeup, Worker, monotonic_ns,
 };
 
 impl Worker {

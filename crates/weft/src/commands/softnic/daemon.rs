@@ -102,12 +102,14 @@ impl Daemon {
     }
 
     fn write_log(&self) -> miette::Result<()> {
-        let filter = tracing_subscriber::EnvFilter::try_from_env("WEFT_LOG").unwrap_or_else(|_| "info".into());
+        let filter =
+            tracing_subscriber::EnvFilter::try_from_env("WEFT_LOG").unwrap_or_else(|_| "info".into());
         let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
         match &self.log {
             Some(path) => {
                 let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-                let file = file.into_diagnostic().map_err(|error| error.wrap_err(path.display().to_string()))?;
+                let file =
+                    file.into_diagnostic().map_err(|error| error.wrap_err(path.display().to_string()))?;
                 subscriber.with_writer(std::sync::Arc::new(file)).init();
             }
             None => subscriber.with_writer(std::io::stderr).init(),
@@ -167,10 +169,10 @@ impl Daemon {
         while let Some(word) = words.next() {
             let flag = word.strip_prefix("--").or_else(|| word.strip_prefix('-'));
             let flag = flag.ok_or_else(|| miette!("bessd takes flags only, not `{word}`"))?;
-            let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value.to_owned())));
-            let mut value = || {
-                value.clone().or_else(|| words.next()).ok_or_else(|| miette!("`{word}` needs a value"))
-            };
+            let (name, value) =
+                flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value.to_owned())));
+            let mut value =
+                || value.clone().or_else(|| words.next()).ok_or_else(|| miette!("`{word}` needs a value"));
             let wrong = || miette!("`{word}`: the value makes no sense");
             match name {
                 "k" => daemon.kill = true,
@@ -183,9 +185,14 @@ impl Daemon {
                 "buffers" => daemon.buffers = value()?.parse().map_err(|_| wrong())?,
                 // Huge pages are not asked for; DPDK and shared libraries are not there.
                 "m" | "modules" | "iova" | "allow" | "a" => drop(value()?),
-                "d" | "t" | "skip_root_check" | "noskip_root_check" | "core_dump" | "no_crashlog" | "dpdk"
-                | "nodpdk" => {}
-                _ => return Err(miette!(help = "bessd -h is `weft softnic daemon --help`", "bessd has no flag `{word}`")),
+                "d" | "t" | "skip_root_check" | "noskip_root_check" | "core_dump" | "no_crashlog"
+                | "dpdk" | "nodpdk" => {}
+                _ => {
+                    return Err(miette!(
+                        help = "bessd -h is `weft softnic daemon --help`",
+                        "bessd has no flag `{word}`"
+                    ));
+                }
             }
         }
         let host = address.unwrap_or_else(|| Ipv4Addr::LOCALHOST.to_string());
