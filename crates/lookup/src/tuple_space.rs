@@ -6,7 +6,7 @@
 //! So rules of many masks cost little as long as the important ones share few.
 //!
 //! Of rules that match, the highest priority wins; of equal ones that which was inserted first. Replacing a rule's
-//! value keeps its place.
+//! value keeps its place. A priority is a number, or whatever is ordered: a pair, where equal numbers are to be told apart.
 //!
 //! Those who send packets choose the keys, so the hash is keyed ([`FlowHasher`]). They cannot add tuples: who writes rules
 //! is held to [`TUPLES_MAX`], because that is what a lookup may cost.
@@ -65,51 +65,51 @@ pub enum RuleError {
 
 /// A rule: matches where the key's bits under the mask are its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rule<const WORDS: usize, V> {
+pub struct Rule<const WORDS: usize, V, P = u32> {
     /// The bits, 0 outside the mask.
     pub key: [u64; WORDS],
     /// The bits that count.
     pub mask: [u64; WORDS],
     /// The higher wins.
-    pub priority: u32,
+    pub priority: P,
     /// What it stands for.
     pub value: V,
     /// Age: of equal priorities the older wins.
     order: u64,
 }
 
-impl<const WORDS: usize, V> Rule<WORDS, V> {
+impl<const WORDS: usize, V, P: Copy + Ord> Rule<WORDS, V, P> {
     /// The greatest rank wins.
-    fn rank(&self) -> (u32, Reverse<u64>) {
+    fn rank(&self) -> (P, Reverse<u64>) {
         (self.priority, Reverse(self.order))
     }
 }
 
 /// The rules of one mask.
 #[derive(Debug, Clone)]
-struct Tuple<const WORDS: usize, V> {
+struct Tuple<const WORDS: usize, V, P> {
     mask: [u64; WORDS],
     /// The highest priority in it.
-    top: u32,
+    top: P,
     /// Best rule of each key, followed by those it hides.
-    rules: HashTable<Chain<WORDS, V>>,
+    rules: HashTable<Chain<WORDS, V, P>>,
     /// Rules of each priority, for `top` when one leaves.
-    priorities: std::collections::BTreeMap<u32, usize>,
+    priorities: std::collections::BTreeMap<P, usize>,
 }
 
 /// Rules of one mask and key.
 #[derive(Debug, Clone)]
-struct Chain<const WORDS: usize, V> {
-    best: Rule<WORDS, V>,
+struct Chain<const WORDS: usize, V, P> {
+    best: Rule<WORDS, V, P>,
     /// What only shows when `best` leaves, best first.
-    hidden: Vec<Rule<WORDS, V>>,
+    hidden: Vec<Rule<WORDS, V, P>>,
 }
 
-/// A classifier over keys of `WORDS` 64-bit words.
+/// A classifier over keys of `WORDS` 64-bit words, with values `V` and priorities `P`.
 #[derive(Debug, Clone)]
-pub struct TupleSpace<const WORDS: usize, V, S = FlowHasher> {
+pub struct TupleSpace<const WORDS: usize, V, S = FlowHasher, P = u32> {
     /// By falling `top`.
-    tuples: Vec<Tuple<WORDS, V>>,
+    tuples: Vec<Tuple<WORDS, V, P>>,
     hasher: S,
     len: usize,
     next_order: u64,
@@ -131,7 +131,7 @@ fn hash<const WORDS: usize>(hasher: &impl BuildHasher, key: &[u64; WORDS], mask:
     state.finish()
 }
 
-impl<const WORDS: usize, V: Copy, S: BuildHasher> TupleSpace<WORDS, V, S> {
+impl<const WORDS: usize, V: Copy, S: BuildHasher, P: Copy + Ord> TupleSpace<WORDS, V, S, P> {
     /// No rules yet; at most [`RULES_MAX`] of at most [`TUPLES_MAX`] masks.
     #[must_use]
     pub fn with_hasher(hasher: S) -> Self {
@@ -154,7 +154,7 @@ impl<const WORDS: usize, V: Copy, S: BuildHasher> TupleSpace<WORDS, V, S> {
     /// The rule a key is under.
     #[inline]
     #[must_use]
-    pub fn lookup(&self, key: &[u64; WORDS]) -> Option<&Rule<WORDS, V>> {
+    pub fn lookup(&self, key: &[u64; WORDS]) -> Option<&Rule<WORDS, V, P>> {
         self.search(key, |_| {})
     }
 
@@ -165,7 +165,7 @@ impl<const WORDS: usize, V: Copy, S: BuildHasher> TupleSpace<WORDS, V, S> {
         &self,
         key: &[u64; WORDS],
         looked_at: &mut [u64; WORDS],
-    ) -> Option<&Rule<WORDS, V>> {
+    ) -> Option<&Rule<WORDS, V, P>> {
         self.search(key, |mask| {
             for (all, mask) in looked_at.iter_mut().zip(mask) {
                 *all |= mask;
@@ -174,8 +174,8 @@ impl<const WORDS: usize, V: Copy, S: BuildHasher> TupleSpace<WORDS, V, S> {
     }
 
     #[inline]
-    fn search(&self, key: &[u64; WORDS], mut visit: impl FnMut(&[u64; WORDS])) -> Option<&Rule<WORDS, V>> {
-        let mut best: Option<&Rule<WORDS, V>> = None;
+    fn search(&self, key: &[u64; WORDS], mut visit: impl FnMut(&[u64; WORDS])) -> Option<&Rule<WORDS, V, P>> {
+        let mut best: Option<&Rule<WORDS, V, P>> = None;
         for tuple in &self.tuples {
             // One of equal priority may be older.
             if best.is_some_and(|best| best.priority > tuple.top) {
@@ -201,7 +201,7 @@ impl<const WORDS: usize, V: Copy, S: BuildHasher> TupleSpace<WORDS, V, S> {
         &mut self,
         key: [u64; WORDS],
         mask: [u64; WORDS],
-        priority: u32,
+        priority: P,
         value: V,
     ) -> Result<Option<V>, RuleError> {
         if let Some(word) = (0..WORDS).find(|&word| key[word] & !mask[word] != 0) {
@@ -220,7 +220,7 @@ impl<const WORDS: usize, V: Copy, S: BuildHasher> TupleSpace<WORDS, V, S> {
             }
             None => {
                 let (rules, priorities) = (HashTable::new(), std::collections::BTreeMap::new());
-                self.tuples.push(Tuple { mask, top: 0, rules, priorities });
+                self.tuples.push(Tuple { mask, top: priority, rules, priorities });
                 self.tuples.len() - 1
             }
         };
@@ -233,7 +233,7 @@ impl<const WORDS: usize, V: Copy, S: BuildHasher> TupleSpace<WORDS, V, S> {
     }
 
     /// Takes the rule of exactly this key, mask and priority out; its value.
-    pub fn remove(&mut self, key: &[u64; WORDS], mask: &[u64; WORDS], priority: u32) -> Option<V> {
+    pub fn remove(&mut self, key: &[u64; WORDS], mask: &[u64; WORDS], priority: P) -> Option<V> {
         let at = self.tuples.iter().position(|tuple| tuple.mask == *mask)?;
         let value = self.tuples[at].remove(key, priority, &self.hasher)?;
         self.len -= 1;
@@ -244,12 +244,20 @@ impl<const WORDS: usize, V: Copy, S: BuildHasher> TupleSpace<WORDS, V, S> {
         Some(value)
     }
 
+    /// The best of the rules of exactly this key and mask.
+    #[must_use]
+    pub fn get(&self, key: &[u64; WORDS], mask: &[u64; WORDS]) -> Option<&Rule<WORDS, V, P>> {
+        let hash = hash(&self.hasher, key, mask);
+        let tuple = self.tuples.iter().find(|tuple| tuple.mask == *mask)?;
+        tuple.rules.find(hash, |chain| chain.best.key == *key).map(|chain| &chain.best)
+    }
+
     fn find_mut(
         &mut self,
         key: &[u64; WORDS],
         mask: &[u64; WORDS],
-        priority: u32,
-    ) -> Option<&mut Rule<WORDS, V>> {
+        priority: P,
+    ) -> Option<&mut Rule<WORDS, V, P>> {
         let hash = hash(&self.hasher, key, mask);
         let tuple = self.tuples.iter_mut().find(|tuple| tuple.mask == *mask)?;
         let chain = tuple.rules.find_mut(hash, |chain| chain.best.key == *key)?;
@@ -262,7 +270,7 @@ impl<const WORDS: usize, V: Copy, S: BuildHasher> TupleSpace<WORDS, V, S> {
     }
 
     /// Rules, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Rule<WORDS, V>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Rule<WORDS, V, P>> {
         let chains = self.tuples.iter().flat_map(|tuple| tuple.rules.iter());
         chains.flat_map(|chain| std::iter::once(&chain.best).chain(&chain.hidden))
     }
@@ -286,8 +294,8 @@ impl<const WORDS: usize, V: Copy, S: BuildHasher> TupleSpace<WORDS, V, S> {
     }
 }
 
-impl<const WORDS: usize, V: Copy> Tuple<WORDS, V> {
-    fn insert(&mut self, rule: Rule<WORDS, V>, hasher: &impl BuildHasher) {
+impl<const WORDS: usize, V: Copy, P: Copy + Ord> Tuple<WORDS, V, P> {
+    fn insert(&mut self, rule: Rule<WORDS, V, P>, hasher: &impl BuildHasher) {
         *self.priorities.entry(rule.priority).or_default() += 1;
         self.top = self.top.max(rule.priority);
         let key_hash = hash(hasher, &rule.key, &self.mask);
@@ -303,7 +311,7 @@ impl<const WORDS: usize, V: Copy> Tuple<WORDS, V> {
         chain.hidden.insert(at, worse);
     }
 
-    fn remove(&mut self, key: &[u64; WORDS], priority: u32, hasher: &impl BuildHasher) -> Option<V> {
+    fn remove(&mut self, key: &[u64; WORDS], priority: P, hasher: &impl BuildHasher) -> Option<V> {
         let key_hash = hash(hasher, key, &self.mask);
         let mut entry = self.rules.find_entry(key_hash, |chain| chain.best.key == *key).ok()?;
         let chain = entry.get_mut();
@@ -322,7 +330,8 @@ impl<const WORDS: usize, V: Copy> Tuple<WORDS, V> {
                 self.priorities.remove(&priority);
             }
         }
-        self.top = self.priorities.keys().next_back().copied().unwrap_or(0);
+        // One without rules is about to go.
+        self.top = self.priorities.keys().next_back().copied().unwrap_or(self.top);
         Some(value)
     }
 }

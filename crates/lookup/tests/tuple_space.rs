@@ -122,6 +122,20 @@ fn the_search_ends_before_tuples_that_cannot_win() {
 }
 
 #[test]
+fn priorities_may_be_pairs_and_the_best_of_one_place_is_found() {
+    let mut rules = TupleSpace::<1, u32, _, (i64, u64)>::with_hasher(FlowHasher::new(1));
+    rules.insert([0], [0], (-1, 1), 1).unwrap();
+    rules.insert([5], [7], (-1, 2), 2).unwrap();
+    rules.insert([5], [7], (-9, 3), 3).unwrap();
+    assert_eq!(rules.lookup(&[5]).unwrap().value, 2);
+    assert_eq!(rules.get(&[5], &[7]).unwrap().priority, (-1, 2));
+    assert_eq!(rules.remove(&[5], &[7], (-1, 2)), Some(2));
+    assert_eq!(rules.get(&[5], &[7]).unwrap().value, 3);
+    assert_eq!(rules.lookup(&[5]).unwrap().value, 1);
+    assert!(rules.get(&[5], &[0xf]).is_none() && rules.get(&[6], &[7]).is_none());
+}
+
+#[test]
 fn limits_and_wrong_rules_are_named_and_change_nothing() {
     let mut rules = TupleSpace::<1, u32>::with_limits(3, 2, FlowHasher::new(1));
     rules.insert([1], [1], 0, 0).unwrap();
