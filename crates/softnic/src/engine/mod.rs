@@ -62,6 +62,8 @@ mod node;
 mod scheduler;
 mod snapshot;
 mod traffic;
+#[cfg(test)]
+pub(crate) mod stand;
 mod worker;
 mod workers;
 
