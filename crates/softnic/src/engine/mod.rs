@@ -61,9 +61,9 @@ mod module;
 mod node;
 mod scheduler;
 mod snapshot;
-mod traffic;
 #[cfg(test)]
 pub(crate) mod stand;
+mod traffic;
 mod worker;
 mod workers;
 
