@@ -6,7 +6,7 @@
 
 mod bess_kit;
 
-use bess_kit::{Daemon, schema};
+use bess_kit::{Daemon, packed, schema};
 use prost::Message;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, MethodDescriptor, Value,
@@ -230,10 +230,10 @@ impl Fuzzer {
                 let path = format!("@weft-fuzz-{}-{}", std::process::id(), self.below(6));
                 let arg =
                     pb::UnixSocketPortArg { path, confirm_connect: self.one_in(2), ..Default::default() };
-                ("UnixSocketPort", packed("UnixSocketPortArg", &arg))
+                ("UnixSocketPort", packed(&arg))
             }
-            2 => ("PMDPort", packed("PMDPortArg", &pb::PmdPortArg { loopback: true, ..Default::default() })),
-            _ => ("VPort", packed("VPortArg", &pb::VPortArg { loopback: true, ..Default::default() })),
+            2 => ("PMDPort", packed(&pb::PmdPortArg { loopback: true, ..Default::default() })),
+            _ => ("VPort", packed(&pb::VPortArg { loopback: true, ..Default::default() })),
         };
         let mut request =
             pb::CreatePortRequest { name, driver: driver.to_owned(), arg: Some(arg), ..Default::default() };
@@ -259,10 +259,6 @@ impl Fuzzer {
         }
         (name, self.message(&method.input(), 0).encode_to_vec())
     }
-}
-
-fn packed(name: &str, message: &impl Message) -> Any {
-    Any { type_url: format!("type.googleapis.com/bess.pb.{name}"), value: message.encode_to_vec() }
 }
 
 /// The message that creates a class's modules, as a client would find it.

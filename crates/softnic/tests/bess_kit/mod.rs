@@ -1,10 +1,19 @@
 //! A daemon on a free port of this process, and requests to it as bytes.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use prost::{Message, Name};
 use prost_reflect::DescriptorPool;
-use softnic::bess::{Bess, Config, SCHEMA, serve};
+use prost_types::Any;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{
+    AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, socket_with,
+};
+use softnic::bess::{Bess, Config, SCHEMA, pb, serve};
 use tokio::runtime::Runtime;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -12,6 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 /// The interface's messages.
+#[allow(dead_code)]
 pub fn schema() -> DescriptorPool {
     DescriptorPool::decode(SCHEMA).unwrap()
 }
@@ -48,6 +58,92 @@ impl Daemon {
             Ok(client.unary(Request::new(request), path, Bytes).await?.into_inner())
         })
     }
+}
+
+/// What can be said only of typed messages; not every test needs all of it.
+#[allow(dead_code)]
+impl Daemon {
+    /// Calls a method and takes its answer apart.
+    pub fn ask<R: Message + Default>(&mut self, method: &str, request: &impl Message) -> R {
+        let answer = self.call(method, request.encode_to_vec()).unwrap();
+        R::decode(&*answer).unwrap()
+    }
+
+    /// Calls a method whose answer is worth nothing but its error; 0 is none.
+    pub fn tell(&mut self, method: &str, request: &impl Message) -> (i32, String) {
+        // Every answer has its error in the first field.
+        let answer: pb::EmptyResponse = self.ask(method, request);
+        answer.error.map(|error| (error.code, error.errmsg)).unwrap_or_default()
+    }
+
+    /// As [`Daemon::tell`], and must succeed.
+    pub fn must(&mut self, method: &str, request: &impl Message) {
+        assert_eq!(self.tell(method, request), (0, String::new()), "{method}");
+    }
+
+    /// Creates a module; its name comes back.
+    pub fn module<A: Message + Name>(&mut self, class: &str, name: &str, arg: &A) -> String {
+        let arg = Some(packed(arg));
+        let request = pb::CreateModuleRequest { name: name.to_owned(), mclass: class.to_owned(), arg };
+        let answer: pb::CreateModuleResponse = self.ask("CreateModule", &request);
+        assert_eq!(answer.error, None);
+        answer.name
+    }
+
+    /// Connects modules.
+    pub fn connect(&mut self, m1: &str, ogate: u64, igate: u64, m2: &str) {
+        let (m1, m2) = (m1.to_owned(), m2.to_owned());
+        self.must(
+            "ConnectModules",
+            &pb::ConnectModulesRequest { m1, m2, ogate, igate, skip_default_hooks: false },
+        );
+    }
+
+    /// Tells a module something.
+    pub fn command<A: Message + Name>(
+        &mut self,
+        module: &str,
+        command: &str,
+        arg: &A,
+    ) -> pb::CommandResponse {
+        let (name, cmd) = (module.to_owned(), command.to_owned());
+        self.ask("ModuleCommand", &pb::CommandRequest { name, cmd, arg: Some(packed(arg)) })
+    }
+
+    /// Opens a Unix socket port and connects to it.
+    pub fn socket(&mut self, name: &str) -> OwnedFd {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let address = format!("weft-bess-{}-{number}", std::process::id());
+        let arg = pb::UnixSocketPortArg {
+            path: format!("@{address}"),
+            confirm_connect: true,
+            ..Default::default()
+        };
+        let (name, driver, arg) = (name.to_owned(), "UnixSocketPort".to_owned(), Some(packed(&arg)));
+        self.must("CreatePort", &pb::CreatePortRequest { name, driver, arg, ..Default::default() });
+        let socket =
+            socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let limit = Some(Duration::from_secs(20));
+        set_socket_timeout(&socket, Timeout::Recv, limit).unwrap();
+        connect(&socket, &SocketAddrUnix::new_abstract_name(address.as_bytes()).unwrap()).unwrap();
+        assert_eq!(receive(&socket), b"yes\0");
+        socket
+    }
+}
+
+/// A message in an `Any`.
+pub fn packed<A: Message + Name>(message: &A) -> Any {
+    Any { type_url: format!("type.googleapis.com/bess.pb.{}", A::NAME), value: message.encode_to_vec() }
+}
+
+/// The next frame from a socket.
+#[allow(dead_code)]
+pub fn receive(socket: &OwnedFd) -> Vec<u8> {
+    let mut frame = vec![0; 65536];
+    let (_, len) = recv(socket, &mut frame[..], RecvFlags::empty()).unwrap();
+    frame.truncate(len);
+    frame
 }
 
 /// Messages as they are.
