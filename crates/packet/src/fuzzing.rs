@@ -11,7 +11,7 @@ use crate::parse::Layers;
 use crate::pcap::{self, Capture, LinkType, PcapError};
 use crate::wire::{EtherType, IpProtocol, MacAddr};
 use crate::wire::{
-    arp, dns, ethernet, geneve, gre, icmpv4, icmpv6, ipv4, ipv6, mpls, ndp, tcp, udp, vlan, vxlan,
+    arp, dns, ethernet, geneve, gre, gtpu, icmpv4, icmpv6, ipv4, ipv6, mpls, ndp, tcp, udp, vlan, vxlan,
 };
 use crate::{checksum, pcapng};
 
@@ -259,6 +259,16 @@ fn tunnels(data: &[u8]) {
         again.fill_checksum();
         assert!(again.verify_checksum());
         assert_eq!(gre::Repr::parse(&gre::View::new_checked(&out[..]).unwrap()), repr);
+    }
+    if let Ok(view) = gtpu::View::new_checked(data) {
+        let repr = gtpu::Repr::parse(&view);
+        black_box(view.to_string());
+        let mut out = vec![0; repr.buffer_len() + repr.payload_len];
+        let mut again = gtpu::View::new_unchecked(&mut out[..]);
+        repr.emit(&mut again);
+        again.payload_mut().copy_from_slice(view.payload());
+        again.set_sequence(repr.sequence.unwrap_or(0));
+        assert_eq!(gtpu::Repr::parse(&gtpu::View::new_checked(&out[..]).unwrap()), repr);
     }
     if let Ok(view) = vxlan::View::new_checked(data) {
         black_box((view.to_string(), view.payload()));

@@ -37,6 +37,7 @@ pub mod dns;
 pub mod ethernet;
 pub mod geneve;
 pub mod gre;
+pub mod gtpu;
 pub mod icmpv4;
 pub mod icmpv6;
 pub mod ipv4;

@@ -334,6 +334,17 @@ fn encapsulated() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let mut vxlan = vec![0; vxlan::HEADER_LEN];
     vxlan::Repr { vni: 42 }.emit(&mut vxlan::View::new_unchecked(&mut vxlan[..]));
     vxlan.extend(four(&inner));
+    let session = gtpu::PduSession { kind: 0, flow: 9 };
+    let repr = gtpu::Repr {
+        message: gtpu::Message::G_PDU,
+        teid: 42,
+        sequence: None,
+        pdu_session: Some(session),
+        payload_len: inner.len(),
+    };
+    let mut gtpu = vec![0; repr.buffer_len()];
+    repr.emit(&mut gtpu::View::new_unchecked(&mut gtpu[..]));
+    gtpu.extend(&inner);
     let repr = geneve::Repr {
         vni: 42,
         protocol: EtherType::BRIDGING,
@@ -366,6 +377,11 @@ fn encapsulated() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "vxlan",
             four(&ip4(IpProtocol::UDP, &udp(false, (5000, vxlan::PORT), &vxlan))),
             "VXLAN, flags [I] (0x08), vni 42",
+        ),
+        (
+            "gtpu",
+            four(&ip4(IpProtocol::UDP, &udp(false, (gtpu::PORT, gtpu::PORT), &gtpu))),
+            "IP 10.0.0.1.2152 > 10.0.0.2.2152: UDP, length 46",
         ),
         (
             "geneve",
