@@ -111,7 +111,7 @@ pub fn finish(packet: &mut Packet, layers: &Layers) {
 }
 
 /// Computes the transport checksum of a whole packet; `false` where there is none.
-pub(crate) fn fill(frame: &mut [u8], layers: &Layers) -> bool {
+pub fn fill(frame: &mut [u8], layers: &Layers) -> bool {
     let (Some((source, destination)), Some(at)) = (layers.addresses(frame), checksum_offset(layers)) else {
         return false;
     };

@@ -22,7 +22,10 @@ pub use question::Question;
 const HOPS: u8 = 64;
 
 /// Sends a frame back to the station it came from. It was addressed to one station, which is its source now.
-pub(crate) fn turn_round(frame: &mut [u8]) {
+///
+/// # Panics
+/// Where the frame is shorter than an Ethernet header.
+pub fn turn_round(frame: &mut [u8]) {
     let mut link = ethernet::View::new_unchecked(frame);
     let (source, destination) = (link.source(), link.destination());
     link.set_source(destination);

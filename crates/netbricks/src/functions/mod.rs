@@ -46,6 +46,7 @@ pub use nat44::Nat44;
 pub use nat64::Nat64;
 pub use payload::TcpPayload;
 pub use ping::Ping;
+pub use random::Random;
 pub use ratelimit::{Limit, Limits, Per, RateLimit};
 pub use router::Router;
 pub use signature::{Action, Alert, MatcherError, Pattern, Rule, RuleError, SignatureMatch};

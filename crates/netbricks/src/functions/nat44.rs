@@ -31,19 +31,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use packet::flow::FlowHasher;
 use packet::parse::Layers;
 use packet::wire::IpProtocol;
-use packet::{Batch, Offload, Packet};
+use packet::{Batch, Packet};
 
 use super::Setup;
 use crate::answer::Notice;
-use crate::conntrack::{self, FLOWS_MAX, Timeouts};
-use crate::nat::{Config, EXTERNALS_MAX, Limits, MAPPINGS_MAX, Nat, Outcome, Realm, Router};
+use crate::conntrack::{self, FLOWS_MAX};
+use crate::nat::{self, Config, EXTERNALS_MAX, Limits, MAPPINGS_MAX, Nat, Outcome, Realm, Router};
 use crate::neighbours::Subnet;
-use crate::{Args, ArgsError, Context, Gate, NetworkFunction, Report, rewrite};
+use crate::{Args, ArgsError, Context, Gate, NetworkFunction, Report};
 
 /// NAT44; see the function's manual.
 pub struct Nat44 {
@@ -60,23 +59,17 @@ impl Nat44 {
     }
 
     fn translate(&mut self, gate: Gate, mut packet: Packet, layers: &Layers, ctx: &mut Context) {
-        let offload = packet.offload();
-        match self.nat.translate(ctx.now_ns(), gate, layers, packet.data()) {
-            Outcome::Pass(gate, tuple) => {
-                rewrite::tuple(packet.data_mut(), layers, &offload, &tuple);
-                self.router.depart(ctx, gate, tuple.destination(), packet);
-            }
-            Outcome::Error { gate, outer, quoted } => {
-                rewrite::quote(packet.data_mut(), layers, |quote, inner| {
-                    rewrite::tuple(quote, inner, &Offload::default(), &quoted)
-                });
-                rewrite::tuple(packet.data_mut(), layers, &offload, &outer);
-                self.router.depart(ctx, gate, outer.destination(), packet);
-            }
+        let outcome = self.nat.translate(ctx.now_ns(), gate, layers, packet.data());
+        if let Some((gate, destination)) = outcome.apply(&mut packet, layers) {
+            return self.router.depart(ctx, gate, destination, packet);
+        }
+        match outcome {
             Outcome::Refuse(cause) if self.tells => {
                 self.router.refuse(ctx, gate, packet, layers, (Notice::Prohibited, cause));
             }
             Outcome::Refuse(cause) | Outcome::End(cause) => ctx.drop(packet, cause),
+            // These have left.
+            Outcome::Pass(..) | Outcome::Error { .. } => {}
         }
     }
 }
@@ -189,33 +182,16 @@ pub(super) fn config(
         _ => Err("icmp or silent is wanted".into()),
     })?;
     let liberal = args.switch("liberal", false)?;
-    let conntrack =
-        conntrack::Config { flows, translations: flows, liberal, timeouts: timeouts(), ..Default::default() };
+    let conntrack = conntrack::Config {
+        flows,
+        translations: flows,
+        liberal,
+        timeouts: nat::timeouts(),
+        ..Default::default()
+    };
     let externals = (first.to_bits()..=last.to_bits()).map(Ipv4Addr::from).collect();
     let limits = Limits { ports, mappings, per_host };
     Ok((Config { realm, externals, limits, filters, conntrack }, tells.unwrap_or(true)))
-}
-
-/// No shorter than the RFCs have them: 5382 REQ-5, 4787 REQ-5, 5508 REQ-2, 6146 §4.
-fn timeouts() -> Timeouts {
-    let transitory = Duration::from_secs(4 * 60);
-    let established = Duration::from_secs(2 * 3600 + 4 * 60);
-    let udp = Duration::from_secs(5 * 60);
-    Timeouts {
-        syn_sent: transitory,
-        syn_received: transitory,
-        established,
-        fin_wait: transitory,
-        close_wait: transitory,
-        last_ack: transitory,
-        time_wait: transitory,
-        retransmitting: established,
-        unacknowledged: established,
-        udp,
-        udp_stream: udp,
-        icmp: Duration::from_secs(60),
-        ..Timeouts::default()
-    }
 }
 
 fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {

@@ -5,14 +5,17 @@ use std::ops::RangeInclusive;
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): a good mixture of a
 /// counter. Equal seeds draw equal numbers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(super) const fn new(seed: u64) -> Self {
+    /// Draws that the seed determines.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(super) const fn draw(&mut self) -> u64 {
+    /// The next draw: 64 bits.
+    pub const fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -20,13 +23,13 @@ impl Random {
     }
 
     /// One of the numbers of a range, each as likely (to 1 in 2⁶⁴ over its length).
-    pub(super) fn among(&mut self, range: &RangeInclusive<u64>) -> u64 {
+    pub fn among(&mut self, range: &RangeInclusive<u64>) -> u64 {
         let count = u128::from(range.end() - range.start()) + 1;
         range.start() + ((u128::from(self.draw()) * count) >> 64) as u64
     }
 
     /// `true` in `chance` of 2³² cases.
-    pub(super) fn happens(&mut self, chance: u64) -> bool {
+    pub fn happens(&mut self, chance: u64) -> bool {
         self.draw() >> 32 < chance
     }
 }

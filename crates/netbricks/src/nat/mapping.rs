@@ -148,6 +148,12 @@ impl Mappings {
         self.externals.iter().any(|(own, _)| *own == address)
     }
 
+    /// Takes all ports of an external address away but these.
+    pub(super) fn restrict(&mut self, address: Ipv4Addr, ports: &[RangeInclusive<u16>]) {
+        let spaces = self.externals.iter_mut().filter(|(own, _)| *own == address);
+        spaces.flat_map(|(_, spaces)| spaces).for_each(|space| space.restrict(ports));
+    }
+
     /// Leads an external end to an inside one for good. `false` where the port is taken or the table full.
     pub(super) fn forward(&mut self, protocol: IpProtocol, end: SocketAddrV4, inside: Inside) -> bool {
         let spaces = self.externals.iter_mut().find(|(own, _)| own == end.ip());

@@ -23,13 +23,16 @@ mod router;
 pub(crate) mod siit;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use packet::flow::{FlowHasher, FlowKey};
 use packet::parse::{Layers, Network};
 use packet::wire::{IpProtocol, icmpv4, icmpv6};
+use packet::{Offload, Packet};
 
-use crate::conntrack::{self, Direction, Flow, FlowId, Invalid, State, Tracker};
-use crate::{Cause, Gate, Report};
+use crate::conntrack::{self, Direction, Flow, FlowId, Invalid, State, Timeouts, Tracker};
+use crate::{Cause, Gate, Report, rewrite};
 
 pub use fragment::{FOLLOW_NS, PACKETS_MAX};
 pub use mapping::{EXTERNALS_MAX, Inside, Limits, MAPPINGS_MAX, Refused};
@@ -140,6 +143,29 @@ pub enum Outcome {
     Refuse(Cause),
 }
 
+impl Outcome {
+    /// Rewrites the packet as it says, and returns the gate where it leaves and for whom it is; `None`, and nothing changed,
+    /// where the packet ends.
+    #[inline]
+    pub fn apply(&self, packet: &mut Packet, layers: &Layers) -> Option<(Gate, IpAddr)> {
+        let offload = packet.offload();
+        match self {
+            Self::Pass(gate, tuple) => {
+                rewrite::tuple(packet.data_mut(), layers, &offload, tuple);
+                Some((*gate, tuple.destination()))
+            }
+            Self::Error { gate, outer, quoted } => {
+                rewrite::quote(packet.data_mut(), layers, |quote, inner| {
+                    rewrite::tuple(quote, inner, &Offload::default(), quoted)
+                });
+                rewrite::tuple(packet.data_mut(), layers, &offload, outer);
+                Some((*gate, outer.destination()))
+            }
+            Self::End(_) | Self::Refuse(_) => None,
+        }
+    }
+}
+
 /// What the translator keeps with a flow.
 #[derive(Clone, Copy, Debug)]
 struct Link {
@@ -147,6 +173,29 @@ struct Link {
     gates: [Gate; 2],
     /// Mappings that it uses: its opener's, and the other end's.
     holds: [Option<Inside>; 2],
+}
+
+/// How long a translator's flows may be silent: no shorter than the RFCs have them: 5382 REQ-5, 4787 REQ-5, 5508 REQ-2, 6146 §4.
+#[must_use]
+pub fn timeouts() -> Timeouts {
+    let transitory = Duration::from_secs(4 * 60);
+    let established = Duration::from_secs(2 * 3600 + 4 * 60);
+    let udp = Duration::from_secs(5 * 60);
+    Timeouts {
+        syn_sent: transitory,
+        syn_received: transitory,
+        established,
+        fin_wait: transitory,
+        close_wait: transitory,
+        last_ack: transitory,
+        time_wait: transitory,
+        retransmitting: established,
+        unacknowledged: established,
+        udp,
+        udp_stream: udp,
+        icmp: Duration::from_secs(60),
+        ..Timeouts::default()
+    }
 }
 
 /// A translator.
@@ -179,6 +228,17 @@ impl Nat {
     pub fn forward(&mut self, protocol: IpProtocol, external: SocketAddrV4, inside: SocketAddr) -> bool {
         let inside = Inside { protocol, address: inside.ip(), port: inside.port() };
         self.mappings.forward(protocol, external, inside)
+    }
+
+    /// Lets an external address have these ports only, of those it would have: before any packet comes.
+    pub fn restrict(&mut self, external: Ipv4Addr, ports: &[RangeInclusive<u16>]) {
+        self.mappings.restrict(external, ports);
+    }
+
+    /// How many inside ends are mapped.
+    #[must_use]
+    pub fn mapped(&self) -> usize {
+        self.mappings.len()
     }
 
     /// Says what becomes of a packet that came in at `gate`.

@@ -30,6 +30,15 @@ impl PortSpace {
         self.take(port) || (!self.range.contains(&port) && self.mark(port))
     }
 
+    /// Takes all ports for good but these.
+    pub(super) fn restrict(&mut self, ports: &[RangeInclusive<u16>]) {
+        for port in self.range.clone() {
+            if !ports.iter().any(|kept| kept.contains(&port)) {
+                self.take(port);
+            }
+        }
+    }
+
     fn mark(&mut self, port: u16) -> bool {
         let (word, bit) = (usize::from(port) / WORD, 1 << (usize::from(port) % WORD));
         let is_free = self.taken[word] & bit == 0;
@@ -119,6 +128,16 @@ mod tests {
                 prop_assert_eq!(space.free, range.clone().filter(|port| !twin.contains(port)).count());
             }
         }
+    }
+
+    #[test]
+    fn only_some_ports_are_given() {
+        let mut space = PortSpace::new(10..=20);
+        space.restrict(&[5..=11, 14..=14]);
+        assert_eq!(space.free, 3);
+        let mut given: Vec<u16> = std::iter::from_fn(|| space.take_any(7)).collect();
+        given.sort_unstable();
+        assert_eq!(given, [10, 11, 14]);
     }
 
     #[test]
