@@ -27,6 +27,11 @@ impl Failure {
         Self::new(Errno::INVAL, message)
     }
 
+    /// `EINVAL`: a module does not take what it was given, and says why.
+    pub fn refused(error: impl fmt::Display) -> Self {
+        Self::invalid(error.to_string())
+    }
+
     /// `ENOENT`: what was named is not there.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(Errno::NOENT, message)

@@ -59,6 +59,8 @@ mod mailbox;
 mod model;
 mod module;
 mod node;
+#[cfg(test)]
+mod rig;
 mod scheduler;
 mod snapshot;
 #[cfg(test)]
@@ -79,6 +81,8 @@ pub use edit::{Applied, Edit, EditError, MODULES_MAX, Removed};
 pub use executor::{HOPS_MAX, TURN_CALLS_MAX};
 pub use hook::{GateHook, HOOKS_MAX, HookError, Side};
 pub use module::{GATES_MAX, Gate, Module, Next, Ran, Readiness, TASKS_MAX};
+#[cfg(test)]
+pub(crate) use rig::{Left, Rig};
 pub use snapshot::{AttributeSnapshot, GateSnapshot, ModuleSnapshot, PortSnapshot, Snapshot, WorkerSnapshot};
 pub use traffic::{PACKET_OVERHEAD_BYTES, Policy, Resource, Usage};
 pub use worker::{POLL_MAX_NS, WorkerConfig};

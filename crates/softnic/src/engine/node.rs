@@ -44,7 +44,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             target: Target::None,
             open: NOT_OPEN,

@@ -5,20 +5,30 @@ mod bypass;
 mod exact_match;
 mod field;
 mod hash_lb;
+mod ip_checksum;
 mod ip_lookup;
+mod ip_swap;
 mod l2_forward;
+mod l4_checksum;
+mod mac_swap;
 mod merge;
+mod metadata_test;
 mod noop;
 mod port_inc;
 mod port_out;
 mod queue_inc;
 mod queue_out;
 mod random_split;
+mod random_update;
 mod replicate;
+mod rewrite;
 mod round_robin;
+mod set_metadata;
 mod sink;
 mod source;
 mod split;
+mod update;
+mod update_ttl;
 mod vlan_split;
 mod wildcard_match;
 mod worker_split;
@@ -31,20 +41,30 @@ pub(crate) const CLASSES: &[Class] = &[
     bypass::CLASS,
     exact_match::CLASS,
     hash_lb::CLASS,
+    ip_checksum::CLASS,
     ip_lookup::CLASS,
+    ip_swap::CLASS,
     l2_forward::CLASS,
+    l4_checksum::CLASS,
+    mac_swap::CLASS,
     merge::CLASS,
+    metadata_test::CLASS,
     noop::CLASS,
     port_inc::CLASS,
     port_out::CLASS,
     queue_inc::CLASS,
     queue_out::CLASS,
     random_split::CLASS,
+    random_update::CLASS,
     replicate::CLASS,
+    rewrite::CLASS,
     round_robin::CLASS,
+    set_metadata::CLASS,
     sink::CLASS,
     source::CLASS,
     split::CLASS,
+    update::CLASS,
+    update_ttl::CLASS,
     vlan_split::CLASS,
     wildcard_match::CLASS,
     worker_split::CLASS,
