@@ -2,10 +2,14 @@
 
 mod acl;
 mod bypass;
+mod ether_encap;
 mod exact_match;
 mod field;
+mod generic_decap;
+mod generic_encap;
 mod hash_lb;
 mod ip_checksum;
+mod ip_encap;
 mod ip_lookup;
 mod ip_swap;
 mod l2_forward;
@@ -13,6 +17,7 @@ mod l4_checksum;
 mod mac_swap;
 mod merge;
 mod metadata_test;
+mod mpls_pop;
 mod noop;
 mod port_inc;
 mod port_out;
@@ -29,7 +34,11 @@ mod source;
 mod split;
 mod update;
 mod update_ttl;
+mod vlan_pop;
+mod vlan_push;
 mod vlan_split;
+mod vxlan_decap;
+mod vxlan_encap;
 mod wildcard_match;
 mod worker_split;
 
@@ -39,9 +48,13 @@ use super::class::Class;
 pub(crate) const CLASSES: &[Class] = &[
     acl::CLASS,
     bypass::CLASS,
+    ether_encap::CLASS,
     exact_match::CLASS,
+    generic_decap::CLASS,
+    generic_encap::CLASS,
     hash_lb::CLASS,
     ip_checksum::CLASS,
+    ip_encap::CLASS,
     ip_lookup::CLASS,
     ip_swap::CLASS,
     l2_forward::CLASS,
@@ -49,6 +62,7 @@ pub(crate) const CLASSES: &[Class] = &[
     mac_swap::CLASS,
     merge::CLASS,
     metadata_test::CLASS,
+    mpls_pop::CLASS,
     noop::CLASS,
     port_inc::CLASS,
     port_out::CLASS,
@@ -65,7 +79,11 @@ pub(crate) const CLASSES: &[Class] = &[
     split::CLASS,
     update::CLASS,
     update_ttl::CLASS,
+    vlan_pop::CLASS,
+    vlan_push::CLASS,
     vlan_split::CLASS,
+    vxlan_decap::CLASS,
+    vxlan_encap::CLASS,
     wildcard_match::CLASS,
     worker_split::CLASS,
 ];
