@@ -1,6 +1,7 @@
 //! The stock modules. Each is one file, whose doc comment is its manual.
 
 mod acl;
+mod arp_responder;
 mod bypass;
 mod ether_encap;
 mod exact_match;
@@ -27,6 +28,7 @@ mod mac_swap;
 mod merge;
 mod metadata_test;
 mod mpls_pop;
+mod nat;
 mod noop;
 mod part;
 mod port_in;
@@ -41,6 +43,7 @@ mod set_metadata;
 mod sink;
 mod source;
 mod split;
+mod static_nat;
 mod update;
 mod update_ttl;
 mod vlan_pop;
@@ -52,6 +55,7 @@ mod wildcard_match;
 mod worker_split;
 
 pub use acl::Acl;
+pub use arp_responder::{ArpResponder, TooManyStations};
 pub use bypass::{BYPASS_NS_MAX, Bypass};
 pub use ether_encap::EtherEncap;
 pub use exact_match::{ENTRIES_MAX, ExactMatch, ExactMatchError, ExactMatchRule};
@@ -75,6 +79,7 @@ pub use mac_swap::MacSwap;
 pub use merge::Merge;
 pub use metadata_test::MetadataTest;
 pub use mpls_pop::MplsPop;
+pub use nat::{ExternalAddress, Nat, NatConfig, NatError};
 pub use noop::NoOp;
 pub use port_in::PortIn;
 pub use port_out::PortOut;
@@ -88,6 +93,7 @@ pub use set_metadata::{AttributeValue, Origin, SetMetadata, SetMetadataError};
 pub use sink::Sink;
 pub use source::Source;
 pub use split::Split;
+pub use static_nat::{AddressPair, StaticNat, StaticNatError};
 pub use update::{Update, UpdateError, UpdateField};
 pub use update_ttl::UpdateTtl;
 pub use vlan_pop::VlanPop;

@@ -1,6 +1,7 @@
 //! What the module classes look like to BESS's clients. The modules themselves are in [`crate::modules`].
 
 mod acl;
+mod arp_responder;
 mod bypass;
 mod ether_encap;
 mod exact_match;
@@ -18,6 +19,7 @@ mod mac_swap;
 mod merge;
 mod metadata_test;
 mod mpls_pop;
+mod nat;
 mod noop;
 mod port_inc;
 mod port_out;
@@ -32,6 +34,7 @@ mod set_metadata;
 mod sink;
 mod source;
 mod split;
+mod static_nat;
 mod update;
 mod update_ttl;
 mod vlan_pop;
@@ -47,6 +50,7 @@ use super::class::Class;
 /// Every class, by name.
 pub(crate) const CLASSES: &[Class] = &[
     acl::CLASS,
+    arp_responder::CLASS,
     bypass::CLASS,
     ether_encap::CLASS,
     exact_match::CLASS,
@@ -63,6 +67,7 @@ pub(crate) const CLASSES: &[Class] = &[
     merge::CLASS,
     metadata_test::CLASS,
     mpls_pop::CLASS,
+    nat::CLASS,
     noop::CLASS,
     port_inc::CLASS,
     port_out::CLASS,
@@ -77,6 +82,7 @@ pub(crate) const CLASSES: &[Class] = &[
     sink::CLASS,
     source::CLASS,
     split::CLASS,
+    static_nat::CLASS,
     update::CLASS,
     update_ttl::CLASS,
     vlan_pop::CLASS,

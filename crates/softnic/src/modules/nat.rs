@@ -1,0 +1,310 @@
+//! [`Nat`].
+
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+
+use netbricks::nat::{self, EXTERNALS_MAX, Limits, Outcome, Realm};
+use netbricks::{Drops, conntrack};
+use packet::flow::FlowHasher;
+use packet::parse::Layers;
+use packet::{Batch, Packet};
+
+use crate::engine::{Context, Gate, Module};
+
+/// Translates addresses and ports, so that many hosts share a few addresses (NAPT, RFC 3022): the translator of
+/// [`netbricks::nat`].
+///
+/// *Input gates*: two, 0 for packets from inside, 1 for packets from outside. *Output gates*: two; from inside packets
+/// leave at gate 1, from outside at gate 0.
+///
+/// A host keeps to one external address, an inside end looks the same to everybody, and whoever is outside may answer a
+/// mapped end (RFC 4787 REQ-1, REQ-2, REQ-8). A host's port is kept where it is free. TCP, UDP and ICMP echo are
+/// translated, with the ICMP errors about them; everything else, and what comes from outside to an end that is nobody's,
+/// is dropped. Ethernet addresses and the time to live stay as they are: this is no router.
+///
+/// Differences to BESS: a mapping ends with the last of its flows ([`nat::timeouts`]) instead of when its port is wanted;
+/// TCP that is no part of a connection is dropped; ICMP is echo and errors; ports below 1024 are not set apart.
+///
+/// ```
+/// # use softnic::modules::{ExternalAddress, Nat, NatConfig};
+/// let external = ExternalAddress { address: "192.0.2.1".parse()?, ports: vec![1024..=65_535] };
+/// let nat = Nat::new(&NatConfig { externals: vec![external], ..NatConfig::default() }, 0x5eed)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Nat {
+    nat: nat::Nat,
+    drops: Drops,
+}
+
+/// An address that inside hosts have outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalAddress {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Ports and ICMP identifiers that are given out with it.
+    pub ports: Vec<RangeInclusive<u16>>,
+}
+
+/// How [`Nat`] translates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatConfig {
+    /// The addresses outside, one at least.
+    pub externals: Vec<ExternalAddress>,
+    /// Connections at a time.
+    pub flows: usize,
+    /// Inside ends at a time, of all hosts or of one.
+    pub mappings: usize,
+}
+
+impl Default for NatConfig {
+    /// 65,536 connections and inside ends, and no address.
+    fn default() -> Self {
+        Self { externals: Vec::new(), flows: 65_536, mappings: 65_536 }
+    }
+}
+
+/// Addresses that [`Nat`] does not translate to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NatError {
+    /// There is none.
+    #[error("at least one external IP address must be specified")]
+    NoAddress,
+    /// There are more than there may be.
+    #[error("at most {EXTERNALS_MAX} external addresses, not {0}")]
+    TooMany(usize),
+}
+
+impl Nat {
+    /// Translates like that. The key is drawn at random: who knows it can predict ports.
+    ///
+    /// # Errors
+    /// See [`NatError`].
+    pub fn new(config: &NatConfig, key: u128) -> Result<Self, NatError> {
+        let NatConfig { externals, flows, mappings } = config;
+        match externals.len() {
+            0 => return Err(NatError::NoAddress),
+            count if count > EXTERNALS_MAX => return Err(NatError::TooMany(count)),
+            _ => {}
+        }
+        let per_host = u32::try_from(*mappings).unwrap_or(u32::MAX);
+        let limits = Limits { ports: 1..=u16::MAX, mappings: *mappings, per_host };
+        let timeouts = nat::timeouts();
+        let conntrack = conntrack::Config {
+            flows: *flows,
+            translations: *flows,
+            // What a translator lets pass is not a firewall's business.
+            liberal: true,
+            timeouts,
+            ..conntrack::Config::default()
+        };
+        let addresses = externals.iter().map(|external| external.address).collect();
+        let config =
+            nat::Config { realm: Realm::V4, externals: addresses, limits, filters: false, conntrack };
+        let mut nat = nat::Nat::new(&config, FlowHasher::new(key));
+        for external in externals {
+            nat.restrict(external.address, &external.ports);
+        }
+        Ok(Self { nat, drops: Drops::default() })
+    }
+
+    /// How many inside ends are mapped.
+    pub fn mapped(&self) -> usize {
+        self.nat.mapped()
+    }
+
+    /// What it has dropped, by cause.
+    pub fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
+    fn translate(&mut self, now_ns: u64, gate: Gate, packet: &mut Packet) -> Option<Gate> {
+        let layers = match Layers::of(packet.data()) {
+            Ok(layers) => layers,
+            Err(wrong) => {
+                self.drops.count(wrong.into(), 1);
+                return None;
+            }
+        };
+        let outcome = self.nat.translate(now_ns, gate, &layers, packet.data());
+        if let Outcome::End(cause) | Outcome::Refuse(cause) = outcome {
+            self.drops.count(cause, 1);
+        }
+        outcome.apply(packet, &layers).map(|(gate, _)| gate)
+    }
+}
+
+impl Module for Nat {
+    fn class(&self) -> &'static str {
+        "NAT"
+    }
+
+    fn inputs(&self) -> Gate {
+        2
+    }
+
+    fn outputs(&self) -> Gate {
+        2
+    }
+
+    fn process(&mut self, ctx: &mut Context<'_>, gate: Gate, batch: &mut Batch) {
+        let now_ns = ctx.now_ns();
+        let usual = 1 - gate;
+        let mut exits = [None; packet::BATCH];
+        for (packet, exit) in batch.iter_mut().zip(&mut exits) {
+            *exit = self.translate(now_ns, gate, packet);
+        }
+        let exits = &exits[..batch.len()];
+        if exits.iter().all(|exit| *exit == Some(usual)) {
+            return ctx.forward(usual);
+        }
+        let packets = std::mem::take(batch);
+        for (packet, exit) in packets.into_iter().zip(exits) {
+            match *exit {
+                Some(gate) => ctx.emit(gate, packet),
+                // It came out of a batch of this size.
+                None => drop(batch.push(packet)),
+            }
+        }
+    }
+
+    fn timed(&self) -> bool {
+        true
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        self.nat.deadline_ns()
+    }
+
+    fn expire(&mut self, ctx: &mut Context<'_>) {
+        self.nat.expire(ctx.now_ns());
+    }
+
+    fn status(&self) -> String {
+        format!("{} entries", self.mapped())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use packet::wire::tcp::Flags;
+    use packet::wire::{EtherType, IpProtocol, icmpv4, ipv4, udp};
+
+    use super::super::frames::{datagram, framed, ip, packet, segment};
+    use super::*;
+    use crate::engine::Rig;
+
+    const OUTSIDE: &str = "192.168.1.1";
+
+    fn nat(ports: &[RangeInclusive<u16>]) -> Rig<Nat> {
+        let external = ExternalAddress { address: OUTSIDE.parse().unwrap(), ports: ports.to_vec() };
+        let config = NatConfig { externals: vec![external], flows: 1000, mappings: 1000 };
+        Rig::new(Nat::new(&config, 7).unwrap())
+    }
+
+    /// The source port, or ICMP identifier, of a translated packet.
+    fn port(frame: &[u8]) -> u16 {
+        let layers = Layers::of(frame).unwrap();
+        packet::flow::FlowKey::of(&layers, frame).unwrap().source_port()
+    }
+
+    fn one(rig: &mut Rig<Nat>, gate: Gate, frame: &[u8]) -> Option<Vec<u8>> {
+        let left = rig.process(gate, [packet(frame)]);
+        left.first().map(|(out, packet)| {
+            assert_eq!(*out, 1 - gate);
+            packet.data().to_vec()
+        })
+    }
+
+    /// Out and back: `make` makes a packet of two ends.
+    fn round_trip(inside: &str, peer: &str, make: impl Fn(&str, &str) -> Vec<u8>) {
+        let mut rig = nat(&[1..=65_535]);
+        let natted = one(&mut rig, 0, &make(inside, peer)).expect("it goes out");
+        let outside = format!("{OUTSIDE}:{}", port(&natted));
+        assert_eq!(natted, make(&outside, peer));
+        let back = one(&mut rig, 1, &make(peer, &outside)).expect("the answer comes in");
+        assert_eq!(back, make(peer, inside));
+        assert_eq!((rig.module.mapped(), rig.module.status()), (1, "1 entries".to_owned()));
+    }
+
+    #[test]
+    fn udp_goes_out_and_back() {
+        round_trip("172.16.0.2:56797", "8.8.8.8:53", |from, to| datagram([from, to], b"helloworld"));
+        round_trip("172.16.0.2:56797", "8.8.8.8:53", |from, to| {
+            let mut frame = datagram([from, to], b"helloworld");
+            udp::View::new_unchecked(&mut frame[34..]).set_checksum(0);
+            frame
+        });
+    }
+
+    #[test]
+    fn tcp_goes_out_and_back() {
+        // Both say SYN, with data: whoever tests a translator may.
+        round_trip("172.16.0.2:52428", "8.8.8.8:80", |from, to| {
+            segment([from, to], Flags::SYN, b"helloworld")
+        });
+    }
+
+    fn echo(kind: u8, from: &str, to: &str, ident: u16) -> Vec<u8> {
+        let [a, b] = ident.to_be_bytes();
+        let mut message = [&[kind, 0, 0, 0, a, b, 0, 0][..], b"helloworld"].concat();
+        icmpv4::View::new_unchecked(&mut message[..]).fill_checksum();
+        let mut frame = ip(from.parse().unwrap(), to.parse().unwrap(), IpProtocol::ICMP, &message);
+        ipv4::View::new_unchecked(&mut frame[14..]).fill_checksum();
+        frame
+    }
+
+    #[test]
+    fn echo_goes_out_and_back_also_with_identifier_0() {
+        let mut rig = nat(&[0..=65_535]);
+        let natted = one(&mut rig, 0, &echo(8, "172.16.0.2", "8.8.8.8", 0)).unwrap();
+        let ident = port(&natted);
+        assert_eq!(natted, echo(8, OUTSIDE, "8.8.8.8", ident));
+        let back = one(&mut rig, 1, &echo(0, "8.8.8.8", OUTSIDE, ident)).unwrap();
+        assert_eq!(back, echo(0, "8.8.8.8", "172.16.0.2", 0));
+    }
+
+    #[test]
+    fn only_the_ports_that_are_given_are_used_and_then_none() {
+        let mut rig = nat(&[2000..=2001, 3000..=3000]);
+        let mut ports: Vec<u16> = (0..3)
+            .map(|n| {
+                let from = format!("10.0.0.{n}:500");
+                port(&one(&mut rig, 0, &datagram([&from, "8.8.8.8:53"], b"")).unwrap())
+            })
+            .collect();
+        ports.sort_unstable();
+        assert_eq!(ports, [2000, 2001, 3000]);
+        assert!(one(&mut rig, 0, &datagram(["10.0.0.9:500", "8.8.8.8:53"], b"")).is_none());
+        assert_eq!((rig.dropped, rig.module.drops().of(nat::PORTS_OUT)), (1, 1));
+        // When the first flows are over, their ports are free.
+        let later = rig.module.deadline_ns().unwrap() + 600_000_000_000;
+        assert!(rig.at(later).expire().is_empty());
+        assert_eq!(rig.module.mapped(), 0);
+        assert!(one(&mut rig, 0, &datagram(["10.0.0.9:500", "8.8.8.8:53"], b"")).is_some());
+    }
+
+    #[test]
+    fn what_leads_nowhere_is_dropped_and_counted() {
+        let mut rig = nat(&[1..=65_535]);
+        assert!(one(&mut rig, 1, &datagram(["8.8.8.8:53", "192.168.1.1:5000"], b"")).is_none());
+        let [from, to] = ["10.0.0.1", "8.8.8.8"].map(|address| address.parse().unwrap());
+        assert!(one(&mut rig, 0, &ip(from, to, IpProtocol::GRE, &[0; 8])).is_none());
+        assert!(one(&mut rig, 0, &framed(EtherType::ARP, &[0; 20])).is_none());
+        assert_eq!(rig.module.drops().of(nat::NO_MAPPING), 1);
+        assert_eq!(rig.module.drops().of(nat::PROTOCOL), 1);
+        assert_eq!(rig.dropped, 3);
+        let good = datagram(["10.0.0.1:9", "8.8.8.8:53"], b"");
+        let left = rig.process(0, [packet(&good), packet(b"runt"), packet(&good)]);
+        assert_eq!((left.len(), rig.dropped), (2, 4));
+    }
+
+    #[test]
+    fn there_is_an_address_and_not_too_many() {
+        let external = ExternalAddress { address: OUTSIDE.parse().unwrap(), ports: Vec::new() };
+        let with = |count| {
+            Nat::new(&NatConfig { externals: vec![external.clone(); count], ..NatConfig::default() }, 1)
+        };
+        assert_eq!(with(0).err(), Some(NatError::NoAddress));
+        assert_eq!(with(257).err(), Some(NatError::TooMany(257)));
+    }
+}
