@@ -3,9 +3,12 @@
 mod acl;
 mod arp_responder;
 mod bypass;
+mod counter;
+mod dump;
 mod ether_encap;
 mod exact_match;
 mod field;
+mod flow_measure;
 mod generic_decap;
 mod generic_encap;
 mod hash_lb;
@@ -16,6 +19,7 @@ mod ip_swap;
 mod l2_forward;
 mod l4_checksum;
 mod mac_swap;
+mod measure;
 mod merge;
 mod metadata_test;
 mod mpls_pop;
@@ -35,6 +39,7 @@ mod sink;
 mod source;
 mod split;
 mod static_nat;
+mod timestamp;
 mod update;
 mod update_ttl;
 mod vlan_pop;
@@ -52,8 +57,11 @@ pub(crate) const CLASSES: &[Class] = &[
     acl::CLASS,
     arp_responder::CLASS,
     bypass::CLASS,
+    counter::CLASS,
+    dump::CLASS,
     ether_encap::CLASS,
     exact_match::CLASS,
+    flow_measure::CLASS,
     generic_decap::CLASS,
     generic_encap::CLASS,
     hash_lb::CLASS,
@@ -64,6 +72,7 @@ pub(crate) const CLASSES: &[Class] = &[
     l2_forward::CLASS,
     l4_checksum::CLASS,
     mac_swap::CLASS,
+    measure::CLASS,
     merge::CLASS,
     metadata_test::CLASS,
     mpls_pop::CLASS,
@@ -83,6 +92,7 @@ pub(crate) const CLASSES: &[Class] = &[
     source::CLASS,
     split::CLASS,
     static_nat::CLASS,
+    timestamp::CLASS,
     update::CLASS,
     update_ttl::CLASS,
     vlan_pop::CLASS,
