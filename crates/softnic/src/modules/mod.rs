@@ -2,13 +2,16 @@
 
 mod acl;
 mod arp_responder;
+mod buffer;
 mod bypass;
 mod counter;
+mod drr;
 mod dump;
 mod ether_encap;
 mod exact_match;
 mod fabric;
 mod field;
+mod flow_gen;
 mod flow_key;
 mod flow_measure;
 #[cfg(test)]
@@ -49,6 +52,7 @@ mod sink;
 mod source;
 mod split;
 mod static_nat;
+mod store;
 mod timestamp;
 mod update;
 mod update_ttl;
@@ -62,8 +66,10 @@ mod worker_split;
 
 pub use acl::Acl;
 pub use arp_responder::{ArpResponder, TooManyStations};
+pub use buffer::Buffer;
 pub use bypass::{BYPASS_NS_MAX, Bypass};
 pub use counter::{Counter, CounterError, Counts};
+pub use drr::{Drr, DrrConfig, DrrError};
 pub use dump::Dump;
 pub use ether_encap::EtherEncap;
 pub use exact_match::{ENTRIES_MAX, ExactMatch, ExactMatchError, ExactMatchRule};
@@ -71,6 +77,7 @@ pub use fabric::FabricModule;
 pub use field::{
     FIELD_BYTES_MAX, FIELDS_MAX, Field, FieldError, Fields, KEY_WORDS, Key, OFFSET_MAX, Position,
 };
+pub use flow_gen::{FlowArrival, FlowDuration, FlowGen, FlowGenConfig, FlowGenError, Ranges, TemplateError};
 pub use flow_measure::{FlowMeasure, FlowMeasureConfig, FlowMeasured, MeasureSide};
 pub use function::FunctionModule;
 pub use gates::{DROP, GATE_LIST_MAX, GateError, Gates};
@@ -94,7 +101,7 @@ pub use nat::{ExternalAddress, Nat, NatConfig, NatError};
 pub use noop::NoOp;
 pub use port_in::PortIn;
 pub use port_out::PortOut;
-pub use queue::{QUEUE_MAX, Queue};
+pub use queue::{QUEUE_MAX, Queue, QueueStatus};
 pub use random_split::{NoRate, RandomSplit};
 pub use random_update::{RandomField, RandomUpdate, RandomUpdateError};
 pub use replicate::{REPLICAS_MAX, Replicate};

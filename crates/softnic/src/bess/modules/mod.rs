@@ -2,12 +2,15 @@
 
 mod acl;
 mod arp_responder;
+mod buffer;
 mod bypass;
 mod counter;
+mod drr;
 mod dump;
 mod ether_encap;
 mod exact_match;
 mod field;
+mod flow_gen;
 mod flow_measure;
 mod generic_decap;
 mod generic_encap;
@@ -27,6 +30,7 @@ mod nat;
 mod noop;
 mod port_inc;
 mod port_out;
+mod queue;
 mod queue_inc;
 mod queue_out;
 mod random_split;
@@ -56,11 +60,14 @@ use super::class::Class;
 pub(crate) const CLASSES: &[Class] = &[
     acl::CLASS,
     arp_responder::CLASS,
+    buffer::CLASS,
     bypass::CLASS,
     counter::CLASS,
+    drr::CLASS,
     dump::CLASS,
     ether_encap::CLASS,
     exact_match::CLASS,
+    flow_gen::CLASS,
     flow_measure::CLASS,
     generic_decap::CLASS,
     generic_encap::CLASS,
@@ -80,6 +87,7 @@ pub(crate) const CLASSES: &[Class] = &[
     noop::CLASS,
     port_inc::CLASS,
     port_out::CLASS,
+    queue::CLASS,
     queue_inc::CLASS,
     queue_out::CLASS,
     random_split::CLASS,
