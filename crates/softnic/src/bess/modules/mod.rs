@@ -14,6 +14,11 @@ mod flow_gen;
 mod flow_measure;
 mod generic_decap;
 mod generic_encap;
+mod gtpu_decap;
+mod gtpu_echo;
+mod gtpu_encap;
+mod gtpu_parser;
+mod gtpu_path_monitoring;
 mod hash_lb;
 mod ip_checksum;
 mod ip_encap;
@@ -71,6 +76,11 @@ pub(crate) const CLASSES: &[Class] = &[
     flow_measure::CLASS,
     generic_decap::CLASS,
     generic_encap::CLASS,
+    gtpu_decap::CLASS,
+    gtpu_echo::CLASS,
+    gtpu_encap::CLASS,
+    gtpu_parser::CLASS,
+    gtpu_path_monitoring::CLASS,
     hash_lb::CLASS,
     ip_checksum::CLASS,
     ip_encap::CLASS,
