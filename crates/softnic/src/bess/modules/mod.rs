@@ -21,7 +21,9 @@ mod gtpu_parser;
 mod gtpu_path_monitoring;
 mod hash_lb;
 mod ip_checksum;
+mod ip_defrag;
 mod ip_encap;
+mod ip_frag;
 mod ip_lookup;
 mod ip_swap;
 mod l2_forward;
@@ -83,7 +85,9 @@ pub(crate) const CLASSES: &[Class] = &[
     gtpu_path_monitoring::CLASS,
     hash_lb::CLASS,
     ip_checksum::CLASS,
+    ip_defrag::CLASS,
     ip_encap::CLASS,
+    ip_frag::CLASS,
     ip_lookup::CLASS,
     ip_swap::CLASS,
     l2_forward::CLASS,

@@ -1,0 +1,24 @@
+//! `IPFrag`.
+
+use crate::bess::class::{Argument, Class, Setup, commands, decode};
+use crate::bess::{Failure, pb};
+use crate::engine::Module;
+use crate::modules::IpFrag;
+
+pub(super) const CLASS: Class = Class {
+    name: "IPFrag",
+    help: "cuts IPv4 packets that are too long into fragments",
+    template: "ip_frag",
+    arg: "IPFragArg",
+    build,
+    commands: commands![IpFrag; "get_eth_mtu" => get_eth_mtu],
+};
+
+fn build(setup: &mut Setup<'_>, argument: &Argument<'_>) -> Result<Box<dyn Module>, Failure> {
+    let arg: pb::IpFragArg = decode(argument)?;
+    Ok(Box::new(IpFrag::new(setup.pool(), arg.mtu.into()).map_err(Failure::refused)?))
+}
+
+fn get_eth_mtu(module: &mut IpFrag, _: pb::EmptyArg) -> Result<pb::IpFragArg, Failure> {
+    Ok(pb::IpFragArg { mtu: i32::try_from(module.length()).unwrap_or(i32::MAX) })
+}
