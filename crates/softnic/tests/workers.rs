@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use packet::{Batch, Packet, Pool, PoolConfig};
 use softnic::engine::{
-    ClassError, Context, Edit, Engine, Gate, Module, Next, Parent, Policy, Ran, Readiness, Resource,
-    WorkerConfig, WorkerError,
+    ClassError, ClassKind, Context, Edit, Engine, Gate, Module, Next, Parent, Policy, Ran, Readiness,
+    Resource, WorkerConfig, WorkerError,
 };
 use softnic::modules::{NoOp, Sink};
 
@@ -237,22 +237,33 @@ fn random_changes_of_the_classes_lose_nothing() {
     ];
     let (mut made, mut refused) = (0, 0);
     for _ in 0..1000 {
-        let name = format!("class{}", dice.roll(8));
-        let parent = match dice.roll(6) {
+        let known: Vec<String> = engine
+            .classes()
+            .into_iter()
+            .filter(|class| matches!(class.kind, ClassKind::Inner(_)) && !class.name.starts_with('!'))
+            .map(|class| class.name)
+            .collect();
+        let mut any = |of: u64| match dice.roll(of) {
+            0 => format!("class{}", dice.roll(12)),
+            _ if known.is_empty() => "class0".to_owned(),
+            _ => known[dice.roll(known.len() as u64) as usize].clone(),
+        };
+        let (name, above) = (any(2), any(10));
+        let parent = match dice.roll(4) {
             0 => Parent::worker(dice.roll(2) as usize),
-            _ => Parent::class(format!("class{}", dice.roll(8))),
+            _ => Parent::class(above),
         };
         let parent = match dice.roll(3) {
             0 => parent,
-            1 => parent.priority(dice.roll(10) as u32),
+            1 => parent.priority(dice.roll(20) as u32),
             _ => parent.share(1 + dice.roll(10) as u32),
         };
         let policy = policies[dice.roll(4) as usize];
-        let result = match dice.roll(8) {
-            0 | 1 => engine.add_class(&name, policy, parent),
-            2 => engine.remove_class(&name),
-            3 | 4 => engine.move_class(&name, parent),
-            5 => engine.update_class(&name, policy),
+        let result = match dice.roll(12) {
+            0..4 => engine.add_class(&name, policy, parent),
+            4 => engine.remove_class(&name),
+            5..8 => engine.move_class(&name, parent),
+            8 => engine.update_class(&name, policy),
             _ => engine.attach_task("source", 0, parent),
         };
         match result {
