@@ -90,11 +90,6 @@ impl Setup<'_> {
         self.flavour.burst_max()
     }
 
-    /// Which line of clients is served.
-    pub(crate) fn flavour(&self) -> Flavour {
-        self.flavour
-    }
-
     /// A number that nobody outside knows, another one for each module.
     pub(crate) fn seed(&self) -> u64 {
         self.seed

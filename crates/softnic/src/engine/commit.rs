@@ -186,9 +186,12 @@ fn put_in(worker: &mut Worker, go: Go) {
 }
 
 fn set_target(worker: &mut Worker, id: NodeId, gate: Gate, target: Target) {
-    if let Some(output) =
-        worker.executor.node_mut(id).and_then(|node| node.outputs.get_mut(usize::from(gate)))
+    if let Target::Local(to, input) = target
+        && let Some(node) = worker.executor.node_mut(to)
     {
+        node.open_input(input);
+    }
+    if let Some(output) = worker.executor.node_mut(id).and_then(|node| node.output(gate)) {
         output.target = target;
     }
 }

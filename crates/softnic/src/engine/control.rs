@@ -17,7 +17,7 @@ use super::mailbox::Mailbox;
 use super::model::{Model, Trial};
 use super::node::{Node, NodeId, Target};
 use super::snapshot::{
-    AttributeSnapshot, GateSnapshot, ModuleSnapshot, PortSnapshot, Snapshot, WorkerSnapshot,
+    AttributeSnapshot, GateSnapshot, ModuleLinks, ModuleSnapshot, PortSnapshot, Snapshot, WorkerSnapshot,
 };
 use super::traffic::ClassId;
 use super::worker::Worker;
@@ -244,6 +244,25 @@ impl Engine {
             })
         };
         wait(&answer)
+    }
+
+    /// The modules and their connections, without counts: asks no worker.
+    pub fn graph(&self) -> Vec<ModuleLinks> {
+        let state = self.lock();
+        let links = |entry: &super::model::Entry| {
+            let to = |id| state.model.entry(id).expect("links lead to modules").name.to_string();
+            entry.links.iter().map(|(&output, link)| (output, to(link.to), link.input)).collect()
+        };
+        let describe = |entry: &super::model::Entry| ModuleLinks {
+            name: entry.name.to_string(),
+            class: entry.shape.class,
+            worker: entry.worker,
+            tasks: entry.shape.tasks,
+            inputs: entry.shape.inputs,
+            outputs: entry.shape.outputs,
+            links: links(entry),
+        };
+        state.model.modules().map(describe).collect()
     }
 
     /// What the engine looks like now.

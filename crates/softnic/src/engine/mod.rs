@@ -83,7 +83,9 @@ pub use hook::{GateHook, HOOKS_MAX, HookError, Side};
 pub use module::{GATES_MAX, Gate, Module, Next, Ran, Readiness, TASKS_MAX};
 #[cfg(test)]
 pub(crate) use rig::{Left, Rig};
-pub use snapshot::{AttributeSnapshot, GateSnapshot, ModuleSnapshot, PortSnapshot, Snapshot, WorkerSnapshot};
+pub use snapshot::{
+    AttributeSnapshot, GateSnapshot, ModuleLinks, ModuleSnapshot, PortSnapshot, Snapshot, WorkerSnapshot,
+};
 pub use traffic::{PACKET_OVERHEAD_BYTES, Policy, Resource, Usage};
 pub use worker::{POLL_MAX_NS, WorkerConfig};
 pub use workers::{WORKERS_MAX, WorkerError};

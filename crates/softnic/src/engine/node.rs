@@ -118,6 +118,10 @@ pub(crate) fn bytes(batch: &Batch) -> u64 {
     batch.iter().map(|packet| packet.len() as u64).sum()
 }
 
+/// Gates that a module has ready from the start. Those beyond are opened when something is connected there: a module
+/// that may have thousands mostly has a few.
+const GATES_READY: Gate = 64;
+
 /// What a module has said of itself when it was added.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
@@ -131,11 +135,13 @@ pub(crate) struct Shape {
 pub(crate) struct Node {
     pub(crate) name: Arc<str>,
     pub(crate) module: Box<dyn Module>,
-    /// Packets that came in at each input gate.
-    pub(crate) inputs: Box<[u64]>,
+    /// How many input and output gates it has.
+    gates: (Gate, Gate),
+    /// Packets that came in at each input gate, as far as they are opened.
+    pub(crate) inputs: Vec<u64>,
     /// Hooks on input gates, by gate.
     pub(crate) input_hooks: Vec<(Gate, Vec<Hook>)>,
-    pub(crate) outputs: Box<[Output]>,
+    pub(crate) outputs: Vec<Output>,
     /// Packets that the module left in its batch, or sent to a gate that it does not have.
     pub(crate) dropped: u64,
     /// Packets that were lost to a panic, or came while the module was out of order.
@@ -159,9 +165,10 @@ impl Node {
         Self {
             name,
             module,
-            inputs: vec![0; usize::from(shape.inputs)].into(),
+            gates: (shape.inputs, shape.outputs),
+            inputs: vec![0; usize::from(shape.inputs.min(GATES_READY))],
             input_hooks: Vec::new(),
-            outputs: (0..shape.outputs).map(|_| Output::new()).collect(),
+            outputs: (0..shape.outputs.min(GATES_READY)).map(|_| Output::new()).collect(),
             dropped: 0,
             lost: 0,
             failed: None,
@@ -173,12 +180,29 @@ impl Node {
         }
     }
 
+    /// An output gate, opened if need be; `None` when the module has none of that number.
+    pub(crate) fn output(&mut self, gate: Gate) -> Option<&mut Output> {
+        let at = usize::from(gate);
+        if gate < self.gates.1 && at >= self.outputs.len() {
+            self.outputs.resize_with(at + 1, Output::new);
+        }
+        self.outputs.get_mut(at)
+    }
+
+    /// Opens an input gate: packets may come there from now on.
+    pub(crate) fn open_input(&mut self, gate: Gate) {
+        let at = usize::from(gate);
+        if gate < self.gates.0 && at >= self.inputs.len() {
+            self.inputs.resize(at + 1, 0);
+        }
+    }
+
     /// The hooks on a gate; `None` when there is no such gate.
     pub(crate) fn hooks(&mut self, side: Side) -> Option<&mut Vec<Hook>> {
         match side {
-            Side::Output(gate) => Some(&mut self.outputs.get_mut(usize::from(gate))?.hooks),
+            Side::Output(gate) => Some(&mut self.output(gate)?.hooks),
             Side::Input(gate) => {
-                if usize::from(gate) >= self.inputs.len() {
+                if gate >= self.gates.0 {
                     return None;
                 }
                 let known = self.input_hooks.iter().position(|(other, _)| *other == gate);

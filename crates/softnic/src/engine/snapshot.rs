@@ -67,11 +67,11 @@ pub struct ModuleSnapshot {
     pub worker: Option<usize>,
     /// How many tasks it has.
     pub tasks: usize,
-    /// Packets that have come in, by input gate.
+    /// Packets that have come in, by input gate, as far as gates have been opened.
     pub inputs: Vec<u64>,
     /// Hooks on input gates, by name and class.
     pub input_hooks: Vec<(Gate, Vec<(String, String)>)>,
-    /// Its output gates.
+    /// Its output gates, as far as they have been opened.
     pub outputs: Vec<GateSnapshot>,
     /// Packets that it has not let out again, on purpose or for want of a gate.
     pub dropped: u64,
@@ -85,6 +85,25 @@ pub struct ModuleSnapshot {
     pub failed: Option<String>,
     /// What it says of itself.
     pub status: String,
+}
+
+/// A module and where its output gates lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleLinks {
+    /// Its name.
+    pub name: String,
+    /// Its class.
+    pub class: &'static str,
+    /// The worker that owns it.
+    pub worker: usize,
+    /// How many tasks it has.
+    pub tasks: usize,
+    /// How many input gates it has.
+    pub inputs: Gate,
+    /// How many output gates it has.
+    pub outputs: Gate,
+    /// Its connections: output gate, the module that it leads to, the input gate there.
+    pub links: Vec<(Gate, String, Gate)>,
 }
 
 /// A metadata attribute of a module.

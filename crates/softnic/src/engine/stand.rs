@@ -2,14 +2,13 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use packet::{BATCH, Batch, Packet, Pool, PoolConfig};
 
 use super::context::Emission;
-use super::node::{NOT_OPEN, Node, Output, Shape};
+use super::node::{NOT_OPEN, Output};
 use super::{Context, GATES_MAX, Gate, Module};
-use crate::modules::NoOp;
 
 /// The pool of all tests.
 pub(crate) fn pool() -> &'static Pool {
@@ -25,8 +24,7 @@ pub(crate) fn packet(frame: &[u8]) -> Packet {
 thread_local! {
     /// As many as a module may have, made once: tests call modules often.
     static OUTPUTS: RefCell<Box<[Output]>> = RefCell::new({
-        let shape = Shape { class: "NoOp", inputs: 1, outputs: GATES_MAX, tasks: 0 };
-        Node::new(Arc::from("stand"), Box::new(NoOp), shape).outputs
+        (0..GATES_MAX).map(|_| Output::new()).collect()
     });
 }
 

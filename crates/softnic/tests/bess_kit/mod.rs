@@ -1,5 +1,7 @@
 //! A daemon on a free port of this process, and requests to it as bytes.
 
+#![allow(dead_code)] // Each test needs some of it.
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -21,20 +23,19 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 /// The interface's messages.
-#[allow(dead_code)]
-pub fn schema() -> DescriptorPool {
+pub(crate) fn schema() -> DescriptorPool {
     DescriptorPool::decode(SCHEMA).unwrap()
 }
 
 /// A daemon, the runtime that it serves on, and a client.
-pub struct Daemon {
-    pub runtime: Runtime,
-    pub bess: Arc<Bess>,
+pub(crate) struct Daemon {
+    pub(crate) runtime: Runtime,
+    pub(crate) bess: Arc<Bess>,
     client: Grpc<Channel>,
 }
 
 impl Daemon {
-    pub fn start(config: Config) -> Self {
+    pub(crate) fn start(config: Config) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let bess = Bess::start(config).unwrap();
         let (ready, address) = tokio::sync::oneshot::channel();
@@ -50,7 +51,7 @@ impl Daemon {
     }
 
     /// Calls a method with a request of any bytes; the answer's bytes come back.
-    pub fn call(&mut self, method: &str, request: Vec<u8>) -> Result<Vec<u8>, Status> {
+    pub(crate) fn call(&mut self, method: &str, request: Vec<u8>) -> Result<Vec<u8>, Status> {
         let path = format!("/bess.pb.BESSControl/{method}").parse().unwrap();
         let client = &mut self.client;
         self.runtime.block_on(async {
@@ -61,28 +62,27 @@ impl Daemon {
 }
 
 /// What can be said only of typed messages; not every test needs all of it.
-#[allow(dead_code)]
 impl Daemon {
     /// Calls a method and takes its answer apart.
-    pub fn ask<R: Message + Default>(&mut self, method: &str, request: &impl Message) -> R {
+    pub(crate) fn ask<R: Message + Default>(&mut self, method: &str, request: &impl Message) -> R {
         let answer = self.call(method, request.encode_to_vec()).unwrap();
         R::decode(&*answer).unwrap()
     }
 
     /// Calls a method whose answer is worth nothing but its error; 0 is none.
-    pub fn tell(&mut self, method: &str, request: &impl Message) -> (i32, String) {
+    pub(crate) fn tell(&mut self, method: &str, request: &impl Message) -> (i32, String) {
         // Every answer has its error in the first field.
         let answer: pb::EmptyResponse = self.ask(method, request);
         answer.error.map(|error| (error.code, error.errmsg)).unwrap_or_default()
     }
 
     /// As [`Daemon::tell`], and must succeed.
-    pub fn must(&mut self, method: &str, request: &impl Message) {
+    pub(crate) fn must(&mut self, method: &str, request: &impl Message) {
         assert_eq!(self.tell(method, request), (0, String::new()), "{method}");
     }
 
     /// Creates a module; its name comes back.
-    pub fn module<A: Message + Name>(&mut self, class: &str, name: &str, arg: &A) -> String {
+    pub(crate) fn module<A: Message + Name>(&mut self, class: &str, name: &str, arg: &A) -> String {
         let arg = Some(packed(arg));
         let request = pb::CreateModuleRequest { name: name.to_owned(), mclass: class.to_owned(), arg };
         let answer: pb::CreateModuleResponse = self.ask("CreateModule", &request);
@@ -91,7 +91,7 @@ impl Daemon {
     }
 
     /// Connects modules.
-    pub fn connect(&mut self, m1: &str, ogate: u64, igate: u64, m2: &str) {
+    pub(crate) fn connect(&mut self, m1: &str, ogate: u64, igate: u64, m2: &str) {
         let (m1, m2) = (m1.to_owned(), m2.to_owned());
         self.must(
             "ConnectModules",
@@ -100,7 +100,7 @@ impl Daemon {
     }
 
     /// Tells a module something.
-    pub fn command<A: Message + Name>(
+    pub(crate) fn command<A: Message + Name>(
         &mut self,
         module: &str,
         command: &str,
@@ -111,7 +111,7 @@ impl Daemon {
     }
 
     /// Opens a Unix socket port and connects to it.
-    pub fn socket(&mut self, name: &str) -> OwnedFd {
+    pub(crate) fn socket(&mut self, name: &str) -> OwnedFd {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let address = format!("weft-bess-{}-{number}", std::process::id());
@@ -133,13 +133,12 @@ impl Daemon {
 }
 
 /// A message in an `Any`.
-pub fn packed<A: Message + Name>(message: &A) -> Any {
+pub(crate) fn packed<A: Message + Name>(message: &A) -> Any {
     Any { type_url: format!("type.googleapis.com/bess.pb.{}", A::NAME), value: message.encode_to_vec() }
 }
 
 /// The next frame from a socket.
-#[allow(dead_code)]
-pub fn receive(socket: &OwnedFd) -> Vec<u8> {
+pub(crate) fn receive(socket: &OwnedFd) -> Vec<u8> {
     let mut frame = vec![0; 65536];
     let (_, len) = recv(socket, &mut frame[..], RecvFlags::empty()).unwrap();
     frame.truncate(len);

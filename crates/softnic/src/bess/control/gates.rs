@@ -1,8 +1,10 @@
 //! Connections between modules, and what is told of a module.
 
+use std::collections::BTreeMap;
+
 use super::{Bess, now_s};
 use crate::bess::{Failure, pb};
-use crate::engine::{Edit, Gate, ModuleSnapshot, Side, Snapshot};
+use crate::engine::{Edit, Gate, ModuleLinks, ModuleSnapshot, Side};
 
 use pb::get_module_info_response as info;
 
@@ -42,21 +44,19 @@ impl Bess {
         let mut state = self.lock();
         state.built(&request.name)?;
         let output = gate(request.ogate)?;
-        let snapshot = self.engine.snapshot();
-        let outputs =
-            snapshot.module(&request.name).map(|module| module.outputs.as_slice()).unwrap_or_default();
-        let Some(output_now) = outputs.get(usize::from(output)) else {
-            return Err(Failure::invalid(format!(
-                "disconnection {}:{output} failed: there is no such gate",
-                request.name
-            )));
-        };
+        let graph = self.engine.graph();
+        let module = graph.iter().find(|module| module.name == request.name);
+        if module.is_none_or(|module| output >= module.outputs) {
+            let message = format!("disconnection {}:{output} failed: there is no such gate", request.name);
+            return Err(Failure::invalid(message));
+        }
+        let link = module.and_then(|module| module.links.iter().find(|link| link.0 == output));
         // A gate that leads nowhere may be disconnected again.
-        let Some((to, input)) = output_now.to.clone() else { return Ok(pb::EmptyResponse::default()) };
+        let Some((_, to, input)) = link.cloned() else { return Ok(pb::EmptyResponse::default()) };
         self.engine.apply(Edit::new().disconnect(request.name.clone(), output))?;
         self.unhook(&mut state, &request.name, Side::Output(output))?;
-        let others = upstream(&snapshot, &to, input);
-        if others.iter().all(|(name, gate)| *name == request.name && *gate == output) {
+        let last = upstream(&graph, &to).get(&input).is_none_or(|gates| gates.len() == 1);
+        if last {
             self.unhook(&mut state, &to, Side::Input(input))?;
         }
         self.place(&state)?;
@@ -88,36 +88,29 @@ impl Bess {
             name: request.name.clone(),
             mclass: built.class.name.to_owned(),
             desc: state.describe(built, module),
-            igates: self.igates(&state, &snapshot, module),
+            igates: self.igates(&state, module),
             ogates: self.ogates(&state, module),
             metadata: module.attributes.iter().map(attribute).collect(),
             deadends: module.dropped + module.lost + unconnected,
         })
     }
 
-    fn igates(&self, state: &super::State, snapshot: &Snapshot, module: &ModuleSnapshot) -> Vec<info::IGate> {
-        let mut gates = Vec::new();
-        for input in 0..module.inputs.len() as Gate {
-            let ogates = upstream(snapshot, &module.name, input);
-            if ogates.is_empty() {
-                continue;
-            }
+    fn igates(&self, state: &super::State, module: &ModuleSnapshot) -> Vec<info::IGate> {
+        let gate = |(input, ogates): (Gate, Vec<(String, Gate)>)| {
             let side = Side::Input(input);
             let counts = state.hooks.tracked(self, module, side);
-            gates.push(info::IGate {
+            let ogate = |(name, gate)| info::i_gate::OGate { ogate: u64::from(gate), name };
+            info::IGate {
                 igate: u64::from(input),
-                ogates: ogates
-                    .into_iter()
-                    .map(|(name, gate)| info::i_gate::OGate { ogate: u64::from(gate), name })
-                    .collect(),
+                ogates: ogates.into_iter().map(ogate).collect(),
                 cnt: counts.map_or(0, |counts| counts[0]),
                 pkts: counts.map_or(0, |counts| counts[1]),
                 bytes: counts.map_or(0, |counts| counts[2]),
                 timestamp: counts.map_or(0.0, |_| now_s()),
                 gatehooks: state.hooks.listed(&module.name, side),
-            });
-        }
-        gates
+            }
+        };
+        upstream(&self.engine.graph(), &module.name).into_iter().map(gate).collect()
     }
 
     fn ogates(&self, state: &super::State, module: &ModuleSnapshot) -> Vec<info::OGate> {
@@ -141,13 +134,13 @@ impl Bess {
     }
 }
 
-/// The output gates that lead to an input gate.
-pub(super) fn upstream(snapshot: &Snapshot, name: &str, input: Gate) -> Vec<(String, Gate)> {
-    let mut found = Vec::new();
-    for module in &snapshot.modules {
-        for (number, output) in module.outputs.iter().enumerate() {
-            if output.to.as_ref().is_some_and(|(to, gate)| to == name && *gate == input) {
-                found.push((module.name.clone(), number as Gate));
+/// The output gates that lead to each input gate of a module that is connected.
+pub(super) fn upstream(graph: &[ModuleLinks], name: &str) -> BTreeMap<Gate, Vec<(String, Gate)>> {
+    let mut found: BTreeMap<Gate, Vec<(String, Gate)>> = BTreeMap::new();
+    for module in graph {
+        for (output, to, input) in &module.links {
+            if to == name {
+                found.entry(*input).or_default().push((module.name.clone(), *output));
             }
         }
     }

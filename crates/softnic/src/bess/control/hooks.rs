@@ -10,7 +10,7 @@ use super::gates::upstream;
 use super::{Bess, State};
 use crate::bess::class::{Argument, decode};
 use crate::bess::{Failure, pb};
-use crate::engine::{Gate, GateHook, ModuleSnapshot, Side, Snapshot};
+use crate::engine::{Gate, GateHook, ModuleLinks, ModuleSnapshot, Side};
 use crate::hooks::{Capture, ETHERNET_OVERHEAD, Format, Track};
 
 use pb::gate_hook_info::Gate as Which;
@@ -94,16 +94,12 @@ fn side(input: bool, gate: u64) -> Result<Side, Failure> {
 }
 
 /// The gates of a module that are connected.
-fn connected(snapshot: &Snapshot, module: &ModuleSnapshot, input: bool) -> Vec<Side> {
+fn connected(graph: &[ModuleLinks], name: &str, input: bool) -> Vec<Side> {
     if input {
-        let gates = 0..module.inputs.len() as Gate;
-        return gates
-            .filter(|&gate| !upstream(snapshot, &module.name, gate).is_empty())
-            .map(Side::Input)
-            .collect();
+        return upstream(graph, name).into_keys().map(Side::Input).collect();
     }
-    let outputs = module.outputs.iter().enumerate();
-    outputs.filter(|(_, output)| output.to.is_some()).map(|(gate, _)| Side::Output(gate as Gate)).collect()
+    let module = graph.iter().find(|module| module.name == name);
+    module.into_iter().flat_map(|module| &module.links).map(|link| Side::Output(link.0)).collect()
 }
 
 impl Bess {
@@ -162,10 +158,11 @@ impl Bess {
             state.built(&hook.module_name)?;
             snapshot.module(&hook.module_name).into_iter().collect()
         };
+        let graph = self.engine.graph();
         let (input, gate) = number(hook.gate.as_ref());
         let mut name = String::new();
         for module in modules {
-            let there = connected(&snapshot, module, input);
+            let there = connected(&graph, &module.name, input);
             let sides = match gate {
                 None => there,
                 Some(gate) => {

@@ -25,7 +25,8 @@ pub(super) struct Built {
 
 impl Bess {
     pub(crate) fn list_mclass(&self, _: &pb::EmptyRequest) -> Result<pb::ListMclassResponse, Failure> {
-        let names = CLASSES.iter().map(|class| class.name.to_owned()).collect();
+        let mut names: Vec<String> = CLASSES.iter().map(|class| class.name.to_owned()).collect();
+        names.sort_unstable();
         Ok(pb::ListMclassResponse { error: None, names })
     }
 

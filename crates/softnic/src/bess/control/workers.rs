@@ -3,13 +3,13 @@
 //! Modules that no worker of the client's runs yet are with a worker of our own, the *nursery*, which never runs. They
 //! leave it when their tasks are attached, or adopted as everything resumes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{Bess, State};
 use crate::bess::placement::{self, Node};
 use crate::bess::{Failure, pb};
-use crate::engine::{Edit, ModuleSnapshot, Snapshot, WORKERS_MAX, WorkerConfig};
+use crate::engine::{Edit, ModuleLinks, WORKERS_MAX, WorkerConfig};
 
 /// The number of our own worker.
 const NURSERY: usize = WORKERS_MAX - 1;
@@ -72,13 +72,11 @@ impl Bess {
 
     /// Gives modules to the workers whose tasks lead to them.
     pub(super) fn place(&self, _state: &State) -> Result<(), Failure> {
-        let snapshot = self.engine.snapshot();
-        let nodes = nodes(&snapshot);
-        let workers = placement::place(&nodes, NURSERY);
-        let moved = |((node, worker), _): &((&Node, &usize), &ModuleSnapshot)| node.worker != **worker;
-        let moves = nodes.iter().zip(&workers).zip(&snapshot.modules).filter(moved);
+        let graph = self.engine.graph();
+        let workers = placement::place(&nodes(&graph), NURSERY);
+        let moved = graph.iter().zip(workers).filter(|(module, worker)| module.worker != *worker);
         let edit =
-            moves.fold(Edit::new(), |edit, ((_, &worker), module)| edit.move_to(module.name.clone(), worker));
+            moved.fold(Edit::new(), |edit, (module, worker)| edit.move_to(module.name.clone(), worker));
         self.engine.apply(edit)?;
         Ok(())
     }
@@ -86,24 +84,23 @@ impl Bess {
     /// Modules that more workers lead to than their class allows. Here they would work, since a module has one worker and
     /// the others hand their packets over, but a script that was wrong for BESS is to be told so.
     pub(super) fn crowded(&self, state: &State) -> Vec<String> {
-        let snapshot = self.engine.snapshot();
-        let reached = placement::reach(&nodes(&snapshot), NURSERY);
-        let crowded = |(module, workers): (&ModuleSnapshot, std::collections::BTreeSet<usize>)| {
+        let graph = self.engine.graph();
+        let reached = placement::reach(&nodes(&graph), NURSERY);
+        let crowded = |(module, workers): (&ModuleLinks, BTreeSet<usize>)| {
             let class = state.modules.get(&module.name)?.class;
             let most = self.config.flavour.workers_max(class.name)?;
             (workers.len() > most).then(|| module.name.clone())
         };
-        snapshot.modules.iter().zip(reached).filter_map(crowded).collect()
+        graph.iter().zip(reached).filter_map(crowded).collect()
     }
 
     /// Gives the tasks that nobody has attached to the workers in turn, if everything is paused.
     pub(super) fn adopt(&self, state: &mut State) -> Result<(), Failure> {
-        let snapshot = self.engine.snapshot();
-        if snapshot.workers.iter().any(|worker| worker.running) {
+        if self.engine.snapshot().workers.iter().any(|worker| worker.running) {
             return Ok(());
         }
-        let orphan = |module: &&ModuleSnapshot| module.tasks > 0 && module.worker == Some(NURSERY);
-        for module in snapshot.modules.iter().filter(orphan) {
+        let graph = self.engine.graph();
+        for module in graph.iter().filter(|module| module.tasks > 0 && module.worker == NURSERY) {
             let worker = self.worker(state, -1)?;
             self.engine.apply(Edit::new().move_to(module.name.clone(), worker))?;
         }
@@ -157,8 +154,8 @@ impl Bess {
 
     /// Ends a worker. Its modules go back to the nursery.
     fn dismiss(&self, state: &mut State, worker: usize) -> Result<(), Failure> {
-        let snapshot = self.engine.snapshot();
-        let own = snapshot.modules.iter().filter(|module| module.worker == Some(worker));
+        let graph = self.engine.graph();
+        let own = graph.iter().filter(|module| module.worker == worker);
         let edit = own.fold(Edit::new(), |edit, module| edit.move_to(module.name.clone(), NURSERY));
         self.engine.apply(edit)?;
         self.engine.remove_worker(worker)?;
@@ -206,8 +203,8 @@ impl Bess {
     ) -> Result<pb::EmptyResponse, Failure> {
         let mut state = self.lock();
         let worker = state.workers.find(request.wid)?;
-        let snapshot = self.engine.snapshot();
-        let busy = snapshot.modules.iter().find(|module| module.tasks > 0 && module.worker == Some(worker));
+        let graph = self.engine.graph();
+        let busy = graph.iter().find(|module| module.tasks > 0 && module.worker == worker);
         if let Some(module) = busy {
             let message = format!("worker {worker} has active tasks: !leaf_{}:0", module.name);
             return Err(Failure::busy(message));
@@ -238,18 +235,13 @@ impl Workers {
     }
 }
 
-fn nodes(snapshot: &Snapshot) -> Vec<Node> {
+fn nodes(graph: &[ModuleLinks]) -> Vec<Node> {
     let index: BTreeMap<&str, usize> =
-        snapshot.modules.iter().enumerate().map(|(at, module)| (module.name.as_str(), at)).collect();
-    let next = |module: &ModuleSnapshot| {
-        let to =
-            module.outputs.iter().filter_map(|output| index.get(output.to.as_ref()?.0.as_str()).copied());
-        to.collect()
-    };
-    let node = |module: &ModuleSnapshot| Node {
-        worker: module.worker.unwrap_or(NURSERY),
+        graph.iter().enumerate().map(|(at, module)| (module.name.as_str(), at)).collect();
+    let node = |module: &ModuleLinks| Node {
+        worker: module.worker,
         tasks: module.tasks > 0,
-        next: next(module),
+        next: module.links.iter().filter_map(|link| index.get(link.1.as_str()).copied()).collect(),
     };
-    snapshot.modules.iter().map(node).collect()
+    graph.iter().map(node).collect()
 }

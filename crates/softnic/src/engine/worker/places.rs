@@ -100,6 +100,9 @@ impl Worker {
 
     /// Takes in the reading end of a ring.
     pub(crate) fn install_inbox(&mut self, inbox: Inbox) {
+        if let Some(node) = self.executor.node_mut(inbox.node) {
+            node.open_input(inbox.gate);
+        }
         let task = self.number();
         let kind = Kind::Inbox(inbox.id);
         self.tasks[task as usize] =
