@@ -37,6 +37,7 @@ mod nat;
 mod noop;
 mod port_inc;
 mod port_out;
+mod qos;
 mod queue;
 mod queue_inc;
 mod queue_out;
@@ -101,6 +102,7 @@ pub(crate) const CLASSES: &[Class] = &[
     noop::CLASS,
     port_inc::CLASS,
     port_out::CLASS,
+    qos::CLASS,
     queue::CLASS,
     queue_inc::CLASS,
     queue_out::CLASS,
