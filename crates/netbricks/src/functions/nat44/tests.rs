@@ -1,10 +1,10 @@
 use packet::wire::{icmpv4, ipv4};
-use packet::{Pool, PoolConfig};
+use packet::{Offload, Pool, PoolConfig};
 
 use super::super::sample::{echo, icmp, ip, tcp, udp, words};
 use super::super::tests::{at, function, setup};
 use super::*;
-use crate::{Cause, nat};
+use crate::Cause;
 
 const SECOND: u64 = 1_000_000_000;
 
