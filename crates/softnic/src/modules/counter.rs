@@ -21,7 +21,8 @@ use crate::engine::{Attribute, Context, Gate, Module, Place};
 pub struct Counter {
     attribute: String,
     place: Place,
-    counts: Vec<Counts>,
+    /// Packets and bytes: as arrays, memory for which comes zeroed and costs nothing before it is written to.
+    counts: Vec<[u64; 2]>,
     added: u64,
 }
 
@@ -45,6 +46,12 @@ pub enum CounterError {
     Total(usize),
 }
 
+impl From<[u64; 2]> for Counts {
+    fn from([packets, bytes]: [u64; 2]) -> Self {
+        Self { packets, bytes }
+    }
+}
+
 impl Counter {
     /// The most counters: 256 MiB of them.
     pub const COUNTERS_MAX: usize = 1 << 24;
@@ -61,12 +68,12 @@ impl Counter {
         if !(1..=Self::COUNTERS_MAX).contains(&count) {
             return Err(CounterError::Total(count));
         }
-        Ok(Self { attribute, place: Place::default(), counts: vec![Counts::default(); count], added: 0 })
+        Ok(Self { attribute, place: Place::default(), counts: vec![[0; 2]; count], added: 0 })
     }
 
     /// What a counter has counted; `None` where there is no such counter.
     pub fn counts(&self, number: u32) -> Option<Counts> {
-        self.counts.get(number as usize).copied()
+        self.counts.get(number as usize).copied().map(Counts::from)
     }
 
     /// Notes that one more is in use.
@@ -77,13 +84,12 @@ impl Counter {
     /// Notes that this one is not in use any more, and returns what it has counted.
     pub fn remove(&mut self, number: u32) -> Counts {
         self.added = self.added.saturating_sub(1);
-        self.counts.get_mut(number as usize).map(std::mem::take).unwrap_or_default()
+        self.counts.get_mut(number as usize).map(std::mem::take).map(Counts::from).unwrap_or_default()
     }
 
     /// Sets all to 0; none is in use any more.
     pub fn remove_all(&mut self) {
-        // Fresh memory costs nothing before it is written to, and the old need not be.
-        self.counts = vec![Counts::default(); self.counts.len()];
+        self.counts = vec![[0; 2]; self.counts.len()];
         self.added = 0;
     }
 }
@@ -105,9 +111,9 @@ impl Module for Counter {
         ctx.forward(0);
         for packet in &*batch {
             let number = u32::from_ne_bytes(self.place.read(packet));
-            if let Some(counts) = self.counts.get_mut(number as usize) {
-                counts.packets += 1;
-                counts.bytes += packet.len() as u64;
+            if let Some([packets, bytes]) = self.counts.get_mut(number as usize) {
+                *packets += 1;
+                *bytes += packet.len() as u64;
             }
         }
     }

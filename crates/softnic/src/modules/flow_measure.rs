@@ -186,8 +186,8 @@ impl Buffer {
 impl FlowMeasure {
     /// Sessions in a buffer, unless told otherwise.
     pub const ENTRIES: usize = 1 << 15;
-    /// The most sessions in a buffer.
-    pub const ENTRIES_MAX: usize = 1 << 20;
+    /// The most sessions in a buffer: 212 MB of steps, as far as they are used.
+    pub const ENTRIES_MAX: usize = 1 << 18;
 
     /// Measures like that. The key of its tables is drawn at random.
     pub fn new(config: &FlowMeasureConfig, key: u128) -> Self {
