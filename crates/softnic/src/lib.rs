@@ -40,5 +40,6 @@ pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod fabric;
+pub mod filter;
 pub mod hooks;
 pub mod modules;

@@ -63,7 +63,7 @@ impl Gates {
     #[inline]
     pub(super) fn of_hash(&self, hash: u64) -> Gate {
         // The high half of the product lies in 0..len (Lemire, "Fast random integer generation in an interval", 2019).
-        let at = (u128::from(hash) * self.0.len() as u128 >> 64) as usize;
+        let at = ((u128::from(hash) * self.0.len() as u128) >> 64) as usize;
         self.0.get(at).copied().unwrap_or(DROP)
     }
 }

@@ -2,6 +2,7 @@
 
 mod acl;
 mod arp_responder;
+mod bpf;
 mod buffer;
 mod bypass;
 mod counter;
@@ -74,6 +75,7 @@ mod worker_split;
 
 pub use acl::Acl;
 pub use arp_responder::{ArpResponder, TooManyStations};
+pub use bpf::{Bpf, FILTERS_MAX, PacketFilter, TooManyFilters};
 pub use buffer::Buffer;
 pub use bypass::{BYPASS_NS_MAX, Bypass};
 pub use counter::{Counter, CounterError, Counts};

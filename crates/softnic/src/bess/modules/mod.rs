@@ -2,6 +2,7 @@
 
 mod acl;
 mod arp_responder;
+mod bpf;
 mod buffer;
 mod bypass;
 mod counter;
@@ -68,6 +69,7 @@ use super::class::Class;
 pub(crate) const CLASSES: &[Class] = &[
     acl::CLASS,
     arp_responder::CLASS,
+    bpf::CLASS,
     buffer::CLASS,
     bypass::CLASS,
     counter::CLASS,
