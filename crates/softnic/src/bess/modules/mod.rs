@@ -55,6 +55,7 @@ mod static_nat;
 mod timestamp;
 mod update;
 mod update_ttl;
+mod url_filter;
 mod vlan_pop;
 mod vlan_push;
 mod vlan_split;
@@ -121,6 +122,7 @@ pub(crate) const CLASSES: &[Class] = &[
     timestamp::CLASS,
     update::CLASS,
     update_ttl::CLASS,
+    url_filter::CLASS,
     vlan_pop::CLASS,
     vlan_push::CLASS,
     vlan_split::CLASS,
