@@ -34,13 +34,22 @@ impl Heap {
         self.up(self.0.len() - 1, places);
     }
 
-    /// Takes out a member that stands here.
-    pub(super) fn remove(&mut self, member: Member, places: &mut [u32]) {
+    /// The key of a member that stands here.
+    #[inline]
+    pub(super) fn key(&self, member: Member, places: &[u32]) -> u128 {
+        self.0[places[member as usize] as usize].0
+    }
+
+    /// Takes out a member that stands here; returns its key.
+    pub(super) fn remove(&mut self, member: Member, places: &mut [u32]) -> u128 {
         let at = std::mem::replace(&mut places[member as usize], NOWHERE) as usize;
         let last = self.0.pop().expect("a member stands here");
-        if last.1 != member {
-            self.put(at, last, places);
+        if last.1 == member {
+            return last.0;
         }
+        let key = self.0[at].0;
+        self.put(at, last, places);
+        key
     }
 
     /// Gives a member that stands here another key.
@@ -113,7 +122,8 @@ mod tests {
                 let at = member as usize;
                 match (step, keys[at]) {
                     (0, Some(old)) => {
-                        heap.remove(member, &mut places);
+                        prop_assert_eq!(heap.key(member, &places), old);
+                        prop_assert_eq!(heap.remove(member, &mut places), old);
                         twin.remove(&(old, member));
                         keys[at] = None;
                     }

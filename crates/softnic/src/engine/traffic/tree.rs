@@ -29,7 +29,8 @@ pub(crate) enum Weight {
 pub(crate) struct Class {
     usage: Usage,
     parent: ClassId,
-    /// Where it stands among its siblings; for a weighted-fair parent its virtual time, kept while it is blocked.
+    /// Where it stood among its siblings when it was last blocked, or is to stand at first. While it can run, the heap
+    /// has the key.
     key: u128,
     /// How fast its virtual time runs.
     stride: u64,
@@ -110,7 +111,7 @@ impl Inner {
             Policy::Priority => key,
             Policy::WeightedFair { resource } => {
                 self.served = key;
-                key + u128::from(usage.price(resource)) * u128::from(stride)
+                key.saturating_add(u128::from(usage.price(resource)) * u128::from(stride))
             }
             Policy::RoundRobin => {
                 self.served += 1;
@@ -179,39 +180,43 @@ impl Tree {
     /// Charges a turn to the task's class and to all above it. `again` says whether the task can run again at once.
     #[inline]
     pub(crate) fn charge(&mut self, leaf: ClassId, usage: &Usage, again: bool, now_ns: u64) {
-        if let Kind::Leaf { ready, .. } = &mut self.class_mut(leaf).kind {
+        let class = self.class_mut(leaf);
+        if let Kind::Leaf { ready, .. } = &mut class.kind {
             *ready = again;
         }
+        class.usage += *usage;
+        let mut blocked = class.is_blocked();
+        let (mut was, mut parent, mut stride) = (class.blocked, class.parent, class.stride);
+        class.blocked = blocked;
         let mut id = leaf;
-        loop {
+        while parent != NOBODY {
+            let Self { classes, places, .. } = self;
             let class =
-                self.classes[id as usize].as_deref_mut().expect("a path leads over classes that exist");
+                classes[parent as usize].as_deref_mut().expect("a path leads over classes that exist");
             class.usage += *usage;
-            if let Kind::Inner(Inner { policy: Policy::RateLimit { .. }, .. }) = class.kind {
-                self.draw(id, usage, now_ns);
-            }
-            let class = self.classes[id as usize].as_deref_mut().expect("as before");
-            let (was, blocked, parent) = (class.blocked, class.is_blocked(), class.parent);
-            let (key, stride) = (class.key, class.stride);
-            class.blocked = blocked;
-            if parent == NOBODY {
-                return;
-            }
-            let key = {
-                let Self { classes, places, .. } = self;
-                let above = inner(classes, parent);
-                let key = above.after(key, stride, usage);
+            let Kind::Inner(above) = &mut class.kind else { unreachable!("leaves have no children") };
+            let mut stays = None;
+            if !was {
+                let key = above.after(above.runnable.key(id, places), stride, usage);
                 if blocked {
-                    if !was {
-                        above.runnable.remove(id, places);
-                    }
+                    above.runnable.remove(id, places);
+                    stays = Some(key);
                 } else {
                     above.runnable.rekey(id, key, places);
                 }
-                key
-            };
-            self.class_mut(id).key = key;
+            }
+            let limited = above.bucket.is_some();
+            if let Some(key) = stays {
+                self.class_mut(id).key = key;
+            }
+            if limited {
+                self.draw(parent, usage, now_ns);
+            }
             id = parent;
+            let class = self.class_mut(id);
+            blocked = class.is_blocked();
+            (was, parent, stride) = (class.blocked, class.parent, class.stride);
+            class.blocked = blocked;
         }
     }
 
@@ -311,12 +316,12 @@ impl Tree {
             bucket.resume(now_ns);
         }
         above.runnable.push(key, id, places);
-        self.class_mut(id).key = key;
     }
 
     fn leave(&mut self, id: ClassId, parent: ClassId) {
         let Self { classes, places, .. } = self;
-        inner(classes, parent).runnable.remove(id, places);
+        let key = inner(classes, parent).runnable.remove(id, places);
+        self.class_mut(id).key = key;
     }
 
     /// Takes a class in, with whatever children it has, but leaves it without a parent.
