@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use packet::{Batch, Packet, Pool, PoolConfig};
 use softnic::engine::{
     ClassError, ClassKind, Context, Edit, Engine, Gate, Module, Next, Parent, Policy, Ran, Readiness,
-    Resource, WorkerConfig, WorkerError,
+    Resource, WORKERS_MAX, WorkerConfig, WorkerError,
 };
 use softnic::modules::{NoOp, Sink};
 
@@ -299,7 +299,7 @@ fn workers_have_numbers_and_go_when_nobody_needs_them() {
     engine.add_worker_as(5, config).unwrap();
     assert_eq!(engine.add_worker(config).unwrap(), 0);
     assert!(matches!(engine.add_worker_as(5, config), Err(WorkerError::Taken(5))));
-    assert!(matches!(engine.add_worker_as(64, config), Err(WorkerError::Number(64))));
+    assert!(matches!(engine.add_worker_as(WORKERS_MAX, config), Err(WorkerError::Number(WORKERS_MAX))));
     assert!(matches!(engine.remove_worker(1), Err(WorkerError::NoWorker(1))));
     assert!(matches!(engine.pause_worker(1), Err(WorkerError::NoWorker(1))));
     let indices = |engine: &Engine| -> Vec<usize> {
@@ -320,7 +320,7 @@ fn workers_have_numbers_and_go_when_nobody_needs_them() {
     engine.add_class("idle", Policy::RoundRobin, Parent::worker(5)).unwrap();
     engine.apply(Edit::new().move_to("judge", 5)).unwrap();
     nothing_is_missing(&engine, 0);
-    for _ in 2..64 {
+    for _ in 2..WORKERS_MAX {
         engine.add_worker(config).unwrap();
     }
     assert!(matches!(engine.add_worker(config), Err(WorkerError::TooMany)));

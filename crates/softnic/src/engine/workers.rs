@@ -7,8 +7,9 @@ use super::control::{Engine, Handle, State, wait};
 use super::mailbox::Mailbox;
 use super::worker::{Worker, WorkerConfig};
 
-/// The most workers that an engine has; their numbers are below (as BESS).
-pub const WORKERS_MAX: usize = 64;
+/// The most workers that an engine has; their numbers are below. BESS has 64; one more is for whoever serves its clients
+/// and wants a worker that they do not see.
+pub const WORKERS_MAX: usize = 65;
 
 /// Why a worker could not be started, found or removed.
 #[derive(Debug, thiserror::Error)]
