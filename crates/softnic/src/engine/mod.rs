@@ -34,9 +34,23 @@
 //! call but `epoll_wait`. Edge-triggered interest would save the repeated reports of busy ports but loses the wake-up
 //! of a port that could not be read for want of buffers; one-shot interest costs an `epoll_ctl` for every sleep.
 //!
+//! **Classes are keys in heaps.** Whose turn it is says a tree of traffic classes, one for each worker, whose policies differ
+//! in nothing but the key by which children that can run stand in their parent's heap; see `traffic`. Idle tasks stand
+//! in no heap, so a thousand of them cost a busy one nothing. A turn is charged once it has ended, to all classes above the
+//! task, by one reading of the processor's counter, which gives the time too. Rings stand beside the tree and have every
+//! other turn while they have packets, since what is in them has been paid for. A rate limit that is overdrawn blocks until
+//! its debt is paid; when nothing else can run the worker sleeps until then, and what it oversleeps, up to 10 ms, is made good.
+//!
+//! **A full module holds back who feeds it.** [`Context::overload`] lets the tasks rest from which packets come straight to the
+//! module. Within a worker that loses nothing; a ring to another worker is emptied whatever stands behind it.
+//!
+//! **Nothing needs a pause.** Workers can pause all the same ([`Engine::pause_worker`]), since BESS's clients want to. A paused
+//! worker sleeps, reads its mail and takes part in edits.
+//!
 //! # Seams
 //!
-//! Traffic classes: `scheduler::Scheduler` decides whose turn it is and is told what each turn cost. Hooks on gates: every
+//! Traffic classes: `scheduler::Scheduler` hands out turns and is told what each has cost; `traffic::Tree` is the tree, which
+//! knows neither threads nor clocks; `classes` is the control side's picture. Hooks on gates: every
 //! batch passes `node::Output::pass`, where it is counted. Named commands: [`Engine::command`] runs any closure on a
 //! module of a known type. Restart of broken modules: `executor::Executor::fail` is the one place where a panic is seen.
 //!
