@@ -69,3 +69,61 @@ fn sources(executor: &Executor) -> HashMap<NodeId, Vec<NodeId>> {
     }
     sources
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engine::Gate;
+    use crate::engine::node::{Node, Shape};
+    use crate::modules::NoOp;
+
+    /// A module: whether it has a task, and where its gates lead.
+    type Plan = (bool, Vec<Option<prop::sample::Index>>);
+
+    /// The twin goes the other way, as packets do: from a module with a task on to the next ones with tasks.
+    fn reached(plans: &[Plan], start: usize) -> BTreeSet<usize> {
+        let mut seen = BTreeSet::from([start]);
+        let mut rest = vec![start];
+        while let Some(at) = rest.pop() {
+            for to in plans[at].1.iter().flatten().map(|to| to.index(plans.len())) {
+                if seen.insert(to) && !plans[to].0 {
+                    rest.push(to);
+                }
+            }
+        }
+        seen.remove(&start);
+        seen
+    }
+
+    proptest! {
+        #[test]
+        fn those_rest_whose_packets_come_straight_here(
+            plans in prop::collection::vec(
+                (any::<bool>(), prop::collection::vec(prop::option::of(any::<prop::sample::Index>()), 0..4)),
+                1..20,
+            ),
+        ) {
+            let mut executor = Executor::default();
+            for (id, (task, gates)) in plans.iter().enumerate() {
+                let outputs = gates.len() as Gate;
+                let shape = Shape { class: "NoOp", inputs: 1, outputs, tasks: usize::from(*task) };
+                let mut node = Node::new("x".into(), Box::new(NoOp), shape);
+                for (output, to) in node.outputs.iter_mut().zip(gates) {
+                    output.target =
+                        to.map_or(Target::None, |to| Target::Local(to.index(plans.len()) as NodeId, 0));
+                }
+                executor.insert(id as NodeId, Box::new(node));
+            }
+            let mut pressure = Backpressure::default();
+            for full in 0..plans.len() {
+                let mut found = pressure.upstream(full as NodeId, &executor).to_vec();
+                found.sort_unstable();
+                let leads = |&task: &usize| plans[task].0 && reached(&plans, task).contains(&full);
+                let twin: Vec<NodeId> = (0..plans.len()).filter(leads).map(|task| task as NodeId).collect();
+                prop_assert_eq!(found, twin, "upstream of {}", full);
+            }
+        }
+    }
+}
