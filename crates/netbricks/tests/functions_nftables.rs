@@ -7,11 +7,11 @@
 //!
 //! Behind every packet goes a mark that always passes: once it is there, what was before it has come or was dropped.
 
-mod functions_judge;
 mod functions_traffic;
+mod lab;
 
-use functions_judge::{Netns, Random, Wire, function, seed};
 use functions_traffic::{Rule, Traffic, mark, number_of};
+use lab::{Netns, Random, Wire, function, seed};
 use netbricks::{Context, NetworkFunction};
 use packet::wire::{MacAddr, ethernet};
 use packet::{Batch, Pool, PoolConfig};
@@ -65,7 +65,7 @@ impl Judge {
         );
         router.feed("nft -f -", &rules);
         let pool = Pool::new(PoolConfig { buffers: 1024, ..PoolConfig::default() }).unwrap();
-        let wires = SIDES.map(|(_, peer, ..)| ours.wire(peer, &pool));
+        let wires = SIDES.map(|(_, peer, ..)| Wire::open(&ours, peer, &pool));
         Self { router, _ours: ours, wires, pool, number: 0 }
     }
 

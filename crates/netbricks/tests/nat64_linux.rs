@@ -1,8 +1,8 @@
 //! NAT64 between real hosts: programs in namespaces without IPv4 reach a server without IPv6 through our function.
 
-mod nat_judge;
+mod lab;
 
-use nat_judge::{Echo, Lab, Program, V6, Web, ask};
+use lab::{Echo, Internet, Program, V6, Web, ask};
 
 const WORDS: &str =
     "nat64 inside=fd00::1/64 outside=192.0.2.2/24 gateway=192.0.2.1 forward=tcp/8080:[fd00::6]:80";
@@ -13,7 +13,7 @@ fn hops(traceroute: &str) -> Vec<&str> {
     traceroute.lines().skip(1).map(|line| line.split_whitespace().nth(1).unwrap_or("?")).collect()
 }
 
-fn programs(lab: &Lab) {
+fn programs(lab: &Internet) {
     let _web = Web::start(&lab.server, "80");
     let seen = lab.a.run(&format!("curl -gsS -m 10 --local-port 40000 http://[{SERVER}]/"));
     assert_eq!(seen, "192.0.2.2 40000");
@@ -40,7 +40,7 @@ fn programs(lab: &Lab) {
 
 #[test]
 fn programs_without_ipv4_reach_a_server_without_ipv6() {
-    let mut lab = Lab::ours(&V6, WORDS);
+    let mut lab = Internet::ours(&V6, WORDS);
     programs(&lab);
     let summary = lab.finish();
     assert!(summary.packets_out > 50, "{summary:#?}");
@@ -48,7 +48,7 @@ fn programs_without_ipv4_reach_a_server_without_ipv6() {
 
 #[test]
 fn tcpdump_finds_every_checksum_right_in_both_families() {
-    let lab = Lab::ours(&V6, WORDS);
+    let lab = Internet::ours(&V6, WORDS);
     let mut inside = 0;
     let outside = lab.captured(&lab.router, "eth0", || {
         inside = lab.captured(&lab.a, "eth0", || programs(&lab));
@@ -58,7 +58,7 @@ fn tcpdump_finds_every_checksum_right_in_both_families() {
 
 #[test]
 fn large_segments_change_family_both_ways() {
-    let lab = Lab::ours(&V6, WORDS);
+    let lab = Internet::ours(&V6, WORDS);
     for direction in ["", "-R", "-u -b 50M -l 1400"] {
         let serve = lab.server.program("iperf3 -s -1 -p 5201 --forceflush");
         let _server = Program::start(serve, false, "Server listening");
@@ -77,7 +77,7 @@ fn large_segments_change_family_both_ways() {
 
 #[test]
 fn large_datagrams_from_outside_are_fragmented_for_the_inside() {
-    let lab = Lab::ours(&V6, &format!("{WORDS} filter=off"));
+    let lab = Internet::ours(&V6, &format!("{WORDS} filter=off"));
     // From here on the server lets its packets be fragmented (Linux' IP_PMTUDISC_DONT).
     lab.server.run("sysctl -qw net.ipv4.ip_no_pmtu_disc=1");
     let _echo = Echo::start(&lab.router, "192.0.2.1:7");
@@ -111,7 +111,7 @@ fn large_datagrams_from_outside_are_fragmented_for_the_inside() {
 
 #[test]
 fn a_server_inside_is_reached_from_outside_by_its_forward_and_by_a_hairpin() {
-    let lab = Lab::ours(&V6, WORDS);
+    let lab = Internet::ours(&V6, WORDS);
     let _web = Web::start(&lab.b, "[::]:80");
     let seen = lab.router.run("curl -sS -m 10 --local-port 41000 http://192.0.2.2:8080/");
     assert_eq!(seen, "64:ff9b::c000:201 41000");

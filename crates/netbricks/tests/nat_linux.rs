@@ -1,14 +1,14 @@
 //! NAT44 between real hosts: their programs through our function on veth ports, beside the kernel's own masquerading.
 
-mod nat_judge;
+mod lab;
 
-use nat_judge::{Echo, Lab, Netns, Program, V4, Web, ask};
+use lab::{Echo, Internet, Netns, Program, V4, Web, ask};
 
 const WORDS: &str =
     "nat44 inside=10.0.0.1/24 outside=192.0.2.2/24 gateway=192.0.2.1 forward=tcp/8080:10.0.0.6:80";
 
 /// What programs inside and outside see of each other.
-fn transcript(lab: &Lab) -> Vec<(&'static str, String)> {
+fn transcript(lab: &Internet) -> Vec<(&'static str, String)> {
     let _web = Web::start(&lab.server, "80");
     let _inner = Web::start(&lab.b, "80");
     let _echo = Echo::start(&lab.server, "203.0.113.9:7");
@@ -50,11 +50,11 @@ fn transcript(lab: &Lab) -> Vec<(&'static str, String)> {
 
 #[test]
 fn programs_see_what_they_see_through_the_kernels_masquerading() {
-    let mut lab = Lab::ours(&V4, WORDS);
+    let mut lab = Internet::ours(&V4, WORDS);
     let ours = transcript(&lab);
     let summary = lab.finish();
     drop(lab);
-    let kernel = transcript(&Lab::kernel());
+    let kernel = transcript(&Internet::kernel());
     for (ours, kernel) in ours.iter().zip(&kernel) {
         assert_eq!(ours, kernel, "ours, then the kernel's; {summary:#?}");
     }
@@ -68,7 +68,7 @@ fn programs_see_what_they_see_through_the_kernels_masquerading() {
 
 #[test]
 fn tcpdump_finds_every_checksum_right_on_both_sides() {
-    let lab = Lab::ours(&V4, WORDS);
+    let lab = Internet::ours(&V4, WORDS);
     let work = || {
         transcript(&lab);
     };
@@ -79,7 +79,7 @@ fn tcpdump_finds_every_checksum_right_on_both_sides() {
 
 #[test]
 fn large_segments_go_through_both_ways() {
-    let mut lab = Lab::ours(&V4, WORDS);
+    let mut lab = Internet::ours(&V4, WORDS);
     for direction in ["", "-R", "-u -b 50M"] {
         let serve = lab.server.program("iperf3 -s -1 -p 5201 --forceflush");
         let _server = Program::start(serve, false, "Server listening");
@@ -98,7 +98,7 @@ fn large_segments_go_through_both_ways() {
 
 #[test]
 fn hosts_inside_reach_each_other_by_the_external_address() {
-    let lab = Lab::ours(&V4, WORDS);
+    let lab = Internet::ours(&V4, WORDS);
     let _web = Web::start(&lab.b, "80");
     let seen = lab.a.run("curl -sS -m 10 --local-port 41000 http://192.0.2.2:8080/");
     assert_eq!(seen, "192.0.2.2 41000", "both are translated (RFC 4787 REQ-9)");
@@ -107,7 +107,7 @@ fn hosts_inside_reach_each_other_by_the_external_address() {
 #[test]
 fn an_end_outside_may_begin_only_where_the_filter_is_off() {
     for (filter, expected) in [("on", "timed out"), ("off", "203.0.113.9:6000 3")] {
-        let lab = Lab::ours(&V4, &format!("{WORDS} filter={filter}"));
+        let lab = Internet::ours(&V4, &format!("{WORDS} filter={filter}"));
         let _echo = Echo::start(&lab.router, "192.0.2.1:7");
         // A packet to another makes the mapping.
         let seen = lab.a.enter(|| {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use packet::parse::Layers;
 use packet::wire::{EtherType, IpProtocol, MacAddr, ethernet, icmpv4, icmpv6, ipv4, ipv6, tcp, udp};
 
-use crate::functions_judge::Random;
+use crate::lab::Random;
 
 /// Hosts on each side, from 1 on.
 pub const HOSTS: u64 = 6;
