@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use packet::Batch;
 
 use crate::cause::Cause;
+use crate::find::Change;
 use crate::{Context, Gate, NetworkFunction, Report};
 
 /// The pause before a function that panics again and again is made anew, at first and at most.
@@ -17,7 +18,8 @@ pub type Make = Box<dyn FnMut() -> Box<dyn NetworkFunction> + Send>;
 /// function is made in the place of the broken one, whose state is gone, and its neighbours notice nothing.
 ///
 /// One that panics on every batch is made anew ever more rarely, up to once a second; what arrives meanwhile is dropped
-/// and counted. What this holds against, and what not, is in the README's threat model.
+/// and counted. What this holds against, and what not, is in the README's threat model. What a run's
+/// [`Handle::change`](crate::live::Handle::change) did to the function is done to the new one.
 ///
 /// ```
 /// use netbricks::{Contained, Context, Gate, NetworkFunction};
@@ -40,6 +42,8 @@ pub struct Contained {
     make: Make,
     /// `None` between a panic and the next attempt.
     function: Option<Box<dyn NetworkFunction>>,
+    /// Made to what is made anew.
+    lasting: Option<Change>,
     gates: Gate,
     restarts: u64,
     /// When the next attempt may be made, and the pause after it, should it fail.
@@ -60,13 +64,19 @@ impl Contained {
     #[must_use]
     pub fn new(function: Box<dyn NetworkFunction>, make: Make) -> Self {
         let gates = function.gates();
-        Self { make, function: Some(function), gates, restarts: 0, retry_ns: 0, pause_ns: 0, good: 1 }
+        let (function, lasting) = (Some(function), None);
+        Self { make, function, lasting, gates, restarts: 0, retry_ns: 0, pause_ns: 0, good: 1 }
     }
 
     /// How often the function was made anew, or would have been.
     #[must_use]
     pub fn restarts(&self) -> u64 {
         self.restarts
+    }
+
+    /// The function, unless it is broken, and the change that outlives it.
+    pub(crate) fn parts_mut(&mut self) -> (Option<&mut dyn NetworkFunction>, &mut Option<Change>) {
+        (self.function.as_mut().map(|function| &mut **function as _), &mut self.lasting)
     }
 
     /// Calls the function. Should it panic, what was in the batch or inside, and has not left, is counted as dropped.
@@ -114,8 +124,13 @@ impl Contained {
 
     fn attempt(&mut self, now_ns: u64) {
         if now_ns >= self.retry_ns {
-            let make = &mut self.make;
-            self.function = catch_unwind(AssertUnwindSafe(make)).ok();
+            let (make, lasting) = (&mut self.make, &mut self.lasting);
+            let anew = || {
+                let mut function = make();
+                lasting.iter_mut().for_each(|change| change(&mut *function));
+                function
+            };
+            self.function = catch_unwind(AssertUnwindSafe(anew)).ok();
         }
         if self.function.is_none() && now_ns >= self.retry_ns {
             self.retry_ns = now_ns.saturating_add(BACK_OFF_NS.1);

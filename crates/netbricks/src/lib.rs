@@ -8,6 +8,7 @@ pub mod cause;
 pub mod conntrack;
 mod contain;
 mod context;
+mod find;
 mod frame;
 mod function;
 pub mod functions;

@@ -82,6 +82,11 @@ impl Line {
         })
     }
 
+    /// The functions, from the inside out.
+    pub(crate) fn functions_mut(&mut self) -> impl Iterator<Item = &mut dyn NetworkFunction> {
+        self.stages.iter_mut().map(|stage| &mut *stage.function)
+    }
+
     /// Makes a call of one function, and puts what it let out on its way.
     fn call(
         &mut self,

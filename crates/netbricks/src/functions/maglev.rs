@@ -2,8 +2,8 @@
 //!
 //! Clients are at gate 1, servers at gate 0. A packet to the service's address goes to the back end that its connection is
 //! with; a new connection goes where the Maglev table says (Eisenbud et al., NSDI'16, section 3.4). A connection stays with
-//! its back end when the set of back ends changes, also with one that was taken out, until it is over. What is not for the
-//! service passes unchanged.
+//! its back end when the set of back ends changes, also with one that was taken out, until it is over; a program changes it
+//! while packets flow, by `live::Handle::change` and `Maglev::set_backends`. What is not for the service passes unchanged.
 //!
 //! | argument | default | |
 //! |---|---|---|
@@ -35,7 +35,6 @@ mod service;
 
 use std::net::IpAddr;
 
-use lookup::maglev::MaglevError;
 use packet::flow::{FlowHasher, FlowKey};
 use packet::parse::Layers;
 use packet::wire::{IpProtocol, icmpv4, icmpv6};
@@ -48,7 +47,7 @@ use balancer::{Balancer, Target};
 use forward::forward;
 
 pub use balancer::BalancerConfig;
-pub use service::{Backend, Mode, Service, SpecError};
+pub use service::{Backend, BackendsError, Mode, Service, SpecError};
 
 /// Fragments whose first has not been seen.
 const EARLY_FRAGMENT: Cause = Cause::new("fragment before its first");
@@ -69,25 +68,28 @@ impl Maglev {
     /// Balances `service` over `backends`; of the tunnels, [`Mode`] holds the address they begin at.
     ///
     /// # Errors
-    /// See [`MaglevError`].
+    /// See [`BackendsError`].
     pub fn new(
         service: Service,
         backends: Vec<Backend>,
         mode: Mode,
         config: BalancerConfig,
         hasher: FlowHasher,
-    ) -> Result<Self, MaglevError> {
+    ) -> Result<Self, BackendsError> {
+        service::check(&service, &backends, mode)?;
         let balancer = Balancer::new(service, backends, config, hasher)?;
         Ok(Self { balancer, mode, malformed: 0, errors: 0 })
     }
 
     /// Puts other back ends in the place of those it has. Connections stay where they are, also with back ends that are no
-    /// more; with a weight of 0 a back end gets no new ones.
+    /// more; with a weight of 0 a back end gets no new ones. In a run this is
+    /// [`Handle::change`](crate::live::Handle::change).
     ///
     /// # Errors
-    /// See [`MaglevError`]; then nothing has changed.
-    pub fn set_backends(&mut self, backends: Vec<Backend>) -> Result<(), MaglevError> {
-        self.balancer.set_backends(backends)
+    /// See [`BackendsError`]; then nothing has changed.
+    pub fn set_backends(&mut self, backends: Vec<Backend>) -> Result<(), BackendsError> {
+        service::check(self.balancer.service(), &backends, self.mode)?;
+        Ok(self.balancer.set_backends(backends)?)
     }
 
     /// From a client.

@@ -40,7 +40,7 @@ pub use firewall::Firewall;
 pub use generate::{Frames, FramesError, Generator, Pace, PaceError};
 pub use isolated::{IsolatedError, build_isolated, serve_isolated};
 pub use macswap::macswap;
-pub use maglev::{Backend, BalancerConfig, Maglev, Mode, Service, SpecError};
+pub use maglev::{Backend, BackendsError, BalancerConfig, Maglev, Mode, Service, SpecError};
 pub use monitor::{Connection, End, RoundTrips, State, TcpMonitor, Totals};
 pub use nat44::Nat44;
 pub use nat64::Nat64;

@@ -30,6 +30,9 @@ pub enum AskError {
     /// The question itself panicked.
     #[error("the question panicked")]
     Panicked,
+    /// What was asked for is not there.
+    #[error("no {0} is there at the moment")]
+    Absent(&'static str),
 }
 
 type Message<T> = Box<dyn FnOnce(&mut T) + Send>;

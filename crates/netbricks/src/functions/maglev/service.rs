@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use lookup::maglev::MaglevError;
 use packet::flow::{FlowHasher, FlowKey};
 use packet::wire::{IpProtocol, MacAddr};
 use thiserror::Error;
@@ -24,6 +25,22 @@ pub enum SpecError {
     /// Not a back end.
     #[error("{0:?}: a back end is wanted: 10.0.0.1, 10.0.0.1:8080,weight=2,mac=02:00:00:00:00:01")]
     Backend(String),
+}
+
+/// Back ends that cannot be balanced over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum BackendsError {
+    /// Packets cannot get to one.
+    #[error("back end {address}: {problem}")]
+    OutOfReach {
+        /// Its address.
+        address: IpAddr,
+        /// Why not.
+        problem: &'static str,
+    },
+    /// There is no table of them.
+    #[error(transparent)]
+    Table(#[from] MaglevError),
 }
 
 /// What is balanced.
@@ -148,7 +165,6 @@ pub(super) fn build(args: &mut Args, setup: &Setup) -> Result<Box<dyn NetworkFun
         _ => Err("nat, dsr, ipip or gre is wanted".into()),
     })?;
     let mode = mode.unwrap_or(Mode::Nat);
-    check(&service, &backends, mode).map_err(|problem| args.conflict(problem))?;
     let default = BalancerConfig::default();
     let config = BalancerConfig {
         flows: args.number("flows", default.flows as u64, 1..=1 << 24)? as usize,
@@ -160,8 +176,8 @@ pub(super) fn build(args: &mut Args, setup: &Setup) -> Result<Box<dyn NetworkFun
 }
 
 /// Whether packets can get to every back end.
-fn check(service: &Service, backends: &[Backend], mode: Mode) -> Result<(), String> {
-    for Backend { address, port, mac, .. } in backends {
+pub(super) fn check(service: &Service, backends: &[Backend], mode: Mode) -> Result<(), BackendsError> {
+    for &Backend { address, port, mac, .. } in backends {
         let problem = match mode {
             Mode::Nat if address.is_ipv4() != service.address.is_ipv4() => {
                 "it is of another family than the service"
@@ -170,12 +186,12 @@ fn check(service: &Service, backends: &[Backend], mode: Mode) -> Result<(), Stri
             Mode::Ipip(source) | Mode::Gre(source) if address.is_ipv4() != source.is_ipv4() => {
                 "it is of another family than source=…"
             }
-            Mode::Dsr | Mode::Ipip(_) | Mode::Gre(_) if *port != 0 && *port != service.port => {
+            Mode::Dsr | Mode::Ipip(_) | Mode::Gre(_) if port != 0 && port != service.port => {
                 "only mode=nat changes ports"
             }
             _ => continue,
         };
-        return Err(format!("back end {address}: {problem}"));
+        return Err(BackendsError::OutOfReach { address, problem });
     }
     Ok(())
 }

@@ -107,6 +107,9 @@ fn weights_share_out_connections_and_established_ones_stay() {
     assert!((900..1100).contains(&one) && one + two == 3000, "{shares:?}");
     // The first goes, the third comes back.
     let new = ["10.0.0.2", "10.0.0.3"].map(|text| text.parse().unwrap());
+    let other = Backend { address: "fd00::1".parse().unwrap(), port: 0, weight: 1, mac: None };
+    let refused = run.maglev().set_backends(vec![other]).unwrap_err().to_string();
+    assert_eq!(refused, "back end fd00::1: it is of another family than the service");
     run.maglev().set_backends(new.to_vec()).unwrap();
     for (n, address) in (0..3000).zip(&first) {
         assert_eq!(key(&run.pass(1, 1, &ack(n))).destination().to_string(), *address);
