@@ -1,11 +1,14 @@
-//! The router before judges: ping and traceroute of the kernel's hosts go through it, and the kernel's routing table
-//! decides beside ours.
+//! The router before judges: ping and traceroute of the kernel's hosts go through it, the kernel puts its fragments
+//! together, and the kernel's routing table decides beside ours.
 
 mod lab;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use lab::{Netns, Random, Star, counter, dropped, function, seed};
+use lab::{
+    Capture, Echo, Netns, Program, Random, Star, ask, checksums_are_right, counter, dropped, function, seed,
+    tshark,
+};
 use netbricks::Context;
 use netbricks::routes::{Hop, Routes};
 use packet::wire::{EtherType, IpProtocol, MacAddr, ethernet, ipv4, ipv6};
@@ -197,4 +200,84 @@ fn datagram(to: IpAddr) -> Vec<u8> {
     frame[14 + header..14 + header + body.len()].copy_from_slice(&body);
     frame.truncate(14 + header + body.len());
     frame
+}
+
+/// The link to the third host takes 1300 bytes, as its interface of the router says.
+fn narrow() -> Star {
+    let lab = routed();
+    lab.hosts[2].ip("link set eth0 mtu 1300");
+    lab.middle().ip("link set p2 mtu 1300");
+    lab
+}
+
+/// A counter of a host's IP (`/proc/net/snmp`).
+fn snmp(host: &Netns, name: &str) -> u64 {
+    let said = host.run("cat /proc/net/snmp");
+    let mut lines = said.lines().filter(|line| line.starts_with("Ip:")).map(str::split_whitespace);
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let (_, value) = names.zip(values).find(|(known, _)| *known == name).unwrap();
+    value.parse().unwrap()
+}
+
+#[test]
+fn the_kernel_puts_together_what_the_router_fragments() {
+    let lab = narrow();
+    let (near, far) = (&lab.hosts[0], &lab.hosts[2]);
+    let capture = Capture::start(far, "eth0", "-Q in ip");
+    // One that fits its own link; fragments already; options, of which the second fragment has none; many fragments.
+    for more in ["-s 1400", "-s 3000", "-s 1400 -R", "-s 20000"] {
+        let said = near.run(&format!("ping -n -c 3 -i 0.05 -W 5 -M dont {more} 10.2.0.1"));
+        let is_right = said.contains("3 received") && !said.contains("wrong data") && !said.contains("DUP");
+        assert!(is_right, "{more}: {said}");
+    }
+    // Datagrams that may be fragmented: one whose checksum the sender leaves to its port, and one in fragments.
+    near.run("sysctl -qw net.ipv4.ip_no_pmtu_disc=1");
+    let _echo = Echo::start(far, "10.2.0.1:7");
+    for (port, length) in [(5000, 1400), (5001, 5000)] {
+        let from = format!("10.0.0.1:{port}");
+        assert_eq!(ask(near, &from, "10.2.0.1:7", length), format!("{from} {length}"));
+    }
+    assert_eq!((snmp(far, "ReasmOKs"), snmp(far, "ReasmFails")), (14, 0));
+    let file = capture.end();
+    checksums_are_right(file.path());
+    let seen = tshark(file.path(), "ip", &["ip.len", "ip.checksum.status", "ip.flags.mf", "ip.frag_offset"]);
+    for packet in &seen {
+        let length: usize = packet[0].parse().unwrap();
+        assert!(length <= 1300 && packet[1] == "1", "{packet:?}");
+    }
+    let pieces = seen.iter().filter(|packet| packet[2] == "1" || packet[3] != "0").count() as u64;
+    let summary = lab.finish();
+    // Fragments that the sender made and that fitted are pieces as well.
+    assert!(counter(&summary, "of these, in fragments") >= 14, "{summary:#?}");
+    let made = counter(&summary, "fragments");
+    assert!(made >= 28 && pieces >= made, "{pieces} pieces seen; {summary:#?}");
+}
+
+#[test]
+fn who_may_not_be_fragmented_is_told_and_sends_less() {
+    let lab = narrow();
+    let near = &lab.hosts[0];
+    let said = near.tries("ping -n -c 1 -W 5 -M do -s 1400 10.2.0.1");
+    assert!(said.contains("Frag needed and DF set (mtu = 1300)"), "{said}");
+    let said = near.tries("ip route get 10.2.0.1");
+    assert!(said.contains("mtu 1300"), "the kernel believes it: {said}");
+    // IPv6 is fragmented by its sender alone, once it knows.
+    let said = near.tries("ping -6 -n -c 4 -i 0.2 -W 5 -s 3000 fd02::1");
+    assert!(said.contains("Packet too big: mtu=1300") && !said.contains(" 0 received"), "{said}");
+    assert_eq!(counter(&lab.finish(), "of these, in fragments"), 0);
+}
+
+#[test]
+fn segments_of_64_kib_are_left_to_the_port() {
+    let lab = narrow();
+    let (near, far) = (&lab.hosts[0], &lab.hosts[2]);
+    for direction in ["", "-R"] {
+        let serve = far.program("iperf3 -s -1 -p 5201 --forceflush");
+        let _server = Program::start(serve, false, "Server listening");
+        near.run(&format!("iperf3 -c 10.2.0.1 -p 5201 -n 20M {direction}"));
+    }
+    let summary = lab.finish();
+    assert_eq!(counter(&summary, "of these, in fragments"), 0);
+    // 40 MB in segments of 1260 bytes would be more than 31,000.
+    assert!(summary.packets_in < 20_000, "they came whole: {summary:#?}");
 }
