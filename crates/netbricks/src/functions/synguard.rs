@@ -15,6 +15,10 @@
 //!   mss=BYTES      segment size that clients are told (default: 1460; 20 less for IPv6)
 //!   flows=COUNT    connections opened by cookie at a time (default: 65536)
 //!   idle=DURATION  how long one of them may be silent (default: 1h)
+//!   syns=COUNT     how often a server that does not answer is asked, 1 to 8 times (default: 5)
+//!
+//! A server that does not answer is asked again after 1, 2, 4, 8 … seconds, as RFC 6298 has it; as long after the last time
+//! (31 s after the first, by default) the client is reset. Until the server has answered, the client's window is closed.
 //!
 //! A connection opened by cookie has no window scaling, SACK or time stamps, which no cookie remembers. If the guard
 //! restarts it breaks; those that passed as they are do not. Up to 4096 server ports have a rate of their own; all SYNs to
@@ -23,7 +27,9 @@
 //! Example:
 //!   weft netbricks run synguard rate=500 --in tap:servers --out tap:internet
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+mod opened;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lookup::flow_table::{FlowId, FlowTable, RECLAIM_TURNS};
 use lookup::token_bucket::{Rate, TokenBucket};
@@ -38,6 +44,7 @@ use crate::answer::{may_be_told, segment, turn_round};
 use crate::rewrite::is_partial;
 use crate::syn_cookie::{SLOT_NS, SynCookies};
 use crate::{Args, ArgsError, Cause, Context, Gate, NetworkFunction, Report};
+use opened::{Link, Opened, Stage, answer_ns};
 
 const SERVERS: Gate = 0;
 const CLIENTS: Gate = 1;
@@ -45,33 +52,14 @@ const CLIENTS: Gate = 1;
 const MARTIAN: Cause = Cause::new("SYN that may not be answered");
 const FULL: Cause = Cause::new("no room for another connection");
 const OPENING: Cause = Cause::new("connection is still being opened");
+const LINK: Cause = Cause::new("link header that is too long");
 
 /// Server ports with a rate of their own.
 const DESTINATIONS_MAX: usize = 4096;
-/// How long the server may take to answer.
-const OPENING_NS: u64 = 30_000_000_000;
-/// The client's segments have the guard ask the server again, this often.
-const AGAIN_NS: u64 = 1_000_000_000;
 /// How long a connection is remembered after both sides closed it, or one reset it.
 const CLOSED_NS: u64 = 60_000_000_000;
-/// Connections looked at for their end in one call.
+/// Connections looked at in one call for their end, or for a server that has not answered.
 const EXPIRE_MOST: usize = 256;
-
-/// A connection that was opened by cookie.
-#[derive(Clone, Copy, Debug)]
-struct Opened {
-    /// The client's first sequence number.
-    sequence: u32,
-    /// The sequence number that the client was told, and how far the server's is from it once the server has answered.
-    cookie: u32,
-    distance: Option<u32>,
-    segment: u16,
-    window: u16,
-    /// When the server was asked last.
-    asked_ns: u64,
-    /// Sides that have sent a FIN, by gate.
-    finished: [bool; 2],
-}
 
 /// A guard against SYN floods.
 pub struct SynGuard {
@@ -83,13 +71,18 @@ pub struct SynGuard {
     full_ns: u64,
     /// By the client's tuple.
     opened: FlowTable<FlowKey, Opened>,
+    /// Those whose time has come, between two looks at the table.
+    due: Vec<(FlowKey, Opened)>,
     idle_ns: u64,
     segment: u16,
+    syns: u8,
     /// Until then there may be cookies about.
     cookies_until_ns: u64,
     passed: u64,
     answered: u64,
     proven: u64,
+    asked_again: u64,
+    given_up: u64,
 }
 
 impl std::fmt::Debug for SynGuard {
@@ -111,6 +104,8 @@ pub struct Guarding {
     pub flows: usize,
     /// How long one of them may be silent.
     pub idle_ns: u64,
+    /// How often a server that does not answer is asked, at least once.
+    pub syns: u8,
 }
 
 impl SynGuard {
@@ -128,12 +123,16 @@ impl SynGuard {
             // A bucket that is full again is as good as new.
             full_ns: burst.saturating_mul(1_000_000_000).checked_div(rate).unwrap_or(0).max(1_000_000_000),
             opened: FlowTable::with_hasher(guarding.flows.max(1), hasher),
+            due: Vec::with_capacity(EXPIRE_MOST),
             idle_ns: guarding.idle_ns,
             segment: guarding.segment,
+            syns: guarding.syns.max(1),
             cookies_until_ns: 0,
             passed: 0,
             answered: 0,
             proven: 0,
+            asked_again: 0,
+            given_up: 0,
         }
     }
 
@@ -178,19 +177,11 @@ impl SynGuard {
         let (sequence, cookie) = (sequence.wrapping_sub(1), ack.wrapping_sub(1));
         let Some(segment) = self.cookies.open(key, sequence, cookie, now_ns) else { return Ok(SERVERS) };
         self.proven += 1;
-        let opened = Opened {
-            sequence,
-            cookie,
-            distance: None,
-            segment,
-            window: view.window(),
-            asked_ns: now_ns,
-            finished: [false; 2],
-        };
-        self.opened.expire(now_ns, RECLAIM_TURNS, |_, _| ());
-        let deadline_ns = now_ns.saturating_add(OPENING_NS);
+        let stage = Stage::Asking(1, Link::of(layers, packet.data()).ok_or(LINK)?);
+        let opened = Opened { sequence, cookie, segment, window: view.window(), stage };
+        let deadline_ns = now_ns.saturating_add(answer_ns(1));
         self.opened.insert(*key, opened, deadline_ns, now_ns).map_err(|_| FULL)?;
-        write_syn(packet, layers, key, &opened)?;
+        segment::write(packet, layers.l3, (key.source(), key.destination()), &opened.syn(key))?;
         Ok(SERVERS)
     }
 
@@ -236,7 +227,7 @@ impl SynGuard {
         });
         let cookie = self.cookies.make(key, sequence, offered.unwrap_or(536), now_ns);
         let ports = (key.destination_port(), key.source_port());
-        let flags = Flags(Flags::SYN.0 | Flags::ACK.0);
+        let flags = Flags::SYN | Flags::ACK;
         let mut repr = segment::plain(ports, (cookie, sequence.wrapping_add(1)), flags, 0);
         repr.maximum_segment = Some(if key.source().is_ipv4() { self.segment } else { self.segment - 20 });
         segment::write(packet, layers.l3, (key.destination(), key.source()), &repr)?;
@@ -257,7 +248,7 @@ impl SynGuard {
         let now_ns = ctx.now_ns();
         let view = tcp::View::new_checked(layers.segment(packet.data()))?;
         let (flags, sequence) = (view.flags(), view.sequence());
-        let Some(opened) = self.opened.get_mut(id) else { return Ok(SERVERS) };
+        let Some(opened) = self.opened.get(id) else { return Ok(SERVERS) };
         if opens(flags) {
             if sequence == opened.sequence {
                 return Err(OPENING);
@@ -266,13 +257,12 @@ impl SynGuard {
             self.opened.remove(id);
             return self.stranger(key, layers, packet, now_ns);
         }
-        let Some(distance) = opened.distance else {
-            if flags.contains(Flags::RST) || now_ns < opened.asked_ns.saturating_add(AGAIN_NS) {
-                return Err(OPENING);
+        let Stage::Open { distance, .. } = opened.stage else {
+            // Should the server answer yet, the client resets it.
+            if flags.contains(Flags::RST) && sequence == opened.sequence.wrapping_add(1) {
+                self.opened.remove(id);
             }
-            opened.asked_ns = now_ns;
-            write_syn(packet, layers, key, opened)?;
-            return Ok(SERVERS);
+            return Err(OPENING);
         };
         shift(packet, layers, 0, if flags.contains(Flags::ACK) { distance } else { 0 });
         self.live_on(id, CLIENTS, flags, now_ns);
@@ -293,26 +283,28 @@ impl SynGuard {
         let (told, next) = (opened.cookie.wrapping_add(1), opened.sequence.wrapping_add(1));
         let to_client = (client.destination(), client.source());
         let ports = (client.destination_port(), client.source_port());
-        if flags.contains(Flags(Flags::SYN.0 | Flags::ACK.0)) && view.ack() == next {
+        if flags.contains(Flags::SYN | Flags::ACK) && view.ack() == next {
             let mut reply = self.pool.packet(&packet.data()[..layers.l3]).ok_or(Cause::NO_BUFFER)?;
             turn_round(reply.data_mut());
             let numbers = (next, sequence.wrapping_add(1));
             let ack = segment::plain((ports.1, ports.0), numbers, Flags::ACK, opened.window);
             segment::write(&mut reply, layers.l3, (client.source(), client.destination()), &ack)?;
             ctx.send(SERVERS, reply);
-            opened.distance = Some(sequence.wrapping_sub(opened.cookie));
+            if matches!(opened.stage, Stage::Asking(..)) {
+                let distance = sequence.wrapping_sub(opened.cookie);
+                opened.stage = Stage::Open { distance, finished: [false; 2] };
+            }
             self.opened.set_deadline(id, ctx.now_ns().saturating_add(self.idle_ns));
             // The client may send now.
             let update = segment::plain(ports, (told, next), Flags::ACK, window);
             segment::write(packet, layers.l3, to_client, &update)?;
             return Ok(CLIENTS);
         }
-        let Some(distance) = opened.distance else {
+        let Stage::Open { distance, .. } = opened.stage else {
             if !flags.contains(Flags::RST) {
                 return Err(OPENING);
             }
-            let reset = segment::plain(ports, (told, next), Flags(Flags::RST.0 | Flags::ACK.0), 0);
-            segment::write(packet, layers.l3, to_client, &reset)?;
+            segment::write(packet, layers.l3, to_client, &opened.reset(client))?;
             self.opened.remove(id);
             return Ok(CLIENTS);
         };
@@ -323,25 +315,60 @@ impl SynGuard {
 
     /// Notes that a connection lives, or how it ends.
     fn live_on(&mut self, id: FlowId, gate: Gate, flags: Flags, now_ns: u64) {
-        let Some(opened) = self.opened.get_mut(id) else { return };
-        opened.finished[usize::from(gate)] |= flags.contains(Flags::FIN);
-        let ends = opened.finished == [true; 2] || flags.contains(Flags::RST);
+        let Some(Opened { stage: Stage::Open { finished, .. }, .. }) = self.opened.get_mut(id) else {
+            return;
+        };
+        finished[usize::from(gate)] |= flags.contains(Flags::FIN);
+        let ends = *finished == [true; 2] || flags.contains(Flags::RST);
         let lives_ns = if ends { CLOSED_NS.min(self.idle_ns) } else { self.idle_ns };
         self.opened.set_deadline(id, now_ns.saturating_add(lives_ns));
+    }
+
+    /// Ends connections that are over, and asks servers again that have not answered.
+    #[cold]
+    fn turn(&mut self, ctx: &mut Context) {
+        let now_ns = ctx.now_ns();
+        let mut due = std::mem::take(&mut self.due);
+        self.opened.expire(now_ns, EXPIRE_MOST, |key, opened| due.push((key, opened)));
+        for (key, opened) in due.drain(..) {
+            let Stage::Asking(asked, link) = opened.stage else { continue };
+            let client = (key.source(), key.destination());
+            if asked >= self.syns {
+                self.given_up += 1;
+                self.say(ctx, CLIENTS, &link, (client.1, client.0), &opened.reset(&key));
+                continue;
+            }
+            self.asked_again += 1;
+            let opened = Opened { stage: Stage::Asking(asked + 1, link), ..opened };
+            let deadline_ns = now_ns.saturating_add(answer_ns(asked + 1));
+            // Its place has just been left.
+            if self.opened.insert(key, opened, deadline_ns, now_ns).is_ok() {
+                self.say(ctx, SERVERS, &link, client, &opened.syn(&key));
+            }
+        }
+        self.due = due;
+    }
+
+    /// Sends a segment of its own, by the link that a client's came by.
+    fn say(&self, ctx: &mut Context, gate: Gate, link: &Link, hosts: (IpAddr, IpAddr), repr: &tcp::Repr) {
+        let Some(mut packet) = self.pool.packet(link.bytes()) else { return ctx.count(Cause::NO_BUFFER, 1) };
+        if gate == CLIENTS {
+            turn_round(packet.data_mut());
+        }
+        match segment::write(&mut packet, link.bytes().len(), hosts, repr) {
+            Ok(()) => ctx.send(gate, packet),
+            Err(cause) => ctx.drop(packet, cause),
+        }
+    }
+
+    fn is_due(&self, now_ns: u64) -> bool {
+        self.opened.next_deadline_ns().is_some_and(|deadline_ns| deadline_ns <= now_ns)
     }
 }
 
 /// Whether a segment asks for a connection.
 fn opens(flags: Flags) -> bool {
     flags.contains(Flags::SYN) && !flags.intersects(Flags(Flags::ACK.0 | Flags::RST.0 | Flags::FIN.0))
-}
-
-/// Makes a packet of the client's the SYN that the server did not see.
-fn write_syn(packet: &mut Packet, layers: &Layers, key: &FlowKey, opened: &Opened) -> Result<(), Cause> {
-    let ports = (key.source_port(), key.destination_port());
-    let mut repr = segment::plain(ports, (opened.sequence, 0), Flags::SYN, opened.window);
-    repr.maximum_segment = Some(opened.segment);
-    segment::write(packet, layers.l3, (key.source(), key.destination()), &repr)
 }
 
 /// Moves the sequence and the acknowledgement number on, and mends the checksum, unless it is still to be done: then it
@@ -361,6 +388,10 @@ fn shift(packet: &mut Packet, layers: &Layers, sequence_by: u32, ack_by: u32) {
 
 impl NetworkFunction for SynGuard {
     fn process(&mut self, gate: Gate, batch: &mut Batch, ctx: &mut Context) {
+        // First, so that no connection is overdue, and not found, when a packet of it comes.
+        if self.is_due(ctx.now_ns()) {
+            self.turn(ctx);
+        }
         for mut packet in batch.drain(..) {
             match self.judge(gate, &mut packet, ctx) {
                 Ok(gate) => ctx.send(gate, packet),
@@ -374,7 +405,7 @@ impl NetworkFunction for SynGuard {
     }
 
     fn expire(&mut self, ctx: &mut Context) {
-        self.opened.expire(ctx.now_ns(), EXPIRE_MOST, |_, _| ());
+        self.turn(ctx);
     }
 
     fn report(&self, report: &mut Report) {
@@ -382,6 +413,8 @@ impl NetworkFunction for SynGuard {
         report.counter("SYNs answered with a cookie", self.answered);
         report.counter("cookies that came back", self.proven);
         report.counter("connections opened by cookie", self.opened.len() as u64);
+        report.counter("SYNs sent again", self.asked_again);
+        report.counter("connections given up, server silent", self.given_up);
         report.counter("server ports", self.destinations.len() as u64);
     }
 }
@@ -393,199 +426,10 @@ pub(super) fn build(args: &mut Args, setup: &Setup) -> Result<Box<dyn NetworkFun
         segment: args.number("mss", 1460, 536..=8940)? as u16,
         flows: args.number("flows", 65_536, 1..=1 << 22)? as usize,
         idle_ns: args.duration_ns("idle", 3_600_000_000_000)?,
+        syns: args.number("syns", 5, 1..=8)? as u8,
     };
     Ok(Box::new(SynGuard::new(&guarding, setup)))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::sample::{tcp, udp, words};
-    use super::super::tests::{at, function, setup};
-    use super::*;
-    use packet::wire::ipv4;
-
-    const CLIENT: &str = "198.51.100.7:4000";
-    const SERVER: &str = "192.0.2.1:80";
-
-    struct Bench {
-        setup: Setup,
-        guard: Box<dyn NetworkFunction>,
-        ctx: Context,
-    }
-
-    impl Bench {
-        fn new(arguments: &[&str]) -> Self {
-            let setup = setup();
-            Self { guard: function("synguard", arguments, &setup), setup, ctx: Context::new(2) }
-        }
-
-        fn at(&mut self, gate: Gate, now_ns: u64, frame: &[u8]) -> Vec<(Gate, Vec<u8>)> {
-            let left = at(&mut *self.guard, &mut self.ctx, (gate, now_ns), &self.setup.pool, &[frame]);
-            assert_eq!(self.setup.pool.available(), self.setup.pool.capacity());
-            left.iter().for_each(|(_, frame)| drop(words(frame)));
-            left
-        }
-
-        /// The one frame that leaves at the gate that is expected.
-        fn one(&mut self, gate: Gate, frame: &[u8], expected: Gate) -> Vec<u8> {
-            let now_ns = self.ctx.now_ns();
-            let mut left = self.at(gate, now_ns, frame);
-            assert_eq!(left.iter().map(|(gate, _)| *gate).collect::<Vec<_>>(), [expected]);
-            left.pop().unwrap().1
-        }
-
-        fn count(&self, name: &str) -> u64 {
-            let mut report = Report::default();
-            self.guard.report(&mut report);
-            report.get(name)
-        }
-    }
-
-    fn segment(frame: &[u8]) -> tcp::View<&[u8]> {
-        let layers = Layers::of(frame).unwrap();
-        tcp::View::new_checked(layers.segment(frame)).unwrap()
-    }
-
-    /// A SYN from an address that is made up.
-    fn forged(n: u32) -> Vec<u8> {
-        let mut frame = tcp("10.0.0.1:1", SERVER, "S", (n, 0), b"");
-        let source = [100, (n >> 16) as u8, (n >> 8) as u8, n as u8].into();
-        let mut ip = ipv4::View::new_unchecked(&mut frame[14..]);
-        ip.set_source(source);
-        ip.fill_checksum();
-        let destination = ip.destination();
-        tcp::View::new_unchecked(&mut frame[34..]).fill_checksum(source.into(), destination.into());
-        frame
-    }
-
-    #[test]
-    fn below_the_rate_nothing_is_touched() {
-        let mut bench = Bench::new(&["rate=100", "burst=3"]);
-        for frame in [
-            tcp(CLIENT, SERVER, "S", (1, 0), b""),
-            tcp(CLIENT, SERVER, "A", (2, 9), b"data"),
-            udp(CLIENT, SERVER, b"data"),
-        ] {
-            assert_eq!(bench.one(CLIENTS, &frame, SERVERS), frame);
-        }
-        let answer = tcp(SERVER, CLIENT, "SA", (8, 2), b"");
-        assert_eq!(bench.one(SERVERS, &answer, CLIENTS), answer);
-        assert_eq!((bench.count("SYNs passed"), bench.count("SYNs answered with a cookie")), (1, 0));
-    }
-
-    #[test]
-    fn a_million_forged_sources_cost_no_memory_and_no_more_than_the_rate_reaches_the_server() {
-        let mut bench = Bench::new(&["rate=100", "burst=100"]);
-        let mut reached = 0;
-        for n in 0..1_000_000u32 {
-            let mut batch = Batch::new();
-            batch.push(bench.setup.pool.packet(&forged(n)).unwrap()).unwrap();
-            bench.ctx.set_now_ns(u64::from(n) * 10_000); // ten seconds
-            bench.guard.process(CLIENTS, &mut batch, &mut bench.ctx);
-            bench.ctx.drain(SERVERS, |batch| reached += batch.drain(..).count());
-            bench.ctx.drain(CLIENTS, Batch::clear);
-        }
-        assert!((1090..=1100).contains(&reached), "{reached}");
-        assert_eq!((bench.count("connections opened by cookie"), bench.count("server ports")), (0, 1));
-        assert_eq!(bench.count("SYNs answered with a cookie"), 1_000_000 - reached as u64);
-    }
-
-    /// Opens a connection by cookie: the cookie that the client has, and the server's first number.
-    fn open(bench: &mut Bench) -> (u32, u32) {
-        let answer = bench.one(CLIENTS, &tcp(CLIENT, SERVER, "S", (1000, 0), b""), CLIENTS);
-        let view = segment(&answer);
-        assert_eq!((view.flags(), view.ack(), view.window()), (Flags(0x12), 1001, 0));
-        let cookie = view.sequence();
-        let asked =
-            bench.one(CLIENTS, &tcp(CLIENT, SERVER, "A", (1001, cookie.wrapping_add(1)), b""), SERVERS);
-        assert!(
-            words(&asked).contains("Flags [S], seq 1000, win 64000, options [mss 536]"),
-            "{}",
-            words(&asked)
-        );
-        let first = 0xffff_fff0;
-        let mut left = bench.at(SERVERS, 2, &tcp(SERVER, CLIENT, "SA", (first, 1001), b""));
-        let (update, ack) = (left.pop().unwrap(), left.pop().unwrap());
-        assert_eq!((ack.0, update.0), (SERVERS, CLIENTS));
-        let (ack, update) = (segment(&ack.1), segment(&update.1));
-        assert_eq!((ack.flags(), ack.sequence(), ack.ack()), (Flags::ACK, 1001, first + 1));
-        assert_eq!(
-            (update.flags(), update.sequence(), update.ack(), update.window()),
-            (Flags::ACK, cookie.wrapping_add(1), 1001, 64_000)
-        );
-        (cookie, first)
-    }
-
-    #[test]
-    fn who_sends_the_cookie_back_is_connected() {
-        let mut bench = Bench::new(&["rate=0"]);
-        let (cookie, first) = open(&mut bench);
-        let request = tcp(CLIENT, SERVER, "A", (1001, cookie.wrapping_add(1)), b"get");
-        let request = bench.one(CLIENTS, &request, SERVERS);
-        assert_eq!((segment(&request).sequence(), segment(&request).ack()), (1001, first + 1));
-        let reply = tcp(SERVER, CLIENT, "A", (first.wrapping_add(1), 1004), &[7; 500]);
-        let reply = bench.one(SERVERS, &reply, CLIENTS);
-        assert_eq!(
-            (segment(&reply).sequence(), segment(&reply).payload()),
-            (cookie.wrapping_add(1), &[7; 500][..])
-        );
-        let done = tcp(CLIENT, SERVER, "FA", (1004, cookie.wrapping_add(501)), b"");
-        let done = bench.one(CLIENTS, &done, SERVERS);
-        assert_eq!(segment(&done).ack(), first.wrapping_add(501));
-        bench.one(SERVERS, &tcp(SERVER, CLIENT, "FA", (first.wrapping_add(501), 1005), b""), CLIENTS);
-        let end_ns = bench.guard.deadline_ns().unwrap();
-        for _ in 0..8 {
-            let deadline_ns = bench.guard.deadline_ns().unwrap_or(end_ns).max(CLOSED_NS + 10);
-            bench.ctx.set_now_ns(deadline_ns);
-            bench.guard.expire(&mut bench.ctx);
-        }
-        assert_eq!(bench.count("connections opened by cookie"), 0);
-    }
-
-    #[test]
-    fn forged_acks_open_nothing() {
-        let mut bench = Bench::new(&["rate=0"]);
-        bench.one(CLIENTS, &tcp(CLIENT, SERVER, "S", (1000, 0), b""), CLIENTS);
-        for guess in 0..10_000u32 {
-            let frame = tcp(CLIENT, SERVER, "A", (1001, guess.wrapping_mul(2_654_435_761)), b"");
-            assert_eq!(
-                bench.one(CLIENTS, &frame, SERVERS),
-                frame,
-                "not ours: the server says what it thinks"
-            );
-        }
-        assert_eq!(bench.count("connections opened by cookie"), 0);
-    }
-
-    #[test]
-    fn a_server_that_refuses_is_heard_and_one_that_is_slow_is_asked_again() {
-        let mut bench = Bench::new(&["rate=0"]);
-        let answer = bench.one(CLIENTS, &tcp(CLIENT, SERVER, "S", (1000, 0), b""), CLIENTS);
-        let cookie = segment(&answer).sequence();
-        let ack = tcp(CLIENT, SERVER, "A", (1001, cookie.wrapping_add(1)), b"");
-        bench.one(CLIENTS, &ack, SERVERS);
-        let now_ns = bench.ctx.now_ns();
-        assert!(bench.at(CLIENTS, now_ns, &ack).is_empty(), "not before a second is over");
-        let again = bench.at(CLIENTS, now_ns + AGAIN_NS, &ack);
-        assert!(words(&again[0].1).contains("Flags [S], seq 1000"));
-        let refused = bench.one(SERVERS, &tcp(SERVER, CLIENT, "RA", (0, 1001), b""), CLIENTS);
-        assert_eq!(
-            (segment(&refused).flags(), segment(&refused).sequence()),
-            (Flags(0x14), cookie.wrapping_add(1))
-        );
-        assert_eq!(bench.count("connections opened by cookie"), 0);
-    }
-
-    #[test]
-    fn connections_by_cookie_are_bounded() {
-        let mut bench = Bench::new(&["rate=0", "flows=10"]);
-        for port in 1..=30u16 {
-            let client = format!("198.51.100.7:{port}");
-            let answer = bench.one(CLIENTS, &tcp(&client, SERVER, "S", (5, 0), b""), CLIENTS);
-            let cookie = segment(&answer).sequence();
-            bench.at(CLIENTS, 1, &tcp(&client, SERVER, "A", (6, cookie.wrapping_add(1)), b""));
-        }
-        assert_eq!(bench.count("connections opened by cookie"), 10);
-        assert_eq!(bench.ctx.drops().of(FULL), 20);
-    }
-}
+mod tests;
