@@ -238,7 +238,8 @@ fn the_kernel_puts_together_what_the_router_fragments() {
         assert_eq!(ask(near, &from, "10.2.0.1:7", length), format!("{from} {length}"));
     }
     assert_eq!((snmp(far, "ReasmOKs"), snmp(far, "ReasmFails")), (14, 0));
-    let file = capture.end();
+    near.run("ping -n -c 1 -W 5 -s 99 10.2.0.1");
+    let file = capture.end_after("the last ping", |frame| frame.len() == 14 + 20 + 8 + 99);
     checksums_are_right(file.path());
     let seen = tshark(file.path(), "ip", &["ip.len", "ip.checksum.status", "ip.flags.mf", "ip.frag_offset"]);
     for packet in &seen {

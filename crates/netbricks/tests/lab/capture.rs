@@ -3,7 +3,15 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Netns, Program, must};
+use packet::pcap;
+
+use super::{Netns, Program, must, until};
+
+/// What is kept of a packet. The kernel's ring for tcpdump has a place of that size for each packet: a larger one would make
+/// them few.
+const SNAPLEN: usize = 2048;
+/// KiB of that ring.
+const RING: usize = 16_384;
 
 /// tcpdump at an interface, into a file.
 pub struct Capture {
@@ -16,21 +24,38 @@ impl Capture {
     pub fn start(ns: &Netns, interface: &str, rest: &str) -> Self {
         let file = tempfile::NamedTempFile::with_suffix(".pcap").unwrap();
         let path = file.path().display();
-        let line = format!("tcpdump -Z root --immediate-mode -U -n -B 16384 -i {interface} -w {path} {rest}");
+        let how = format!("-Z root --immediate-mode -U -n -s {SNAPLEN} -B {RING}");
+        let line = format!("tcpdump {how} -i {interface} -w {path} {rest}");
         let tcpdump = Program::start(ns.program(&line), true, "listening on");
         Self { file, tcpdump }
     }
 
-    /// Where it writes, as packets come.
-    pub fn path(&self) -> &Path {
-        self.file.path()
+    /// The frames that it has written so far, with their times.
+    pub fn frames(&self) -> Vec<(u64, Vec<u8>)> {
+        frames(self.file.path())
     }
 
-    /// Ends it.
+    /// Ends it once it has seen a frame: what came before that one is in the file.
+    pub fn end_after(self, what: &str, is_last: impl Fn(&[u8]) -> bool) -> tempfile::NamedTempFile {
+        until(what, || self.frames().iter().any(|(_, frame)| is_last(frame)));
+        self.end()
+    }
+
+    /// Ends it; what has just come may be missing.
     pub fn end(self) -> tempfile::NamedTempFile {
         self.tcpdump.interrupt();
         self.file
     }
+}
+
+/// The frames in a capture, with their times. One that is still being written is none yet.
+pub fn frames(capture: &Path) -> Vec<(u64, Vec<u8>)> {
+    let mut frames = Vec::new();
+    let Ok(mut capture) = pcap::open(capture) else { return frames };
+    while let Ok(Some(record)) = capture.next() {
+        frames.push((record.timestamp_ns, record.data.to_vec()));
+    }
+    frames
 }
 
 /// Has tcpdump look at every checksum in a capture. Returns how many packets it saw that have one.

@@ -17,7 +17,7 @@ mod servers;
 mod star;
 mod wire;
 
-pub use capture::{Capture, checksums_are_right, tshark};
+pub use capture::{Capture, checksums_are_right, frames, tshark};
 pub use internet::{Internet, V4, V6};
 pub use netns::{Netns, PATIENCE, Program, must, until};
 pub use random::{Random, seed};

@@ -26,12 +26,7 @@ impl Star {
     pub fn new(hosts: &[&[&str]], name: &str, words: &[&str]) -> Self {
         let gates: Vec<_> = hosts.iter().map(std::slice::from_ref).collect();
         let mut star = Self::idle(&gates);
-        let name = name.to_owned();
-        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        star.run(move |setup| {
-            let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            function(&name, &words, &setup.pool)
-        });
+        star.run_one(name, words);
         star
     }
 
@@ -76,6 +71,16 @@ impl Star {
         self.running = Some(Running::start(&self.middle, &self.ports, make));
     }
 
+    /// Puts one function in the middle, not contained: it may have more than two gates.
+    pub fn run_one(&mut self, name: &str, words: &[&str]) {
+        let name = name.to_owned();
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        self.run(move |setup| {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            function(&name, &words, &setup.pool)
+        });
+    }
+
     /// Puts functions in a line, each contained, in the middle.
     pub fn run_line(&mut self, words: &[&str]) {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
@@ -91,8 +96,13 @@ impl Star {
         self.handle().report().unwrap()
     }
 
-    /// Ends the run.
-    pub fn finish(mut self) -> Summary {
+    /// Ends the run; another may take its place.
+    pub fn end(&mut self) -> Summary {
         self.running.take().expect("a function runs").finish()
+    }
+
+    /// Ends the run, and takes the hosts away.
+    pub fn finish(mut self) -> Summary {
+        self.end()
     }
 }
