@@ -38,6 +38,8 @@ pub(super) fn run(core: &mut Core, mailbox: &Mailbox<Core>, stop: &Stop) -> Resu
             core.links[gate].receive(&mut batch);
             if !batch.is_empty() {
                 busy = true;
+                // No packet's time is before it came: what holds packets back counts from then on.
+                core.set_now_ns(monotonic_ns());
                 core.hand_in(gate, &mut batch);
             }
         }
