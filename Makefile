@@ -31,7 +31,7 @@ TESTS = cargo test --workspace --exclude host --exclude ports --exclude lookup -
 	cargo test -p ports --test pcap --test ring -- --skip a_full_disk; \
 	cargo test -p lookup --lib --test acl --test flow_table --test fuzz_bounded --test lpm --test maglev \
 		--test token_bucket --test tuple_space; \
-	cargo test -p netbricks --lib --test conntrack --test conntrack_batch --test conntrack_fuzz --test conntrack_tcp \
+	cargo test -p netbricks --lib --test conntrack --test conntrack_batch --test conntrack_tcp \
 		--test conntrack_twin --test frames --test fuzz_bounded --test header_order --test inspection_fuzz --test live \
 		--test reassembly --test reassembly_policies; \
 	cargo test -p lookup -p netbricks --doc; \

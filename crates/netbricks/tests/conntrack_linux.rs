@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use netbricks::conntrack::{Config, Direction, Invalid, State, Tracker, Verdict};
 use packet::flow::{FlowHasher, FlowKey};
+use packet::fuzzing::bounded::Random;
 use packet::parse::Layers;
 use packet::wire::{IpProtocol, icmpv4, icmpv6, tcp, udp};
 
@@ -104,27 +105,6 @@ fn the_kernel_agrees_with_every_script() {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ z >> 31) % u64::from(bound)) as u32
-    }
-
-    fn one_in(&mut self, bound: u32) -> bool {
-        self.below(bound) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u32) as usize]
-    }
-}
-
 /// A conversation between two ends that are mostly honest: what each has sent, and the step of a usual connection.
 struct Walk {
     next: [u32; 2],
@@ -148,8 +128,8 @@ impl Walk {
     fn segment(&mut self, random: &mut Random) -> (Direction, Segment) {
         let usual = Self::USUAL[self.step.min(Self::USUAL.len() - 1)];
         let (direction, flags) = if random.one_in(4) {
-            let direction = random.pick(&[Direction::Original, Direction::Reply]);
-            (direction, random.pick(&["S", "S.", ".", ".", ".", "F.", "R", "R.", "SF", "P", "FU.", "0"]))
+            let direction = random.one_of(&[Direction::Original, Direction::Reply]);
+            (direction, random.one_of(&["S", "S.", ".", ".", ".", "F.", "R", "R.", "SF", "P", "FU.", "0"]))
         } else {
             self.step += 1;
             usual
@@ -166,7 +146,7 @@ impl Walk {
         let flags = flags.chars().map(bit).fold(tcp::Flags::default(), |all, flag| all | flag);
         let (this, other) = (direction as usize, direction.opposite() as usize);
         let has_syn = flags.contains(tcp::Flags::SYN);
-        let len = if has_syn || random.one_in(2) { 0 } else { random.below(1000) as usize };
+        let len = if has_syn || random.one_in(2) { 0 } else { random.below(1000) };
         let mut repr = tcp::Repr {
             sequence: self.next[this].wrapping_add(noise(random)),
             ack: if flags.contains(tcp::Flags::ACK) || random.one_in(4) {
@@ -174,7 +154,7 @@ impl Walk {
             } else {
                 0
             },
-            window: random.pick(&[0, 1, 500, 8000, 65535]),
+            window: random.one_of(&[0, 1, 500, 8000, 65535]),
             sack_permitted: has_syn && random.one_in(2),
             window_scale: (has_syn && random.one_in(2)).then(|| random.below(16) as u8),
             timestamps: random.one_in(4).then_some((1, 2)),
@@ -193,9 +173,9 @@ impl Walk {
 /// Mostly nothing; else a little, a window, or far beside.
 fn noise(random: &mut Random) -> u32 {
     match random.below(12) {
-        0 => random.below(3).wrapping_sub(1),
-        1 => random.below(2000).wrapping_sub(1000),
-        2 if random.one_in(2) => random.below(200_000).wrapping_sub(100_000),
+        0 => (random.below(3) as u32).wrapping_sub(1),
+        1 => (random.below(2000) as u32).wrapping_sub(1000),
+        2 if random.one_in(2) => (random.below(200_000) as u32).wrapping_sub(100_000),
         _ => 0,
     }
 }
@@ -209,7 +189,7 @@ fn random_walks(name: &str, config: &Config) {
     for conversation in 0..CONVERSATIONS {
         let mut random = Random(seed ^ (conversation as u64) << 32);
         let ends = ends(conversation % 8 == 7, 30_000 + conversation as u16);
-        let mut walk = Walk { next: [random.below(u32::MAX), random.below(u32::MAX)], step: 0 };
+        let mut walk = Walk { next: [random.next() as u32, random.next() as u32], step: 0 };
         let mut story = String::new();
         if random.one_in(6) {
             walk.step = 3; // the beginning is missed

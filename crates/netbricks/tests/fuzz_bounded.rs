@@ -1,59 +1,12 @@
-//! Bounded fuzzing on stable Rust: random input through the bodies the coverage-guided targets share.
-//!
-//! `WEFT_FUZZ_SECONDS` (2) per target; `WEFT_FUZZ_SEED` repeats a run.
+//! Bounded fuzzing on stable Rust: see `packet::fuzzing::bounded`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::path::Path;
 
 use netbricks::fuzzing;
+use packet::fuzzing::bounded::{self, HEADER_BYTES, Random, fuzz, mutate};
 
 /// Segments of the longest input.
 const SEGMENTS_MAX: usize = 250;
-/// One input that takes longer is a hang.
-const INPUT_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text}: not a number")))
-}
-
-/// An execution's input depends on the seed and on the execution's number alone.
-fn fuzz(name: &str, input: fn(&mut Random) -> Vec<u8>, target: fn(&[u8])) {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let seed = number("WEFT_FUZZ_SEED").unwrap_or(clock);
-    let end = Instant::now() + Duration::from_secs(number("WEFT_FUZZ_SECONDS").unwrap_or(2));
-    println!("fuzz {name}: WEFT_FUZZ_SEED={seed}");
-    let mut executions = 0;
-    while Instant::now() < end {
-        executions += 1;
-        let input = input(&mut Random(seed ^ executions));
-        let start = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| target(&input)));
-        let place =
-            || format!("fuzz {name}: WEFT_FUZZ_SEED={seed} execution {executions} input {input:02x?}");
-        assert!(outcome.is_ok(), "panicked: {}", place());
-        assert!(start.elapsed() < INPUT_TIME_MAX, "took {:?}: {}", start.elapsed(), place());
-    }
-    println!("fuzz {name}: {executions} executions");
-    assert!(executions > 100, "only {executions} executions");
-}
 
 /// Rules, and segments of eight bytes whose flags are mostly those of live connections.
 fn segments(random: &mut Random) -> Vec<u8> {
@@ -61,7 +14,7 @@ fn segments(random: &mut Random) -> Vec<u8> {
     for _ in 0..random.below(SEGMENTS_MAX) {
         let mut step = random.next().to_le_bytes();
         if random.below(8) > 0 {
-            step[1] = [0x10, 0x10, 0x10, 0x18, 0x30, 0x02, 0x12, 0x11, 0x04][random.below(9)];
+            step[1] = random.one_of(&[0x10, 0x10, 0x10, 0x18, 0x30, 0x02, 0x12, 0x11, 0x04]);
             step[4] &= 0x1f;
         }
         input.extend(step);
@@ -131,9 +84,10 @@ fn headers(random: &mut Random) -> Vec<u8> {
     ];
     let mut input = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
     for _ in 0..random.below(5) {
-        input.extend(pieces[random.below(pieces.len())]);
+        input.extend(random.one_of(&pieces));
     }
-    input.extend((0..random.below(60)).map(|_| random.next() as u8));
+    let length = random.below(60);
+    input.extend(random.bytes(length));
     for _ in 0..random.below(4) {
         let at = random.below(input.len());
         input[at] = random.next() as u8;
@@ -144,4 +98,18 @@ fn headers(random: &mut Random) -> Vec<u8> {
 #[test]
 fn operators_take_any_frames() {
     fuzz("operators", headers, fuzzing::operators);
+}
+
+/// Half of the inputs are frames of the corpus, changed; the others any bytes. Both are scripts of actions.
+#[test]
+fn the_tracker_holds_any_packets() {
+    let corpus = bounded::seeds(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/wire")));
+    let input = |random: &mut Random| {
+        if random.one_in(2) {
+            let length = random.below(1200);
+            return random.bytes(length);
+        }
+        mutate(random, &corpus, HEADER_BYTES)
+    };
+    fuzz("conntrack", input, fuzzing::conntrack);
 }

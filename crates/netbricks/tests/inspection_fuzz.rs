@@ -2,6 +2,7 @@
 
 use netbricks::functions::{Kind, Setup};
 use netbricks::{Args, Context};
+use packet::fuzzing::bounded::{self, Random};
 use packet::{Batch, Pool, PoolConfig};
 
 /// A TCP segment to the service that `maglev` balances.
@@ -11,7 +12,7 @@ const FRAME: &[u8] =
 
 #[test]
 fn no_frame_upsets_a_function() {
-    let seed: u64 = std::env::var("WEFT_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
+    let seed = bounded::seed(Some(7));
     println!("seed {seed}");
     let functions: [(&str, &[&str]); 6] = [
         ("delay", &["by=5us", "jitter=3us", "reorder=on"]),
@@ -26,26 +27,20 @@ fn no_frame_upsets_a_function() {
         let setup = Setup { pool: pool.clone(), key: 1, seed };
         let mut args = Args::parse(name, words).unwrap();
         let mut function = Kind::find(name).unwrap().build(&mut args, &setup).unwrap();
-        let (mut ctx, mut state) = (Context::new(2), seed | 1);
-        let mut draw = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as usize
-        };
+        let (mut ctx, mut random) = (Context::new(2), Random(seed));
         for now_ns in 0..20_000 {
             let mut frame = FRAME.to_vec();
-            for _ in 0..draw() % 5 {
-                let at = draw() % frame.len();
-                frame[at] = draw() as u8;
+            for _ in 0..random.below(5) {
+                let at = random.below(frame.len());
+                frame[at] = random.next() as u8;
             }
-            if draw() % 8 == 0 {
-                frame.truncate(draw() % (FRAME.len() + 1));
+            if random.one_in(8) {
+                frame.truncate(random.below(FRAME.len() + 1));
             }
             let mut batch = Batch::new();
             batch.push(pool.packet(&frame).unwrap()).unwrap();
             ctx.set_now_ns(now_ns);
-            function.process((draw() % 2) as u16, &mut batch, &mut ctx);
+            function.process(random.below(2) as u16, &mut batch, &mut ctx);
             if function.deadline_ns().is_some_and(|due_ns| due_ns <= now_ns) {
                 function.expire(&mut ctx);
             }

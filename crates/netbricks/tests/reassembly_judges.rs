@@ -13,6 +13,7 @@ use netbricks::reassembly::{
     CloseCause, Config, Conversation, Direction, Event, Reassembler, Sink, StreamConfig,
 };
 use packet::flow::{FlowHasher, FlowKey};
+use packet::fuzzing::bounded::Random;
 use packet::parse::Layers;
 use packet::pcap::{self, Capture, LinkType};
 use packet::wire::tcp::{self, Flags};
@@ -111,19 +112,6 @@ enum Way {
     Duplicated,
     Overlapping,
     LostAndSentAgain,
-}
-
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) as usize % bound
-    }
 }
 
 /// One direction's bytes cut into segments, as offset and bytes.

@@ -3,6 +3,8 @@
 //! Each takes any bytes, calls every accessor, iterator, setter and `Display` there is, and asserts that what is read can
 //! be written and reads back the same. Not for other uses.
 
+pub mod bounded;
+
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,132 +1,35 @@
-//! Bounded fuzzing on stable Rust: random and mutated input through the bodies the coverage-guided targets share.
-//!
-//! `WEFT_FUZZ_SECONDS` (2) per target; `WEFT_FUZZ_SEED` repeats a run: the input at fault depends on the seed and on the
-//! number of the execution alone.
+//! Bounded fuzzing on stable Rust: see `packet::fuzzing::bounded`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use packet::fuzzing;
+use packet::fuzzing::bounded::{self, HEADER_BYTES, fuzz_seeds};
 
 mod frames;
-
-/// Bytes of the longest input.
-const INPUT_MAX: usize = 4096;
-/// One input that takes longer is a hang.
-const INPUT_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
-}
-
-fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
-    if seeds.is_empty() || random.below(16) == 0 {
-        let length = random.below(200);
-        return (0..length).map(|_| random.next() as u8).collect();
-    }
-    let mut input = seeds[random.below(seeds.len())].clone();
-    for _ in 0..=random.below(6) {
-        let at = random.below(input.len());
-        match random.below(8) {
-            0 | 1 if !input.is_empty() => input[at] ^= 1 << random.below(8),
-            2 if !input.is_empty() => {
-                input[at] = [0, 1, 4, 5, 0x45, 0x60, 0x7f, 0x80, 0xc0, 0xff][random.below(10)];
-            }
-            3 if !input.is_empty() => input[at] = random.next() as u8,
-            4 => input.truncate(at),
-            5 => {
-                let piece: Vec<u8> = (0..random.below(12)).map(|_| random.next() as u8).collect();
-                input.splice(at..at, piece);
-            }
-            6 => {
-                let end = (at + random.below(40)).min(input.len());
-                let piece = input[at..end].to_vec();
-                let to = random.below(input.len());
-                input.splice(to..to, piece);
-            }
-            _ => {
-                let other = &seeds[random.below(seeds.len())];
-                let from = random.below(other.len());
-                input.truncate(at);
-                input.extend(&other[from..]);
-            }
-        }
-    }
-    input.truncate(INPUT_MAX);
-    input
-}
 
 fn corpus(kind: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus")).join(kind)
 }
 
-fn seeds(kind: &str) -> Vec<Vec<u8>> {
-    let entries = std::fs::read_dir(corpus(kind)).expect("the seed corpus is there");
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text}: not a number")))
-}
-
-fn fuzz(name: &str, seeds: &[Vec<u8>], target: fn(&[u8])) {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let seed = number("WEFT_FUZZ_SEED").unwrap_or(clock);
-    let end = Instant::now() + Duration::from_secs(number("WEFT_FUZZ_SECONDS").unwrap_or(2));
-    println!("fuzz {name}: WEFT_FUZZ_SEED={seed}, {} seeds", seeds.len());
-    let run = |execution: u64, input: &[u8]| {
-        let start = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| target(input)));
-        let place =
-            || format!("fuzz {name}: WEFT_FUZZ_SEED={seed} execution {execution} input {}", hex(input));
-        assert!(outcome.is_ok(), "panicked: {}", place());
-        assert!(start.elapsed() < INPUT_TIME_MAX, "took {:?}: {}", start.elapsed(), place());
-    };
-    seeds.iter().for_each(|seed| run(0, seed));
-    let mut executions = 0;
-    while Instant::now() < end {
-        executions += 1;
-        let mut random = Random(seed ^ executions);
-        run(executions, &mutate(&mut random, seeds));
-    }
-    println!("fuzz {name}: {executions} executions");
-    assert!(executions > 100, "only {executions} executions");
+fn fuzz(name: &str, kind: &str, target: fn(&[u8])) {
+    let seeds = bounded::seeds(&corpus(kind));
+    assert!(!seeds.is_empty());
+    fuzz_seeds(name, &seeds, HEADER_BYTES, target);
 }
 
 #[test]
 fn wire_views_hold_any_bytes() {
-    fuzz("wire", &seeds("wire"), fuzzing::wire);
+    fuzz("wire", "wire", fuzzing::wire);
 }
 
 #[test]
 fn capture_readers_hold_any_bytes() {
-    fuzz("pcap", &seeds("pcap"), fuzzing::pcap);
+    fuzz("pcap", "pcap", fuzzing::pcap);
 }
 
 #[test]
 fn checksums_hold_any_bytes() {
-    fuzz("checksum", &seeds("wire"), fuzzing::checksum);
+    fuzz("checksum", "wire", fuzzing::checksum);
 }
 
 /// The seeds on disk are the frames of `tests/frames`; `WEFT_BLESS=1` writes them.
@@ -142,6 +45,6 @@ fn seed_corpus_is_in_step_with_the_frames() {
         }
         let there = std::fs::read(&path)
             .unwrap_or_else(|error| panic!("{}: {error}: run with WEFT_BLESS=1", path.display()));
-        assert_eq!(hex(&there), hex(&bytes), "{}: run with WEFT_BLESS=1", path.display());
+        assert!(there == bytes, "{}: run with WEFT_BLESS=1", path.display());
     }
 }

@@ -9,7 +9,7 @@ use packet::wire::{EtherType, IpProtocol, MacAddr, ethernet, icmpv4, icmpv6, ipv
 use crate::lab::Random;
 
 /// Hosts on each side, from 1 on.
-pub const HOSTS: u64 = 6;
+pub const HOSTS: usize = 6;
 const PORTS: [u16; 6] = [22, 53, 80, 443, 5000, 40_000];
 /// The port of frames that always pass.
 const MARK: u16 = 9999;
@@ -25,7 +25,7 @@ pub struct Rule {
     ports: [Option<(u16, u16)>; 2],
 }
 
-fn host(random: &mut Random, side: u64, v4: bool) -> IpAddr {
+fn host(random: &mut Random, side: usize, v4: bool) -> IpAddr {
     let number = 1 + random.below(HOSTS);
     match v4 {
         true => Ipv4Addr::new(10, 1 + side as u8, 0, number as u8).into(),
@@ -162,7 +162,7 @@ impl Traffic {
         let icmp = if v4 { IpProtocol::ICMP } else { IpProtocol::ICMPV6 };
         let protocol = random.one_of(&[IpProtocol::TCP, IpProtocol::TCP, IpProtocol::UDP, icmp]);
         let from = host(random, gate.into(), v4);
-        let to = host(random, u64::from(gate ^ 1), v4);
+        let to = host(random, usize::from(gate ^ 1), v4);
         let ends = [(from, 1024 + random.below(500) as u16 * 100), (to, random.one_of(&PORTS))];
         let next = [random.next() as u32, random.next() as u32];
         self.talks.push(Talk { protocol, gate, ends, next, step: 0 });
@@ -171,8 +171,8 @@ impl Traffic {
 
     fn go_on(&mut self, random: &mut Random) -> (u16, &'static str, Vec<u8>) {
         // The last few are the likeliest.
-        let recent = self.talks.len().min(8) as u64;
-        self.say(self.talks.len() - 1 - random.below(recent) as usize)
+        let recent = self.talks.len().min(8);
+        self.say(self.talks.len() - 1 - random.below(recent))
     }
 
     fn say(&mut self, at: usize) -> (u16, &'static str, Vec<u8>) {
@@ -194,9 +194,9 @@ impl Traffic {
 
     /// A segment that nobody expects: other flags, other numbers, the other end.
     fn stray(&mut self, random: &mut Random) -> (u16, &'static str, Vec<u8>) {
-        let at = random.below(self.talks.len() as u64) as usize;
+        let at = random.below(self.talks.len());
         let mut talk = self.talks[at].clone();
-        let end = random.below(2) as usize;
+        let end = random.below(2);
         if random.below(2) == 0 {
             talk.next[end] = talk.next[end].wrapping_add(random.next() as u32);
         }
@@ -206,8 +206,8 @@ impl Traffic {
 
     /// An ICMP error about a packet that was sent.
     fn error(&mut self, random: &mut Random) -> (u16, &'static str, Vec<u8>) {
-        let recent = self.sent.len().min(20) as u64;
-        let (gate, frame) = &self.sent[self.sent.len() - 1 - random.below(recent) as usize];
+        let recent = self.sent.len().min(20);
+        let (gate, frame) = &self.sent[self.sent.len() - 1 - random.below(recent)];
         let layers = Layers::of(frame).unwrap();
         let (to, from) = layers.addresses(frame).unwrap();
         let quoted = layers.network_packet(frame);
