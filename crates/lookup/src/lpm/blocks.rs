@@ -43,11 +43,6 @@ impl<T: Copy> Blocks<T> {
         self.items[at as usize..][..items.len()].copy_from_slice(items);
     }
 
-    /// Items there is memory for.
-    pub(super) fn capacity(&self) -> usize {
-        self.items.capacity()
-    }
-
     /// A block for `len` items, 1 to 64.
     pub(super) fn alloc(&mut self, len: u32) -> u32 {
         let wanted = order(len);

@@ -1,38 +1,30 @@
 //! Longest-prefix match for IPv4 and IPv6, changed while in use.
 //!
 //! ```text
-//! address   ┌─ 18 bits ─┐┌ 6 ┐┌ 6 ┐ …
-//!                │         │    └─────────────────────────────┐
-//! direct    […│best,node│…]└──┐                               │
-//!                      └─ node [children│matched│runs] ── node [children│matched│runs]
-//!                                            │                      │
-//! leaves    [ … value …                  value value …          value … ]
+//! address   ┌─ 16 bits ─┐
+//! short     […│best│…]  │
+//!           ┌──── 24 bits ────┐┌ 6 ┐┌ 6 ┐ …
+//! direct    […│best│…│below│…]   │    └───────────────────────────┐
+//!                      └─ junction [best│node]                    │
+//!                                        └─ node [children│matched│runs] ── node [children│matched│runs]
+//! values    [ … value …                                         value …                       value … ]
 //! ```
 //!
-//! The first bits index an array (*direct pointing*, Asai and Ohara, "Poptrie", SIGCOMM 2015). Below it are nodes of six
-//! bits, whose children and values are found by counting bits in 64-bit words, as in the tree bitmap (Eatherton, Varghese
-//! and Dittia, 2004) and in poptrie. Inside a node, values are pushed down to its 64 ends and equal neighbours share
-//! one, as poptrie does it; but they are never pushed into a node's children. So the walk remembers the last match it
-//! saw and reads one value at its end, and a new or lost prefix rewrites exactly one node: what a change costs does not
-//! depend on how many longer prefixes it covers. Only prefixes as short as the array have many places, each of 8 bytes
-//! next to each other, and the default route has its own.
+//! The first 24 bits are looked up directly, as in DIR-24-8 (Gupta, Lin and McKeown, "Routing lookups in hardware at memory
+//! access speeds", INFOCOM 1998; what DPDK's `rte_lpm` is): a lookup waits for memory once. The 64 MiB for it are address
+//! space; the kernel gives memory in pages of 4 KiB where longer prefixes than 16 bits are, so a small table is small.
+//! Prefixes longer than 24 bits are in nodes of six bits, whose children and values are found by counting bits in 64-bit
+//! words, as in the tree bitmap (Eatherton, Varghese and Dittia, 2004) and in poptrie (Asai and Ohara, SIGCOMM 2015): 32
+//! bytes where DIR-24-8 has 1 KiB, and as deep as IPv6 goes. Inside a node, values are pushed down to its 64 ends and equal
+//! neighbours share one.
 //!
-//! Beside it all prefixes are kept in ordered maps, one for each level of nodes, from which a node is painted anew.
+//! What DIR-24-8 and poptrie do and this does not is push a match down *through* the levels. A lookup reads the best of each
+//! level, which for the first two need not wait for each other, and takes the deepest. So a new or lost prefix rewrites
+//! places of one level alone, whatever lies below: at most 2^15 next to each other, 128 in the large array, or one node.
+//! The default route has a place of its own. Places hold a value's number, so values are read from an array that is as
+//! small as they are few.
 //!
-//! Weighed against poptrie and DIR-24-8 (Gupta, Lin and McKeown, 1998; what DPDK's `rte_lpm` is), both built once and
-//! never changed. `cargo bench -p lookup --bench lpm`, on a busy 2-core virtual machine with a large last-level cache:
-//! medians in ns per IPv4 lookup among 10^6 routes, addresses inside random routes / of any bits / of a hot 256:
-//!
-//! | | routed | any | hot |
-//! |---|---|---|---|
-//! | this, one by one | 27 | 22 | 5.6 |
-//! | this, batches of 32 | 22 | 19 | 6.8 |
-//! | poptrie | 26 | 23 | 5.0 |
-//! | DIR-24-8 | 8.4 | 8.3 | 0.9 |
-//!
-//! DIR-24-8 is three times as fast where its 64 MiB for each core stay in cache, but has no IPv6 and writes up to 2^24
-//! places for one short route. Poptrie pushes values through all levels, so that a short route rewrites all below it,
-//! for no gain in lookups. Bits are counted in software unless the build's target has `popcnt`.
+//! Beside it all prefixes are kept in ordered maps, one for each level, from which a node is painted anew.
 //!
 //! ```
 //! use std::net::Ipv4Addr;
@@ -50,14 +42,19 @@
 //! ```
 
 mod blocks;
+mod entry;
 mod prefix;
 pub mod sample;
 mod update;
+mod values;
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 
 use blocks::Blocks;
+use entry::{Direct, Entry, Junction, Store};
 pub use prefix::{Address, Prefix, PrefixError};
+use values::{Id, Values};
 
 /// Most prefixes of a table.
 pub const PREFIXES_MAX: usize = 1 << 22;
@@ -65,10 +62,16 @@ pub const PREFIXES_MAX: usize = 1 << 22;
 /// share no path can reach it before [`PREFIXES_MAX`].
 pub const NODES_MAX: usize = 1 << 24;
 
+/// Bits the small array decides.
+const SHORT_BITS: u8 = 16;
+/// Bits the large array decides: those above the nodes.
+const DIRECT_BITS: u8 = 24;
 /// Bits a node decides.
 const STRIDE: u8 = 6;
-/// Addresses of a batch walked at once.
-const LANES: usize = 16;
+/// The first level of nodes; the arrays are levels as well.
+const NODES: usize = 2;
+/// Addresses of a batch looked up at once.
+const LANES: usize = 32;
 
 /// Why a prefix was not taken. The table is as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -87,17 +90,9 @@ pub enum Full {
     },
 }
 
-/// One place of the first array.
-#[derive(Debug, Clone, Copy, Default)]
-struct Slot {
-    /// Leaf of the longest match in the array; 0 for none but the default route.
-    best: u32,
-    /// Node below; 0 for none.
-    node: u32,
-}
-
 /// Six bits of the trie. Bit `i` of the words stands for the addresses whose next six bits are `i`.
 #[derive(Debug, Clone, Copy, Default)]
+#[repr(align(32))] // never on two cache lines
 struct Node {
     /// Where a child is.
     children: u64,
@@ -117,29 +112,36 @@ fn rank(word: u64, at: usize) -> u32 {
     (word & ((1 << at) - 1)).count_ones()
 }
 
-/// What a walk has seen: the leaf to read at its end.
-#[derive(Clone, Copy)]
+/// What a walk has seen in nodes: the leaf to read at its end.
+#[derive(Debug, Clone, Copy, Default)]
 struct Match {
+    /// Where the values of the node begin; 0 for no match.
     leaf: u32,
     /// The runs up to the place; the leaf is that of the last of them.
     runs: u64,
 }
 
-impl Match {
-    /// Counted once, at the end of the walk. Without runs, `leaf` is the place itself.
-    #[inline(always)]
-    fn place(self) -> u32 {
-        self.leaf + self.runs.count_ones().saturating_sub(1)
-    }
+/// An address on its way through the nodes.
+#[derive(Debug, Clone, Copy)]
+struct Walk<Bits> {
+    /// What matched above.
+    above: Entry,
+    found: Match,
+    /// The node to look at; 0, which is empty, when it is done.
+    node: u32,
+    /// The bits that nodes decide, first at the top.
+    rest: Bits,
+    /// Its place in the batch.
+    lane: usize,
 }
 
 impl Node {
     /// One step of a walk: the child to go on with, or 0.
     #[inline(always)]
-    fn step(&self, at: usize, best: &mut Match) -> u32 {
+    fn step(&self, at: usize, found: &mut Match) -> u32 {
         let bit = 1 << at;
         if self.matched & bit != 0 {
-            *best = Match { leaf: self.leaf, runs: self.runs & (bit | (bit - 1)) };
+            *found = Match { leaf: self.leaf, runs: self.runs & (bit | (bit - 1)) };
         }
         if self.children & bit == 0 { 0 } else { self.child + rank(self.children, at) }
     }
@@ -147,31 +149,31 @@ impl Node {
 
 /// A table of prefixes with a value each, for [`Ipv4Addr`](std::net::Ipv4Addr) or [`Ipv6Addr`](std::net::Ipv6Addr).
 ///
-/// Values are copied and compared; they should be small, such as the index of a next hop. A clone is a few copies of
-/// plain memory and the ordered maps: made once for each core, which then applies the same changes to its own.
+/// Values are copied, compared and hashed; they should be small and few, such as the index of a next hop. A clone is a few
+/// copies of plain memory and the maps: made once for each core, which then applies the same changes to its own.
 #[derive(Debug, Clone)]
 pub struct Lpm<A: Address, V> {
-    direct: Vec<Slot>,
-    /// The length of the prefix that is a slot's best.
-    direct_len: Vec<u8>,
+    /// The longest match of up to 16 bits.
+    short: Vec<Entry>,
+    /// The longest match of 17 to 24 bits, or where longer prefixes are.
+    direct: Direct,
+    junctions: Store<Junction>,
     nodes: Blocks<Node>,
-    leaves: Blocks<V>,
-    default: Option<V>,
-    /// Prefixes that end in the array, without the default route, and their leaves.
-    short: BTreeMap<Prefix<A>, u32>,
-    /// Prefixes that end in nodes, by the nodes' level.
-    long: Vec<BTreeMap<Prefix<A>, V>>,
+    leaves: Blocks<Id>,
+    values: Values<V>,
+    /// By the level they end in, without the default route.
+    prefixes: Vec<BTreeMap<Prefix<A>, Id>>,
     len: usize,
     limit: usize,
 }
 
-impl<A: Address, V: Copy + Eq + Default> Default for Lpm<A, V> {
+impl<A: Address, V: Copy + Eq + Hash> Default for Lpm<A, V> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<A: Address, V: Copy + Eq + Default> Lpm<A, V> {
+impl<A: Address, V: Copy + Eq + Hash> Lpm<A, V> {
     /// An empty table for at most [`PREFIXES_MAX`] prefixes.
     #[must_use]
     pub fn new() -> Self {
@@ -181,16 +183,14 @@ impl<A: Address, V: Copy + Eq + Default> Lpm<A, V> {
     /// An empty table for fewer prefixes.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
-        let slots = 1 << A::DIRECT_BITS;
-        let levels = (A::WIDTH - A::DIRECT_BITS).div_ceil(STRIDE);
         Self {
-            direct: vec![Slot::default(); slots],
-            direct_len: vec![0; slots],
+            short: vec![Entry::NONE; 1 << SHORT_BITS],
+            direct: Direct::new(DIRECT_BITS),
+            junctions: Store::new(Junction::default()),
             nodes: Blocks::new(Node::default()),
-            leaves: Blocks::new(V::default()),
-            default: None,
-            short: BTreeMap::new(),
-            long: (0..levels).map(|_| BTreeMap::new()).collect(),
+            leaves: Blocks::new(Id::DEFAULT),
+            values: Values::new(),
+            prefixes: vec![BTreeMap::new(); Self::level(A::WIDTH) + 1],
             len: 0,
             limit: limit.min(PREFIXES_MAX),
         }
@@ -200,49 +200,84 @@ impl<A: Address, V: Copy + Eq + Default> Lpm<A, V> {
     #[inline]
     #[must_use]
     pub fn lookup(&self, address: A) -> Option<V> {
-        let bits = address.bits();
-        let slot = self.direct[A::top(bits, A::DIRECT_BITS)];
-        let mut rest = A::skip(bits, A::DIRECT_BITS);
-        let (mut best, mut node) = (Match { leaf: slot.best, runs: 0 }, slot.node);
-        while node != 0 {
-            node = self.nodes.items()[node as usize].step(A::top(rest, STRIDE), &mut best);
-            rest = A::skip(rest, STRIDE);
+        let (short, entry) = self.direct(address);
+        if !entry.is_below() {
+            return self.values.get(entry.or(short).value());
         }
-        self.value(best)
+        let mut walk = self.walk(short, entry, address, 0);
+        while walk.node != 0 {
+            self.step(&mut walk);
+        }
+        self.values.get(self.end(&walk))
     }
 
     /// [`lookup`](Self::lookup) of many addresses, which do not wait for each other's memory. Writes as many answers as
     /// there are both addresses and places.
     pub fn lookup_batch(&self, addresses: &[A], answers: &mut [Option<V>]) {
         for (addresses, answers) in addresses.chunks(LANES).zip(answers.chunks_mut(LANES)) {
-            let mut best = [Match { leaf: 0, runs: 0 }; LANES];
-            let mut node = [0; LANES];
-            let mut rest = [A::skip(addresses[0].bits(), 0); LANES];
-            for (lane, address) in addresses.iter().enumerate() {
-                let bits = address.bits();
-                let slot = self.direct[A::top(bits, A::DIRECT_BITS)];
-                (best[lane].leaf, node[lane]) = (slot.best, slot.node);
-                rest[lane] = A::skip(bits, A::DIRECT_BITS);
+            let (mut direct, mut below) = ([(Entry::NONE, Entry::NONE); LANES], false);
+            for (direct, &address) in direct.iter_mut().zip(addresses) {
+                *direct = self.direct(address);
+                below |= direct.1.is_below();
             }
-            // Node 0 is empty: lanes that are done step on it in place, so that nothing depends on which they are.
-            while node.iter().fold(0, |any, node| any | node) != 0 {
-                for lane in 0..LANES {
-                    node[lane] = self.nodes.items()[node[lane] as usize]
-                        .step(A::top(rest[lane], STRIDE), &mut best[lane]);
-                    rest[lane] = A::skip(rest[lane], STRIDE);
-                }
+            let mut found = direct.map(|(short, entry)| entry.or(short).value());
+            if below {
+                self.walk_batch(addresses, &direct, &mut found);
             }
-            for (answer, best) in answers.iter_mut().zip(best) {
-                *answer = self.value(best);
+            for (answer, id) in answers.iter_mut().zip(found) {
+                *answer = self.values.get(id);
             }
         }
     }
 
+    /// Walks the nodes for those addresses of a batch that lead there, step by step side by side.
+    fn walk_batch(&self, addresses: &[A], direct: &[(Entry, Entry); LANES], found: &mut [Id; LANES]) {
+        let nowhere =
+            Walk { above: Entry::NONE, found: Match::default(), node: 0, rest: addresses[0].bits(), lane: 0 };
+        let (mut walks, mut count) = ([nowhere; LANES], 0);
+        for (lane, (&address, &(short, entry))) in addresses.iter().zip(direct).enumerate() {
+            if entry.is_below() {
+                walks[count] = self.walk(short, entry, address, lane);
+                count += 1;
+            }
+        }
+        let walks = &mut walks[..count];
+        // Those that are done step on node 0 in place, so that no branch depends on which they are.
+        while walks.iter().fold(0, |any, walk| any | walk.node) != 0 {
+            for walk in &mut *walks {
+                self.step(walk);
+            }
+        }
+        for walk in walks {
+            found[walk.lane] = self.end(walk);
+        }
+    }
+
+    /// What both arrays say.
     #[inline(always)]
-    fn value(&self, best: Match) -> Option<V> {
-        match best.place() {
-            0 => self.default,
-            place => Some(self.leaves.items()[place as usize]),
+    fn direct(&self, address: A) -> (Entry, Entry) {
+        let bits = address.bits();
+        (self.short[A::top(bits, SHORT_BITS)], self.direct.get(A::top(bits, DIRECT_BITS)))
+    }
+
+    #[inline(always)]
+    fn walk(&self, short: Entry, entry: Entry, address: A, lane: usize) -> Walk<A::Bits> {
+        let junction = self.junctions.items()[entry.junction()];
+        let (above, rest) = (junction.best.or(short), A::skip(address.bits(), DIRECT_BITS));
+        Walk { above, found: Match::default(), node: junction.node, rest, lane }
+    }
+
+    #[inline(always)]
+    fn step(&self, walk: &mut Walk<A::Bits>) {
+        walk.node = self.nodes.items()[walk.node as usize].step(A::top(walk.rest, STRIDE), &mut walk.found);
+        walk.rest = A::skip(walk.rest, STRIDE);
+    }
+
+    #[inline(always)]
+    fn end(&self, walk: &Walk<A::Bits>) -> Id {
+        match walk.found {
+            Match { leaf: 0, .. } => walk.above.value(),
+            Match { leaf, runs } => self.leaves.items()[(leaf + runs.count_ones() - 1) as usize],
         }
     }
 
@@ -258,29 +293,22 @@ impl<A: Address, V: Copy + Eq + Default> Lpm<A, V> {
     /// The value of exactly this prefix.
     #[must_use]
     pub fn get(&self, prefix: Prefix<A>) -> Option<V> {
-        match Self::level(prefix.len()) {
-            _ if prefix.len() == 0 => self.default,
-            None => self.short.get(&prefix).map(|&leaf| self.leaves.items()[leaf as usize]),
-            Some(level) => self.long[level].get(&prefix).copied(),
+        if prefix.len() == 0 {
+            return self.values.get(Id::DEFAULT);
         }
+        self.values.get(*self.prefixes[Self::level(prefix.len())].get(&prefix)?)
     }
 
     /// All prefixes in order of address, those that contain others first.
     pub fn iter(&self) -> impl Iterator<Item = (Prefix<A>, V)> {
-        let default = self.default.iter().map(|&value| (Prefix::ALL, value));
-        let short = self.short.iter().map(|(&prefix, &leaf)| (prefix, self.leaves.items()[leaf as usize]));
-        let mut rest: Vec<_> = self.long.iter().map(|level| level.iter().peekable()).collect();
-        let mut first = default.chain(short).peekable();
-        std::iter::from_fn(move || {
-            let next =
-                rest.iter_mut().filter_map(|level| Some((*level.peek()?.0, level))).min_by_key(|next| next.0);
-            match (first.peek(), next) {
-                (Some(head), Some((prefix, level))) if prefix < head.0 => level.next(),
-                (None, Some((_, level))) => level.next(),
-                _ => return first.next(),
-            }
-            .map(|(&prefix, &value)| (prefix, value))
-        })
+        let default = self.values.get(Id::DEFAULT).map(|value| (Prefix::ALL, value));
+        let mut levels: Vec<_> = self.prefixes.iter().map(|level| level.iter().peekable()).collect();
+        let others = std::iter::from_fn(move || {
+            let first = levels.iter_mut().filter_map(|level| Some((*level.peek()?.0, level)));
+            let (prefix, &id) = first.min_by_key(|first| first.0)?.1.next()?;
+            Some((*prefix, self.values.get(id)?))
+        });
+        default.into_iter().chain(others)
     }
 
     /// Prefixes.
@@ -295,21 +323,27 @@ impl<A: Address, V: Copy + Eq + Default> Lpm<A, V> {
         self.len == 0
     }
 
-    /// Bytes that lookups walk: what should be in cache. The ordered maps come on top.
+    /// Bytes that lookups read from: what should be in cache. The ordered maps come on top.
     #[must_use]
     pub fn lookup_bytes(&self) -> usize {
-        self.direct.len() * size_of::<Slot>()
-            + self.nodes.capacity() * size_of::<Node>()
-            + self.leaves.capacity() * size_of::<V>()
+        size_of_val(&*self.short)
+            + self.direct.bytes()
+            + size_of_val(self.junctions.items())
+            + size_of_val(self.nodes.items())
+            + size_of_val(self.leaves.items())
+            + self.values.len() * size_of::<Option<V>>()
     }
 
-    /// The level of nodes a prefix ends in; `None` is the array.
-    fn level(len: u8) -> Option<usize> {
-        Some(usize::from((len.checked_sub(A::DIRECT_BITS + 1)?) / STRIDE))
+    /// The level a prefix ends in: an array, or a level of nodes.
+    fn level(len: u8) -> usize {
+        match len.checked_sub(DIRECT_BITS + 1) {
+            Some(behind) => NODES + usize::from(behind / STRIDE),
+            None => usize::from(len > SHORT_BITS),
+        }
     }
 
-    /// Bits decided above the nodes of a level.
+    /// Bits decided above a level of nodes.
     fn depth(level: usize) -> u8 {
-        A::DIRECT_BITS + level as u8 * STRIDE
+        DIRECT_BITS + (level - NODES) as u8 * STRIDE
     }
 }

@@ -19,8 +19,6 @@ pub trait Address: sealed::Sealed + Copy + Ord + Hash + fmt::Debug + fmt::Displa
     const WIDTH: u8;
     /// The address 0.
     const ZERO: Self;
-    /// Leading bits that index the first table of the [`Lpm`](super::Lpm); measured, see there.
-    const DIRECT_BITS: u8;
 
     /// The number.
     fn bits(self) -> Self::Bits;
@@ -42,12 +40,11 @@ pub trait Address: sealed::Sealed + Copy + Ord + Hash + fmt::Debug + fmt::Displa
 }
 
 macro_rules! address {
-    ($address:ty, $bits:ty, $direct:literal) => {
+    ($address:ty, $bits:ty) => {
         impl Address for $address {
             type Bits = $bits;
             const WIDTH: u8 = <$bits>::BITS as u8;
             const ZERO: Self = <$address>::UNSPECIFIED;
-            const DIRECT_BITS: u8 = $direct;
 
             #[inline(always)]
             fn bits(self) -> $bits {
@@ -84,8 +81,8 @@ macro_rules! address {
     };
 }
 
-address!(Ipv4Addr, u32, 18);
-address!(Ipv6Addr, u128, 18);
+address!(Ipv4Addr, u32);
+address!(Ipv6Addr, u128);
 
 /// An address and how many of its leading bits count; the others are 0.
 ///
