@@ -32,8 +32,10 @@ pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 
 const MAGIC_MICRO: u32 = 0xa1b2_c3d4;
 const MAGIC_NANO: u32 = 0xa1b2_3c4d;
-const FILE_HEADER_LEN: usize = 24;
-const RECORD_HEADER_LEN: usize = 16;
+/// Bytes in front of the first record of a pcap file.
+pub const FILE_HEADER_LEN: usize = 24;
+/// Bytes in front of each packet of a pcap file: seconds, rest of the time, bytes kept, bytes on the wire.
+pub const RECORD_HEADER_LEN: usize = 16;
 
 /// Why a capture file cannot be read or written. Offsets count bytes from the start of the file.
 #[derive(Debug, Error)]

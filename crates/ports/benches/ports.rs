@@ -39,6 +39,35 @@ fn main() {
         let (port, peer) = pair(&pool);
         measure(name, port, peer, &pool);
     }
+    for burst in [32, 1] {
+        write_capture(burst);
+    }
+}
+
+/// Sends to a capture file in memory, so many packets a call; the CPU time is the process's, since a thread may help.
+fn write_capture(burst: usize) {
+    let file = "/dev/shm/weft-bench.pcap";
+    let pool = Pool::new(PoolConfig { buffers: 64, ..PoolConfig::default() }).expect("memory");
+    let (rx, mut tx) = open(&format!("pcap:,out={file}"), &pool).queue(0).expect("a queue");
+    drop(rx);
+    let used_ns = || {
+        let now = clock_gettime(ClockId::ProcessCPUTime);
+        now.tv_sec as f64 * 1e9 + now.tv_nsec as f64
+    };
+    let (mut waiting_ns, mut batch) = (0, Batch::new());
+    let begin = used_ns();
+    for _ in 0..PACKETS / burst {
+        for _ in 0..burst {
+            let _ = batch.push(small(&pool));
+        }
+        let begin = cpu_ns();
+        tx.send(&mut batch).expect("an open port");
+        waiting_ns += cpu_ns() - begin;
+    }
+    drop(tx);
+    let (all, sender) = ((used_ns() - begin) / PACKETS as f64, waiting_ns as f64 / PACKETS as f64);
+    println!("pcap, written, {burst:>2} a call: {sender:.0} ns in send, {all:.0} ns of the process a packet");
+    let _ = std::fs::remove_file(file);
 }
 
 type Ports = (Box<dyn Port>, Box<dyn Port>);

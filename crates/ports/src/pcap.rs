@@ -5,25 +5,28 @@
 //! error, once.
 //!
 //! What is written is what a wire would carry: checksums are finished and large packets cut. A packet is written with
-//! its own timestamp, or, where nobody has noted one, with the time at which it is written. A write that fails,
-//! because the disk is full, drops and counts the packets of one call; the file is cut back to the last whole record,
-//! so it stays readable.
+//! its own timestamp, or, where nobody has noted one, with the time at which it is sent.
+//!
+//! What is sent is in the file within milliseconds, so that a reader of a pipe sees it; many packets go there in one write.
+//! All of it is there once the queue is dropped, or the port has said what it counted. Where a write fails, because the disk
+//! is full, what does not fit is dropped and counted, and the file ends with the last whole record, so it stays readable.
+
+mod write;
 
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use packet::pcap::{self, Capture, LinkType, PcapError, Writer};
+use packet::pcap::{self, Capture, LinkType, PcapError};
 use packet::{Batch, Packet, Pool};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::counters::{self, QueueCounters};
-use crate::finish::{self, Segments};
 use crate::{Counters, LinkState, Offloads, Port, PortError, PortInfo, RxQueue, TxQueue};
+use write::{Output, PcapTx};
 
 /// Records that one call to receive skips at most, because they do not fit a buffer.
 const SKIPS_MAX: usize = 1024;
@@ -44,6 +47,7 @@ pub struct PcapPort {
     info: PortInfo,
     queue: Option<(PcapRx, PcapTx)>,
     counters: Arc<QueueCounters>,
+    output: Option<Arc<Output>>,
     ended: Arc<AtomicBool>,
 }
 
@@ -68,7 +72,8 @@ impl PcapPort {
             source: error.into(),
         })?;
         let source = config.read.as_deref().map(|path| open_source(&port, path)).transpose()?;
-        let writer = config.write.as_deref().map(|path| create(&port, path)).transpose()?;
+        let tx = PcapTx::create(&port, config.write.as_deref(), counters.clone())?;
+        let output = tx.output();
         let rx = PcapRx {
             port: port.clone(),
             source,
@@ -80,10 +85,9 @@ impl PcapPort {
             counters: counters.clone(),
             pool: pool.clone(),
         };
-        let tx = PcapTx { writer, counters: counters.clone(), scratch: Vec::new() };
         let offloads = Offloads::default();
         let info = PortInfo { name, kind: "pcap", mac: None, mtu: pcap::RECORD_MAX, queues: 1, offloads };
-        Ok(Self { info, queue: Some((rx, tx)), counters, ended })
+        Ok(Self { info, queue: Some((rx, tx)), counters, output, ended })
     }
 }
 
@@ -92,14 +96,6 @@ fn open_source(port: &str, path: &Path) -> Result<Capture<BufReader<File>>, Port
         PcapError::Open { source, .. } => file_error(port, path, "opening the capture", source),
         other => broken(port, other),
     })
-}
-
-fn create(port: &str, path: &Path) -> Result<Writer<Tail>, PortError> {
-    let file = File::create(path).map_err(|error| file_error(port, path, "creating the capture", error))?;
-    let mut writer = Writer::new(Tail { file, whole: 0, waiting: Vec::new() }, LinkType::ETHERNET)
-        .map_err(|error| broken(port, error))?;
-    writer.flush().map_err(|error| broken(port, error))?;
-    Ok(writer)
 }
 
 fn file_error(port: &str, path: &Path, action: &'static str, source: io::Error) -> PortError {
@@ -132,6 +128,7 @@ impl Port for PcapPort {
     }
 
     fn counters(&self) -> Counters {
+        self.output.iter().for_each(|output| output.settle());
         counters::total([&*self.counters])
     }
 
@@ -237,90 +234,5 @@ impl RxQueue for PcapRx {
 
     fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.ready.as_fd())
-    }
-}
-
-/// The end of a file that grows by whole records.
-struct Tail {
-    file: File,
-    /// Bytes that are in the file, all of them whole records.
-    whole: u64,
-    waiting: Vec<u8>,
-}
-
-impl Write for Tail {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.waiting.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let written = self.file.write_all(&self.waiting);
-        match &written {
-            Ok(()) => self.whole += self.waiting.len() as u64,
-            Err(_) => {
-                use std::io::Seek;
-                // What was written of it would end the file inside a record.
-                let _ = self.file.set_len(self.whole);
-                let _ = self.file.seek(io::SeekFrom::Start(self.whole));
-            }
-        }
-        self.waiting.clear();
-        written
-    }
-}
-
-struct PcapTx {
-    writer: Option<Writer<Tail>>,
-    counters: Arc<QueueCounters>,
-    /// Where large packets are cut; stays empty until there is one.
-    scratch: Vec<u8>,
-}
-
-impl PcapTx {
-    /// Writes a packet, or its segments; how many records and bytes that were. `None` if it cannot be written.
-    fn write(&mut self, packet: &mut Packet) -> Option<(u64, u64)> {
-        let writer = self.writer.as_mut()?;
-        let time_ns = match packet.timestamp_ns() {
-            0 => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64),
-            noted => noted,
-        };
-        let Some(wanted) = packet.offload().segmentation else {
-            finish::complete(packet).ok()?;
-            writer.write(time_ns, packet.data()).ok()?;
-            return Some((1, packet.len() as u64));
-        };
-        let mut segments = Segments::new(packet, wanted, false).ok()?;
-        self.scratch.resize(segments.frame_len_max(), 0);
-        let (mut records, mut bytes) = (0, 0);
-        while let Some(len) = segments.write_next(&mut self.scratch) {
-            writer.write(time_ns, &self.scratch[..len]).ok()?;
-            records += 1;
-            bytes += len as u64;
-        }
-        Some((records, bytes))
-    }
-}
-
-impl TxQueue for PcapTx {
-    fn send(&mut self, batch: &mut Batch) -> Result<usize, PortError> {
-        let (mut packets, mut bytes, mut dropped) = (0, 0, 0);
-        for packet in batch.iter_mut() {
-            match self.write(packet) {
-                Some((records, len)) => {
-                    packets += records;
-                    bytes += len;
-                }
-                None => dropped += 1,
-            }
-        }
-        if self.writer.as_mut().is_some_and(|writer| writer.flush().is_err()) {
-            dropped += packets;
-            (packets, bytes) = (0, 0);
-        }
-        self.counters.sent(packets, bytes, dropped);
-        let taken = batch.len();
-        batch.clear();
-        Ok(taken)
     }
 }

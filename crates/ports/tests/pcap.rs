@@ -1,5 +1,8 @@
 //! Capture file ports, whole files and broken ones.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
 use packet::{Batch, Checksum, Offload, Pool, PoolConfig, SegmentKind, Segmentation};
 use ports::pcap::{PcapConfig, PcapPort};
 use ports::{LinkState, Port, PortError, RxQueue};
@@ -188,9 +191,70 @@ fn a_packet_is_written_with_its_timestamp_or_with_the_present() {
     let now_ns = || std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     let before = now_ns();
     tx.send(&mut batch).unwrap();
+    drop(tx);
     let mut capture = packet::pcap::open(&path).unwrap();
     let mut next = || capture.next().unwrap().unwrap().timestamp_ns;
     let (first, second, third) = (next(), next(), next());
     assert_eq!((first, third), (1_000_000_007, 5));
     assert!((before..=now_ns()).contains(&second), "{second}");
+}
+
+#[test]
+fn what_was_taken_is_in_the_file_in_order_once_the_queue_is_dropped() {
+    let (pool, directory) = (pool(), tempfile::tempdir().unwrap());
+    let path = directory.path().join("out.pcap");
+    let config = PcapConfig { write: Some(path.clone()), ..PcapConfig::default() };
+    let mut port = PcapPort::open(&config, &pool).unwrap();
+    let (_rx, mut tx) = port.queue(0).unwrap();
+    let mut sent = Vec::new();
+    for call in 0..2_000u32 {
+        let mut batch = Batch::new();
+        for number in 0..=call % 32 {
+            let frame = [&[call.to_be_bytes(), number.to_be_bytes()].concat()[..], &[7; 600]].concat();
+            batch.push(pool.packet(&frame).unwrap()).unwrap();
+            sent.push(frame);
+        }
+        assert_eq!(tx.send(&mut batch).unwrap(), call as usize % 32 + 1);
+        if call == 1_000 {
+            assert_eq!(port.counters().tx_packets, sent.len() as u64, "counters say what is in the file");
+        }
+    }
+    drop(tx);
+    assert_eq!((port.counters().tx_packets, port.counters().tx_dropped), (sent.len() as u64, 0));
+    let mut capture = packet::pcap::open(&path).unwrap();
+    for (at, frame) in sent.iter().enumerate() {
+        assert_eq!(capture.next().unwrap().unwrap().data, frame, "packet {at}");
+    }
+    assert!(capture.next().unwrap().is_none());
+}
+
+#[test]
+fn tcpdump_at_the_other_end_of_a_pipe_sees_a_lone_packet() {
+    let (pool, directory) = (pool(), tempfile::tempdir().unwrap());
+    let path = directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let mut tcpdump = Command::new("tcpdump")
+        .args(["-nn", "-l", "-e", "-r"])
+        .arg(&path)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(tcpdump.stdout.take().unwrap()).lines();
+    let config = PcapConfig { write: Some(path), ..PcapConfig::default() };
+    // Opens once tcpdump has.
+    let mut port = PcapPort::open(&config, &pool).unwrap();
+    let (_rx, mut tx) = port.queue(0).unwrap();
+    for last in 1..=3 {
+        let mut batch = Batch::new();
+        batch.push(pool.packet(&[&[2, 0, 0, 0, 0, last], &[9; 54][..]].concat()).unwrap()).unwrap();
+        tx.send(&mut batch).unwrap();
+        // Nothing more is sent before it has come out.
+        // Lines that begin with a tab are bytes of the packet before.
+        let line = lines.by_ref().map(Result::unwrap).find(|line| !line.starts_with('\t')).unwrap();
+        assert!(line.contains(&format!("02:00:00:00:00:0{last}")), "{line}");
+    }
+    drop(tx);
+    assert!(lines.all(|line| line.unwrap().starts_with('\t')), "the end of the pipe ends the capture");
+    assert!(tcpdump.wait().unwrap().success());
 }
