@@ -1,15 +1,11 @@
 //! Our verdicts beside those of the kernel's conntrack, packet by packet, and what both keep of the flow: the scripts of
-//! `conntrack_scripts`, ICMP and other protocols, and random TCP conversations (`WEFT_SEED` repeats a run).
-//!
-//! Deviations on purpose, and no others:
-//! - a SYN/ACK for another SYN than the last is invalid to us ([`Invalid::WrongSynAck`]) and changes nothing. Linux believes
-//!   it where it acknowledges too little, and learns sequence number and window from it even where it refuses it. From
-//!   then on the two know different things, so the conversation ends there. In the scripts such a line says `| linux …`.
+//! `conntrack_scripts`, ICMP and other protocols, and random TCP conversations (`WEFT_SEED` repeats a run). There are no
+//! deviations.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use netbricks::conntrack::{Config, Direction, Invalid, State, Tracker, Verdict};
+use netbricks::conntrack::{Config, Direction, State, Tracker, Verdict};
 use packet::flow::{FlowHasher, FlowKey};
 use packet::fuzzing::bounded::Random;
 use packet::parse::Layers;
@@ -94,10 +90,6 @@ fn the_kernel_agrees_with_every_script() {
                 let context = format!("{}: {}", script.name, line.text);
                 let frame = ends.frame(line.direction, &line.segment);
                 let (_, ours, linux) = trial.show(line.direction, &frame);
-                if line.linux != line.expected {
-                    assert!(linux.starts_with(&line.linux.0), "the kernel says {linux} of {context}");
-                    break;
-                }
                 assert_eq!(ours, linux, "ours, then the kernel's of {context}");
                 trial.same_flow(ends, &context);
             }
@@ -185,7 +177,7 @@ fn random_walks(name: &str, config: &Config) {
     let seed = std::env::var("WEFT_SEED").map_or(clock, |text| text.parse().expect("WEFT_SEED is a number"));
     println!("random conversations {name}: WEFT_SEED={seed}");
     let mut trial = Trial::new(name, config);
-    let (mut segments, mut deviated) = (0, 0);
+    let mut segments = 0;
     for conversation in 0..CONVERSATIONS {
         let mut random = Random(seed ^ (conversation as u64) << 32);
         let ends = ends(conversation % 8 == 7, 30_000 + conversation as u16);
@@ -203,17 +195,11 @@ fn random_walks(name: &str, config: &Config) {
             story += &format!("\n  {direction} {sent} = {ours} ({:?})", verdict.state);
             let context = format!("WEFT_SEED={seed} conversation {conversation}:{story}");
             segments += 1;
-            if verdict.state == State::Invalid(Invalid::WrongSynAck) {
-                deviated += 1;
-                break;
-            }
             assert_eq!(ours, linux, "ours, then the kernel's at the end of {context}");
             trial.same_flow(ends, &context);
         }
     }
-    println!("{segments} segments, {deviated} conversations ended by a SYN/ACK for another SYN");
-    println!("{}", trial.tracker.counters());
-    assert!(segments > CONVERSATIONS * SEGMENTS / 2, "only {segments} segments were compared");
+    println!("{segments} segments: {}", trial.tracker.counters());
 }
 
 #[test]

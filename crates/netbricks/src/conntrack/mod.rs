@@ -65,9 +65,10 @@
 //! `window.rs` has the picture): beyond it, or acknowledging what was never sent, it is invalid; too old it passes, and what
 //! it says is not believed. A reset counts where it is the next in sequence (RFC 5961 §3); within the window it passes and
 //! the state stays. A SYN in an open connection passes and changes nothing, until the other end answers it: with a SYN/ACK the
-//! flow follows them, with a challenge ACK (RFC 5961 §4) it stays. `tests/conntrack_linux.rs` shows the kernel the same
-//! packets: both must say the same of each, and keep the same state for the same time. The one deviation on purpose is listed
-//! there.
+//! flow follows them, with a challenge ACK (RFC 5961 §4) it stays. Of several SYNs before the first answer nobody in between
+//! knows which came from the client, so a SYN/ACK for any of them passes; the client resets it if it is the wrong one (RFC
+//! 9293 §3.10.7.3). `tests/conntrack_linux.rs` shows the kernel the same packets: both must say the same of each, and keep
+//! the same state for the same time.
 //!
 //! # Other protocols
 //!

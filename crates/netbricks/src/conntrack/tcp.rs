@@ -242,7 +242,7 @@ impl Tcp {
         standing: &mut Standing,
         rules: &Rules,
     ) -> Step {
-        let moved = match self.led(direction, segment, *standing, rules.liberal) {
+        let moved = match self.led(direction, segment, *standing) {
             Ok(moved) => moved,
             Err(step) => return step,
         };
@@ -258,19 +258,12 @@ impl Tcp {
     }
 
     /// Where the state machine leads, and what of it is to be believed.
-    fn led(
-        &mut self,
-        direction: Direction,
-        segment: &Segment<'_>,
-        standing: Standing,
-        liberal: bool,
-    ) -> Result<Move, Step> {
+    fn led(&mut self, direction: Direction, segment: &Segment<'_>, standing: Standing) -> Result<Move, Step> {
         let led = self.lead(direction, segment)?;
         match segment.kind {
             Kind::Rst => self.reset(led, direction, segment, standing),
-            Kind::SynAck => self.syn_ack(led, direction, segment, liberal),
             Kind::Ack => self.ack(led, direction),
-            Kind::Syn | Kind::Fin => Ok(led),
+            Kind::Syn | Kind::SynAck | Kind::Fin => Ok(led),
         }
     }
 
@@ -310,9 +303,9 @@ impl Tcp {
     }
 
     fn follow_noted_syn(&mut self, direction: Direction) {
-        let Last { end, sequence, window, .. } = self.last;
+        let Last { end, window, .. } = self.last;
         let [this, other] = [direction as usize, direction.opposite() as usize];
-        self.sides[other] = Side::noted(end, sequence, window, self.noted);
+        self.sides[other] = Side::noted(end, window, self.noted);
         self.sides[this].forget();
         (self.finished, self.challenged) = (false, false);
     }
@@ -329,22 +322,6 @@ impl Tcp {
         if kind == Kind::Ack && state == TcpState::SynSent {
             self.last.ack = segment.ack; // perhaps a challenge: the reset it provokes has this sequence number
         }
-    }
-
-    /// A SYN/ACK in answer to a SYN accepts that SYN and no older one (RFC 9293 §3.10.7.3). Linux lets it pass up to
-    /// 66,000 behind, and the client will not.
-    fn syn_ack(
-        &self,
-        led: Move,
-        direction: Direction,
-        segment: &Segment<'_>,
-        liberal: bool,
-    ) -> Result<Move, Step> {
-        let opens = matches!(self.state, Some(TcpState::SynSent | TcpState::SynSent2));
-        if opens && !liberal && !self.sides[direction.opposite() as usize].syn_is_acked_by(segment.ack) {
-            return Err(Step::Invalid(Invalid::WrongSynAck));
-        }
-        Ok(led)
     }
 
     fn ack(&mut self, led: Move, direction: Direction) -> Result<Move, Step> {
@@ -391,14 +368,14 @@ impl Tcp {
             }
             led.to = from;
         }
-        Ok(Move { unchecked: self.rejects_ignored(segment, standing), ..led })
+        Ok(Move { unchecked: self.rejects_ignored(direction, segment, standing), ..led })
     }
 
     /// Whether this reset answers a SYN, an ACK or a challenge that was ignored: it may acknowledge what was not seen.
-    fn rejects_ignored(&self, segment: &Segment<'_>, standing: Standing) -> bool {
+    fn rejects_ignored(&self, direction: Direction, segment: &Segment<'_>, standing: Standing) -> bool {
         let last = self.last.kind;
-        let of_ignored =
-            standing.replied && last == Some(Kind::Syn) || !standing.assured && last == Some(Kind::Ack);
+        let of_ignored = standing.replied && self.last_was(Kind::Syn, direction.opposite())
+            || !standing.assured && last == Some(Kind::Ack);
         let of_challenge =
             self.state == Some(TcpState::SynSent) && self.last_was(Kind::Ack, Direction::Reply);
         of_ignored && segment.ack == self.last.end || of_challenge && segment.sequence == self.last.ack

@@ -80,8 +80,6 @@ pub enum Invalid {
     SequenceAbove,
     /// It acknowledges what was never sent.
     AckAbove,
-    /// A SYN/ACK for another SYN than the last (RFC 9293 §3.10.7.3).
-    WrongSynAck,
     /// A reset with a sequence number that was acknowledged before (RFC 5961 §3).
     Reset,
     /// An ICMP message that is neither a query, nor the answer to a known one, nor an error.
@@ -100,14 +98,13 @@ pub enum Invalid {
 
 impl Invalid {
     /// Every reason there is.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 13] = [
         Self::Checksum,
         Self::Flags,
         Self::NotOpening,
         Self::OutOfState,
         Self::SequenceAbove,
         Self::AckAbove,
-        Self::WrongSynAck,
         Self::Reset,
         Self::IcmpType,
         Self::Quote,
@@ -127,7 +124,6 @@ impl Invalid {
             Self::OutOfState => "does not follow from the state",
             Self::SequenceAbove => "sequence beyond the window",
             Self::AckAbove => "acknowledges what was not sent",
-            Self::WrongSynAck => "SYN/ACK for another SYN",
             Self::Reset => "reset out of sequence",
             Self::IcmpType => "ICMP type without a flow",
             Self::Quote => "unreadable quote",

@@ -46,8 +46,6 @@ pub(super) struct Side {
     /// 0 until the end has sent something.
     max_window: u32,
     max_ack: u32,
-    /// Sequence number of its SYN.
-    initial: u32,
     scale: u8,
     scales: bool,
     sacks: bool,
@@ -91,9 +89,8 @@ impl Side {
     }
 
     /// The end whose `syn` was noted while the connection seemed to be in another state.
-    pub(super) fn noted(end: u32, initial: u32, window: u16, options: SynOptions) -> Self {
-        let mut side =
-            Self { end, max_end: end, max_window: u32::from(window).max(1), initial, ..Self::default() };
+    pub(super) fn noted(end: u32, window: u16, options: SynOptions) -> Self {
+        let mut side = Self { end, max_end: end, max_window: u32::from(window).max(1), ..Self::default() };
         side.take(options);
         side
     }
@@ -124,17 +121,12 @@ impl Side {
         if self.acks { Some(self.max_ack) } else { None }
     }
 
-    /// Whether `ack` acknowledges this end's SYN and no more than it sent.
-    pub(super) const fn syn_is_acked_by(&self, ack: u32) -> bool {
-        after(ack, self.initial) && !after(ack, self.end)
-    }
-
     const fn is_unseen(&self) -> bool {
         self.max_window == 0
     }
 
     fn open(&mut self, syn: &Segment<'_>) {
-        (self.end, self.max_end, self.initial) = (syn.end, syn.end, syn.sequence);
+        (self.end, self.max_end) = (syn.end, syn.end);
         self.max_window = u32::from(syn.window).max(1);
         if syn.has_options() {
             self.take(SynOptions::of(syn));

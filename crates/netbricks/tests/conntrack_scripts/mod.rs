@@ -7,9 +7,6 @@
 //! │ └ flags as tcpdump has them                └ ct state; of ours also why it is invalid: invalid:AckAbove
 //! └ from the client, or < from the server
 //! ```
-//!
-//! `| linux …` at the end of a line is what the kernel says instead, on purpose; it ends the script, because from then
-//! on the two know different things.
 #![allow(dead_code, unreachable_pub, unused_imports)] // each test uses what it needs
 
 use std::net::SocketAddr;
@@ -48,8 +45,6 @@ pub struct Line {
     pub segment: Segment,
     /// Verdict and TCP state.
     pub expected: (String, String),
-    /// The same of the kernel.
-    pub linux: (String, String),
 }
 
 impl Line {
@@ -83,11 +78,7 @@ impl Line {
                 _ => panic!("{word} in: {line}"),
             }
         }
-        let (expected, linux) = match verdict.split_once("| linux") {
-            Some((ours, linux)) => (pair(ours), pair(linux)),
-            None => (pair(verdict), pair(verdict)),
-        };
-        Self { text: line.into(), direction, segment, expected, linux }
+        Self { text: line.into(), direction, segment, expected: pair(verdict) }
     }
 }
 

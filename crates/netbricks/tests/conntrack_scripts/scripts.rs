@@ -78,15 +78,32 @@ pub const SCRIPTS: &[Script] = &[
     script(
         "a SYN/ACK that acknowledges more than was sent",
         "> S  seq 1000                    = new SYN_SENT
-         < S. seq 5000 ack 1002           = invalid:WrongSynAck SYN_SENT
+         < S. seq 5000 ack 1002           = invalid:AckAbove SYN_SENT
          < S. seq 5000 ack 1001           = established SYN_RECV",
     ),
-    // Linux lets a SYN/ACK pass that acknowledges up to 66,000 too little, and believes it; the client resets it (RFC
-    // 9293 §3.10.7.3). To a firewall it is a guess of the client's sequence number.
+    // Whoever sends a SYN in the client's name must not shut the answer to the client's own out.
     script(
-        "a SYN/ACK that acknowledges an older SYN",
+        "a stray SYN before the answer to the first",
         "> S  seq 1000                    = new SYN_SENT
-         < S. seq 5000 ack 1000           = invalid:WrongSynAck SYN_SENT | linux established SYN_RECV",
+         > S  seq 41000                   = new SYN_SENT
+         < S. seq 5000 ack 1001           = established SYN_RECV
+         > .  seq 1001 ack 5001           = established ESTABLISHED
+         < P. seq 5001 ack 1001 len 100   = established ESTABLISHED",
+    ),
+    script(
+        "a stray SYN far beyond: the answer to the first passes, and is not believed",
+        "> S  seq 1000                    = new SYN_SENT
+         > S  seq 900000                  = new SYN_SENT
+         < S. seq 5000 ack 1001           = established SYN_SENT
+         < S. seq 5000 ack 900001         = established SYN_RECV",
+    ),
+    script(
+        "a stray SYN far behind changes nothing, and its answer passes",
+        "> S  seq 900000                  = new SYN_SENT
+         > S  seq 1000                    = new SYN_SENT
+         < S. seq 5000 ack 1001           = established SYN_SENT
+         < S. seq 6000 ack 900001         = established SYN_RECV
+         > .  seq 900001 ack 6001         = established ESTABLISHED",
     ),
     script(
         "SYN with data (fast open), all or none of it accepted",
@@ -286,6 +303,14 @@ pub const SCRIPTS: &[Script] = &[
          > R  seq 4000                    = established CLOSE
          > S  seq 1000                    = new SYN_SENT
          < S. seq 5000 ack 1001           = established SYN_RECV",
+    ),
+    script(
+        "a SYN that was let through is reset by who got it",
+        "> S  seq 1000 win 1000           = new SYN_SENT
+         < S. seq 5000 ack 1001           = established SYN_RECV
+         > S  seq 1000                    = established SYN_RECV
+         > R  seq 900000 ack 1001         = invalid:SequenceAbove SYN_RECV
+         < R  seq 900000 ack 1001         = established CLOSE",
     ),
     script(
         "an ACK that answers a SYN in LAST_ACK is a challenge, not the last",
