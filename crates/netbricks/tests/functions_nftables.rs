@@ -1,4 +1,4 @@
-//! The stateless firewall before nftables: random rules and random traffic, and each packet passes both or neither.
+//! The firewalls before nftables: random rules and random traffic, and each packet passes both or neither.
 //!
 //! ```text
 //!  ours: in1 ──veth── in0 [ router: nft forward chain ] out0 ──veth── out1 :ours
@@ -6,6 +6,8 @@
 //! ```
 //!
 //! Behind every packet goes a mark that always passes: once it is there, what was before it has come or was dropped.
+
+use std::time::Instant;
 
 mod functions_traffic;
 mod lab;
@@ -21,6 +23,8 @@ const ROUTER: MacAddr = MacAddr([2, 0, 0, 0, 0, 0xfe]);
 const SIDES: [(&str, &str, &str, &str); 2] =
     [("in0", "in1", "10.1.0", "fd01::"), ("out0", "out1", "10.2.0", "fd02::")];
 
+/// Packets under each set of rules.
+const PACKETS: usize = 1500;
 /// Sets of random rules that are tried at most.
 const SETS_MAX: usize = 12;
 
@@ -101,7 +105,6 @@ fn passes(
 ) -> bool {
     let mut batch = Batch::new();
     batch.push(pool.packet(frame).unwrap()).unwrap();
-    ctx.set_now_ns(ctx.now_ns() + 1_000_000);
     function.process(gate, &mut batch, ctx);
     let mut passed = false;
     for out in 0..2 {
@@ -127,7 +130,7 @@ fn compare(
     random: &mut Random,
     count: usize,
 ) -> (usize, usize) {
-    let mut judge = Judge::new(chain);
+    let (mut judge, start) = (Judge::new(chain), Instant::now());
     let pool = Pool::new(PoolConfig { buffers: 64, ..PoolConfig::default() }).unwrap();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let mut ours = function(name, &words, &pool);
@@ -135,6 +138,7 @@ fn compare(
     for at in 0..count {
         let (gate, what, frame) = traffic.next(random, &rules);
         let kernel = judge.passes(gate, &frame);
+        ctx.set_now_ns(start.elapsed().as_nanos() as u64); // connections end as late as the kernel's
         let we = passes(&mut *ours, &mut ctx, &pool, gate, &frame);
         assert_eq!(
             we,
@@ -149,8 +153,8 @@ fn compare(
     counts
 }
 
-#[test]
-fn the_stateless_firewall_decides_as_nftables_does() {
+/// Compares a function under random sets of `count` rules with the chain that `chain` makes of them.
+fn decides_as_nftables_does(name: &str, count: usize, chain: impl Fn(&[Rule]) -> String) {
     let mut random = Random(seed());
     let (mut passed, mut dropped) = (0, 0);
     // Some sets of random rules let next to nothing through, or next to everything.
@@ -158,10 +162,26 @@ fn the_stateless_firewall_decides_as_nftables_does() {
         if set >= 2 && passed > 100 && dropped > 100 {
             break;
         }
-        let made = rules(&mut random, 40);
-        let chain: String = made.0.iter().map(|rule| format!("{}\n", rule.nft(""))).collect();
-        let counts = compare("acl", made, &chain, &mut random, 750);
+        let made = rules(&mut random, count);
+        let chain = chain(&made.0);
+        let counts = compare(name, made, &chain, &mut random, PACKETS);
         (passed, dropped) = (passed + counts.0, dropped + counts.1);
     }
     assert!(passed > 100 && dropped > 100, "{passed} passed, {dropped} did not");
+}
+
+/// Rules as nftables reads them, each with a condition in front.
+fn lines(rules: &[Rule], condition: &str) -> String {
+    rules.iter().map(|rule| format!("{}\n", rule.nft(condition))).collect()
+}
+
+#[test]
+fn the_stateless_firewall_decides_as_nftables_does() {
+    decides_as_nftables_does("acl", 40, |rules| lines(rules, ""));
+}
+
+#[test]
+fn the_stateful_firewall_decides_as_nftables_does() {
+    let states = "ct state invalid drop\nct state established,related accept\n";
+    decides_as_nftables_does("firewall", 25, |rules| states.to_owned() + &lines(rules, "ct state new"));
 }
