@@ -191,9 +191,17 @@ impl<S: std::hash::BuildHasher> Both<S> {
         let keys: Vec<u8> = (0..70).collect();
         let mut found = [None; 70];
         self.table.find_batch(&keys, self.now_ns, &mut found);
-        for (&key, found) in keys.iter().zip(found) {
+        let tags: Vec<_> = keys.iter().map(|key| self.table.tag(key)).collect();
+        let mut touched = [false; 70];
+        self.table.fetch(&tags, |at, _| {
+            touched[at] = true;
+            0
+        });
+        for (at, (&key, found)) in keys.iter().zip(found).enumerate() {
             prop_assert_eq!(found, self.twin.find(key, self.now_ns));
             prop_assert_eq!(found, self.table.find(&key, self.now_ns));
+            prop_assert_eq!(found, self.table.find_tagged(tags[at], &key, self.now_ns));
+            prop_assert!(touched[at] || found.is_none());
         }
         let mut all: Vec<_> = self.table.iter().map(|(id, &key, &value)| (value, key, id)).collect();
         all.sort_unstable_by_key(|&(value, ..)| value);

@@ -3,6 +3,18 @@
 /// Buckets per entry: clusters stay short at a load of one half, and it is 16 bytes an entry.
 const BUCKETS_PER_ENTRY: usize = 2;
 
+/// What a table keeps of a key's hash. One tag serves all tables with equal hashers, and all looks into them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Tag(u32);
+
+impl Tag {
+    /// Both halves of a hash, for hashers that leave one of them poor.
+    #[inline]
+    pub(super) const fn of(hash: u64) -> Self {
+        Self((hash >> 32) as u32 ^ hash as u32)
+    }
+}
+
 /// A bucket is 0 where it is empty, else 32 bits of the hash above the slot's number plus one. Eight lie in a cache line, so
 /// a lookup mostly costs one line here and one at the slot. Removal moves what follows back instead of leaving a mark, so
 /// there is never anything to clean up, however long flows come and go.
@@ -11,12 +23,12 @@ pub(super) struct Index {
     buckets: Box<[u64]>,
 }
 
-const fn pack(tag: u32, slot: u32) -> u64 {
-    (tag as u64) << 32 | (slot as u64 + 1)
+const fn pack(tag: Tag, slot: u32) -> u64 {
+    (tag.0 as u64) << 32 | (slot as u64 + 1)
 }
 
-const fn tag_of(bucket: u64) -> u32 {
-    (bucket >> 32) as u32
+const fn tag_of(bucket: u64) -> Tag {
+    Tag((bucket >> 32) as u32)
 }
 
 const fn slot_of(bucket: u64) -> u32 {
@@ -33,16 +45,10 @@ impl Index {
         size_of_val(&*self.buckets)
     }
 
-    /// What is kept of a hash: both halves, for hashers that leave one of them poor.
-    #[inline]
-    pub(super) const fn tag(hash: u64) -> u32 {
-        (hash >> 32) as u32 ^ hash as u32
-    }
-
     /// Where a tag's probing begins: the tag scaled to the number of buckets, which need not be a power of two.
     #[inline]
-    fn home(&self, tag: u32) -> usize {
-        ((u64::from(tag) * self.buckets.len() as u64) >> 32) as usize
+    fn home(&self, tag: Tag) -> usize {
+        ((u64::from(tag.0) * self.buckets.len() as u64) >> 32) as usize
     }
 
     #[inline]
@@ -57,13 +63,13 @@ impl Index {
 
     /// The bucket where a tag's probing begins.
     #[inline]
-    pub(super) fn first(&self, tag: u32) -> u64 {
+    pub(super) fn first(&self, tag: Tag) -> u64 {
         self.buckets[self.home(tag)]
     }
 
     /// The first slot under `tag` that `is` accepts. Ends because half of the buckets are empty.
     #[inline]
-    pub(super) fn find(&self, tag: u32, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(super) fn find(&self, tag: Tag, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut at = self.home(tag);
         loop {
             let bucket = self.buckets[at];
@@ -78,7 +84,7 @@ impl Index {
     }
 
     /// Adds a slot that is not there yet.
-    pub(super) fn insert(&mut self, tag: u32, slot: u32) {
+    pub(super) fn insert(&mut self, tag: Tag, slot: u32) {
         let mut at = self.home(tag);
         while self.buckets[at] != 0 {
             at = self.next(at);
@@ -87,7 +93,7 @@ impl Index {
     }
 
     /// Takes a slot out and closes the gap (Knuth, volume 3, section 6.4, algorithm R).
-    pub(super) fn remove(&mut self, tag: u32, slot: u32) {
+    pub(super) fn remove(&mut self, tag: Tag, slot: u32) {
         let mut hole = self.home(tag);
         while self.buckets[hole] != pack(tag, slot) {
             if self.buckets[hole] == 0 {
@@ -124,6 +130,7 @@ mod tests {
         ) {
             let (mut index, mut twin) = (Index::new(12), BTreeSet::new());
             for (add, tag, slot) in steps {
+                let tag = Tag(tag);
                 if add && !twin.iter().any(|&(_, held)| held == slot) {
                     index.insert(tag, slot);
                     twin.insert((tag, slot));
@@ -142,8 +149,8 @@ mod tests {
     #[test]
     fn tags_spread_over_all_buckets() {
         let index = Index::new(500);
-        assert_eq!(index.home(0), 0);
-        assert_eq!(index.home(u32::MAX), 999);
-        assert_eq!(index.home(1 << 31), 500);
+        assert_eq!(index.home(Tag(0)), 0);
+        assert_eq!(index.home(Tag(u32::MAX)), 999);
+        assert_eq!(index.home(Tag(1 << 31)), 500);
     }
 }

@@ -14,26 +14,25 @@
 //! slot comes and its deadline turns out to have moved, it is queued again. Only a deadline that moves before the time
 //! the slot is queued for (a TCP reset) changes the queue at once.
 
+mod batch;
 mod entry;
 mod index;
 mod queue;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::hint::black_box;
 
 use packet::flow::FlowHasher;
 
 pub use entry::{Entry, Seen};
 use index::Index;
+pub use index::Tag;
 use queue::Queue;
 
 /// Most entries a table holds; a larger capacity is cut to it. Slots are numbered in 31 bits.
 pub const CAPACITY_MAX: usize = (1 << 31) - 1;
 /// Most entries that [`FlowTable::insert`] looks at in a full table to find one past its deadline.
 pub const RECLAIM_TURNS: usize = 64;
-/// Keys of [`FlowTable::find_batch`] whose memory accesses overlap.
-const LANES: usize = 32;
 
 /// An entry of a [`FlowTable`]. Goes stale when its entry leaves the table: then every method answers as for nothing, even
 /// when the place has been taken by another entry (until it has been taken 2³² times).
@@ -82,7 +81,7 @@ pub struct Stats {
 struct Slot<K, V> {
     deadline_ns: u64,
     generation: u32,
-    tag: u32,
+    tag: Tag,
     kept: Option<Kept<K, V>>,
 }
 
@@ -318,12 +317,14 @@ impl<K, V, S> FlowTable<K, V, S> {
 }
 
 impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
+    /// What a key is looked for by: the costly part of [`find`](Self::find), for keys that are looked for more than once.
     #[inline]
+    #[must_use]
     #[expect(clippy::manual_hash_one, reason = "`hash_one` is not inlined")]
-    fn tag(&self, key: &K) -> u32 {
+    pub fn tag(&self, key: &K) -> Tag {
         let mut state = self.hasher.build_hasher();
         key.hash(&mut state);
-        Index::tag(state.finish())
+        Tag::of(state.finish())
     }
 
     #[inline]
@@ -342,34 +343,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
     #[inline]
     #[must_use]
     pub fn find(&self, key: &K, now_ns: u64) -> Option<FlowId> {
-        let slot = self.index.find(self.tag(key), |slot| self.holds(slot, key))?;
-        self.live(slot, now_ns)
+        self.find_tagged(self.tag(key), key, now_ns)
     }
 
-    /// [`find`](Self::find) for a batch of packets: `found` gets as many answers as there are keys and room. Each step is
-    /// taken for all keys before the next, so that the waits for memory overlap.
-    pub fn find_batch(&self, keys: &[K], now_ns: u64, found: &mut [Option<FlowId>]) {
-        for (keys, found) in keys.chunks(LANES).zip(found.chunks_mut(LANES)) {
-            let mut tags = [0; LANES];
-            let mut slots = [None; LANES];
-            for (tag, key) in tags.iter_mut().zip(keys) {
-                *tag = self.tag(key);
-            }
-            // Reads that nothing waits for, least of all a branch: the processor can have them all in flight.
-            black_box(tags[..keys.len()].iter().fold(0, |read, &tag| read ^ self.index.first(tag)));
-            for (slot, &tag) in slots.iter_mut().zip(&tags[..keys.len()]) {
-                *slot = self.index.find(tag, |_| true);
-            }
-            let held = slots.iter().flatten().map(|&slot| self.slots[slot as usize].deadline_ns);
-            black_box(held.fold(0, |read, deadline_ns| read ^ deadline_ns));
-            for (((found, key), slot), tag) in found.iter_mut().zip(keys).zip(slots).zip(tags) {
-                // Two keys may share a tag; then the first under it may be the wrong one.
-                let slot = slot
-                    .filter(|&slot| self.holds(slot, key))
-                    .or_else(|| slot.and_then(|_| self.index.find(tag, |slot| self.holds(slot, key))));
-                *found = slot.and_then(|slot| self.live(slot, now_ns));
-            }
-        }
+    /// [`find`](Self::find) for a key of which the [tag](Self::tag) is known. Under another tag it is not found.
+    #[inline]
+    #[must_use]
+    pub fn find_tagged(&self, tag: Tag, key: &K, now_ns: u64) -> Option<FlowId> {
+        let slot = self.index.find(tag, |slot| self.holds(slot, key))?;
+        self.live(slot, now_ns)
     }
 
     /// Puts an entry in. One of the same key is replaced: its id goes stale. A full table first looks for an entry past its
@@ -438,7 +420,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
         if self.slots.len() == self.capacity {
             return None;
         }
-        self.slots.push(Slot { deadline_ns: 0, generation: 0, tag: 0, kept: None });
+        self.slots.push(Slot { deadline_ns: 0, generation: 0, tag: Tag::default(), kept: None });
         self.queue.grow();
         Some(self.slots.len() as u32 - 1)
     }
