@@ -106,21 +106,23 @@ proptest! {
         let (mut one, mut many, mut now_ns) = (new(), new(), 1);
         for (batch, pause_ns) in batches {
             now_ns += pause_ns;
-            let packets: Vec<(Layers, &[u8])> =
-                batch.iter().map(|(frame, _)| (Layers::of(frame).unwrap(), &frame[..])).collect();
             let (mut expected, mut gone_one) = (Vec::new(), Vec::new());
-            for ((layers, frame), (_, act)) in packets.iter().zip(&batch) {
+            for (frame, act) in &batch {
+                let layers = Layers::of(frame).unwrap();
                 let verdict =
-                    one.track_with(now_ns, layers, frame, &mut |end, flow| gone_one.push((end, flow)));
+                    one.track_with(now_ns, &layers, frame, &mut |end, flow| gone_one.push((end, flow)));
                 expected.push(verdict);
                 user(&mut one, now_ns, verdict, *act);
             }
             let (mut seen, mut gone_many) = (Vec::new(), Vec::new());
-            many.track_batch(now_ns, &packets, &mut |end, flow| gone_many.push((end, flow)), |many, number, verdict| {
-                assert_eq!(number, seen.len());
+            let arrivals: Vec<_> = batch.iter().map(|(frame, _)| many.arrival(frame).unwrap()).collect();
+            many.fetch(&arrivals);
+            for (arrival, (frame, act)) in arrivals.iter().zip(&batch) {
+                let verdict =
+                    many.track_arrival(now_ns, arrival, frame, &mut |end, flow| gone_many.push((end, flow)));
                 seen.push(verdict);
-                user(many, now_ns, verdict, batch[number].1);
-            });
+                user(&mut many, now_ns, verdict, *act);
+            }
             prop_assert_eq!(seen, expected);
             prop_assert_eq!(gone_many, gone_one);
             prop_assert_eq!(state(&many), state(&one));

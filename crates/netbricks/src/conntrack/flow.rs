@@ -217,7 +217,11 @@ impl<T> Flow<T> {
             Transport::Tcp(tcp) => tcp.touch(),
             Transport::Udp | Transport::Icmp | Transport::Other => 0,
         };
-        transport as u64 ^ self.traffic[0].packets ^ self.traffic[1].bytes
+        let counts = self.traffic[0].packets ^ self.traffic[1].bytes;
+        // Whoever alters the reply sends packets on by these.
+        let tuples =
+            if self.is_altered { self.since_ns ^ (self.original.query ^ self.reply.query) as u64 } else { 0 };
+        transport as u64 ^ counts ^ tuples
     }
 
     #[inline(always)]

@@ -113,6 +113,7 @@ mod way;
 mod window;
 
 pub use alteration::AlterError;
+pub use batch::Arrival;
 pub use config::{Config, FLOWS_MAX, Timeouts};
 pub use eviction::EVICTION_LOOKS;
 pub use flow::{End, Flow, Traffic};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use lookup::flow_table::{FlowId, FlowTable, RECLAIM_TURNS};
+use lookup::flow_table::{FlowId, FlowTable, RECLAIM_TURNS, Tag};
 use packet::flow::{FlowHasher, FlowKey};
 use packet::parse::Layers;
 use packet::wire::IpProtocol;
@@ -28,7 +28,7 @@ pub(super) enum Owner {
 /// Follows the flows of the packets it is shown; see the [module's documentation](super).
 pub struct Tracker<T = ()> {
     pub(super) flows: FlowTable<Index, Flow<T>>,
-    /// Altered reply tuples. They have no deadline of their own but go with their flow.
+    /// Altered reply tuples, under the same hasher. They have no deadline of their own but go with their flow.
     pub(super) altered: FlowTable<Index, FlowId>,
     candidates: Candidates,
     pub(super) rules: Rules,
@@ -138,18 +138,19 @@ impl<T> Tracker<T> {
     }
 
     pub(super) fn owner(&self, way: &Way, now_ns: u64) -> Owner {
-        let found = self.flows.find(&way.index, now_ns);
+        let tag = self.flows.tag(&way.index);
+        let found = self.flows.find_tagged(tag, &way.index, now_ns);
         match found.and_then(|id| Some((id, self.flows.get(id)?.direction_of(way, true)?))) {
             Some((id, direction)) => Owner::Flow(id, direction),
-            None => self.owner_by_translation(way, found, now_ns),
+            None => self.owner_by_translation(way, tag, found, now_ns),
         }
     }
 
     /// The owner, where it is not the flow under the tuple's own index.
-    fn owner_by_translation(&self, way: &Way, mirrored: Option<FlowId>, now_ns: u64) -> Owner {
+    fn owner_by_translation(&self, way: &Way, tag: Tag, mirrored: Option<FlowId>, now_ns: u64) -> Owner {
         let mut mirrored = mirrored;
         if !self.altered.is_empty()
-            && let Some(id) = self.altered_owner(&way.index, now_ns)
+            && let Some(id) = self.altered_owner(&way.index, tag, now_ns)
         {
             match self.flows.get(id).and_then(|flow| flow.direction_of(way, false)) {
                 Some(direction) => return Owner::Flow(id, direction),
@@ -160,8 +161,8 @@ impl<T> Tracker<T> {
     }
 
     /// The flow with an altered reply of this index, if it has not ended.
-    fn altered_owner(&self, index: &Index, now_ns: u64) -> Option<FlowId> {
-        let id = *self.altered.get(self.altered.find(index, now_ns)?)?;
+    fn altered_owner(&self, index: &Index, tag: Tag, now_ns: u64) -> Option<FlowId> {
+        let id = *self.altered.get(self.altered.find_tagged(tag, index, now_ns)?)?;
         self.flows.deadline_ns(id).is_some_and(|deadline_ns| deadline_ns > now_ns).then_some(id)
     }
 
@@ -194,22 +195,23 @@ impl<T: Default> Tracker<T> {
         gone: &mut dyn FnMut(End, Flow<T>),
     ) -> Verdict {
         let subject = Subject::of(layers, frame, self.rules.checksums);
-        self.judge(now_ns, &subject, None, layers, frame, gone)
+        let tag = self.tag(&subject);
+        self.judge(now_ns, &subject, tag, layers, frame, gone)
     }
 
-    /// What the packet about `subject` is; `hint` is perhaps the flow under the subject's index.
+    /// What the packet about `subject` is, which is looked for by `tag`.
     #[inline(always)]
     pub(super) fn judge(
         &mut self,
         now_ns: u64,
         subject: &Subject,
-        hint: Option<FlowId>,
+        tag: Tag,
         layers: &Layers,
         frame: &[u8],
         gone: &mut dyn FnMut(End, Flow<T>),
     ) -> Verdict {
         let verdict = match subject {
-            Subject::Flow(way) => self.packet(now_ns, way, hint, layers, frame, gone),
+            Subject::Flow(way) => self.packet(now_ns, way, tag, layers, frame, gone),
             Subject::Error { about, to } => self.error(about, *to, now_ns),
             Subject::Settled(state) => Verdict::of(*state),
         };
@@ -224,7 +226,7 @@ impl<T: Default> Tracker<T> {
         &mut self,
         now_ns: u64,
         way: &Way,
-        hint: Option<FlowId>,
+        tag: Tag,
         layers: &Layers,
         frame: &[u8],
         gone: &mut dyn FnMut(End, Flow<T>),
@@ -232,10 +234,10 @@ impl<T: Default> Tracker<T> {
         let bytes = layers.end - layers.l3;
         // Two calls that are inlined, so that no segment is put into an option and taken out again.
         if layers.protocol != IpProtocol::TCP {
-            return self.packet_with(now_ns, way, hint, None, bytes, gone);
+            return self.packet_with(now_ns, way, tag, None, bytes, gone);
         }
         match Segment::read(layers, frame) {
-            Some(segment) => self.packet_with(now_ns, way, hint, Some(segment), bytes, gone),
+            Some(segment) => self.packet_with(now_ns, way, tag, Some(segment), bytes, gone),
             None => Verdict::of(State::Invalid(Invalid::Flags)),
         }
     }
@@ -245,12 +247,12 @@ impl<T: Default> Tracker<T> {
         &mut self,
         now_ns: u64,
         way: &Way,
-        hint: Option<FlowId>,
+        tag: Tag,
         segment: Option<Segment<'_>>,
         bytes: usize,
         gone: &mut dyn FnMut(End, Flow<T>),
     ) -> Verdict {
-        let under_index = self.under(hint, &way.index, now_ns);
+        let under_index = self.flows.find_tagged(tag, &way.index, now_ns);
         if let Some(id) = under_index
             && let Some(mut entry) = self.flows.entry(id)
             && let Some(direction) = entry.value_mut().direction_of(way, true)
@@ -261,31 +263,22 @@ impl<T: Default> Tracker<T> {
                 rare => self.end_follow(rare, id, direction, now_ns, way, segment, bytes, gone),
             };
         }
-        self.packet_of_other(now_ns, way, under_index, segment, bytes, gone)
-    }
-
-    /// The flow under an index; `hint` is perhaps it. A hint that is wrong costs no more than the look at it.
-    #[inline(always)]
-    fn under(&self, hint: Option<FlowId>, index: &Index, now_ns: u64) -> Option<FlowId> {
-        if let Some(id) = hint
-            && self.flows.peek(id).is_some_and(|seen| seen.key == index && seen.deadline_ns > now_ns)
-        {
-            return hint;
-        }
-        self.flows.find(index, now_ns)
+        self.packet_of_other(now_ns, way, tag, under_index, segment, bytes, gone)
     }
 
     /// A packet of a flow that is not the one under its index, if there is one: translated, or new.
+    #[expect(clippy::too_many_arguments, reason = "all that is known of one packet")]
     fn packet_of_other(
         &mut self,
         now_ns: u64,
         way: &Way,
+        tag: Tag,
         mirrored: Option<FlowId>,
         segment: Option<Segment<'_>>,
         bytes: usize,
         gone: &mut dyn FnMut(End, Flow<T>),
     ) -> Verdict {
-        match self.owner_by_translation(way, mirrored, now_ns) {
+        match self.owner_by_translation(way, tag, mirrored, now_ns) {
             Owner::Flow(id, direction) => {
                 let Some(mut entry) = self.flows.entry(id) else {
                     return self.open(now_ns, way, segment.as_ref(), bytes, gone);

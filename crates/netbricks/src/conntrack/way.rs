@@ -26,9 +26,6 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// What no packet has.
-    pub(super) const NONE: Self = Self { head: 0, ends: [0; 4] };
-
     #[inline]
     const fn family(&self) -> u8 {
         (self.head >> 40) as u8
