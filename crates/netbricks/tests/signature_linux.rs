@@ -37,7 +37,7 @@ fn text(random: &mut Random) -> Vec<u8> {
         let pattern: Vec<u8> = pattern.chars().map(|c| c as u8).collect();
         for nth in 0..if pattern.is_empty() { 0 } else { TIMES as usize } {
             let slot = slots[(nth * RULES.len() + at) * slots.len() / (RULES.len() * TIMES as usize)];
-            let start = slot * 64 + random.below(64 - pattern.len() as u64) as usize;
+            let start = slot * 64 + random.below(64 - pattern.len());
             bytes[start..start + pattern.len()].copy_from_slice(&pattern);
         }
     }

@@ -27,15 +27,16 @@
 
 use std::hash::{Hash, Hasher};
 
+use arrayvec::ArrayVec;
 use lookup::flow_table::FlowTable;
 use packet::flow::{FlowHasher, FlowKey};
 use packet::parse::Layers;
 use packet::wire::{IpProtocol, tcp};
-use packet::{Batch, Packet};
+use packet::{BATCH, Batch, Packet};
 
 use super::Setup;
 use crate::answer::{Notice, Notices};
-use crate::conntrack::{Config, Direction, FLOWS_MAX, FlowId, State, Tracker};
+use crate::conntrack::{Arrival, Config, Direction, FLOWS_MAX, FlowId, State, Tracker};
 use crate::rules::{Action, Rules, Subject};
 use crate::{Args, ArgsError, Cause, Context, Gate, NetworkFunction, Report};
 
@@ -103,26 +104,32 @@ impl Firewall {
     }
 
     /// The gate at which the packet leaves: as it is, or as the answer to it.
-    fn judge(&mut self, gate: Gate, packet: &mut Packet, now_ns: u64) -> Result<Gate, Cause> {
-        let layers = Layers::of(packet.data())?;
-        let verdict = self.tracker.track(now_ns, &layers, packet.data());
+    fn judge(
+        &mut self,
+        gate: Gate,
+        packet: &mut Packet,
+        arrival: &Arrival,
+        now_ns: u64,
+    ) -> Result<Gate, Cause> {
+        let layers = arrival.layers();
+        let verdict = self.tracker.track_arrival(now_ns, arrival, packet.data(), &mut |_, _| ());
         match (verdict.state, verdict.flow) {
             (State::New, Some(flow)) => {
-                if self.opens(gate, flow, &layers, packet.data())? == Action::Deny {
+                if self.opens(gate, flow, layers, packet.data())? == Action::Deny {
                     self.tracker.remove(flow);
-                    return self.reject(gate, packet, &layers, now_ns);
+                    return self.reject(gate, packet, layers, now_ns);
                 }
             }
             (State::Established | State::Related, Some(flow)) => {
                 self.stays(gate, flow, verdict.direction)?;
             }
-            (State::Fragment, _) => self.follows_its_first(&layers, packet.data(), now_ns)?,
+            (State::Fragment, _) => self.follows_its_first(layers, packet.data(), now_ns)?,
             (State::Invalid(reason), _) => return Err(Cause { kind: "invalid", what: reason.name() }),
             _ if self.other == Action::Permit => {}
             _ => return Err(OTHER),
         }
         if layers.fragment.is_some_and(|fragment| fragment.offset == 0) {
-            self.note_first(&layers, packet.data(), now_ns);
+            self.note_first(layers, packet.data(), now_ns);
         }
         Ok(gate ^ 1)
     }
@@ -190,8 +197,15 @@ fn datagram(layers: &Layers, frame: &[u8]) -> Option<Datagram> {
 
 impl NetworkFunction for Firewall {
     fn process(&mut self, gate: Gate, batch: &mut Batch, ctx: &mut Context) {
-        for mut packet in batch.drain(..) {
-            match self.judge(gate, &mut packet, ctx.now_ns()) {
+        let arrivals: ArrayVec<_, BATCH> =
+            batch.iter().map(|packet| self.tracker.arrival(packet.data())).collect();
+        self.tracker.fetch(arrivals.iter().flatten());
+        for (mut packet, arrival) in batch.drain(..).zip(&arrivals) {
+            let judged = match arrival {
+                Ok(arrival) => self.judge(gate, &mut packet, arrival, ctx.now_ns()),
+                Err(wrong) => Err((*wrong).into()),
+            };
+            match judged {
                 Ok(gate) => ctx.send(gate, packet),
                 Err(cause) => ctx.drop(packet, cause),
             }

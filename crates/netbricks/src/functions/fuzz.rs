@@ -259,6 +259,9 @@ impl Trial {
 
 #[cfg(test)]
 mod tests {
+    use lookup::lpm::sample::Random;
+    use packet::Offload;
+
     use super::super::KINDS;
     use super::*;
 
@@ -274,23 +277,103 @@ mod tests {
         }
     }
 
+    /// Frames that are mostly whole, and come slowly.
+    fn script(random: &mut Random) -> Vec<u8> {
+        let mut script: Vec<u8> =
+            std::iter::repeat_with(|| random.next_u64() as u8).take(60 * STEP).collect();
+        for (nth, step) in script.as_chunks_mut::<STEP>().0.iter_mut().enumerate() {
+            step[9] = if nth % 8 == 0 { step[9] } else { 0 };
+            step[10] %= 26;
+        }
+        script
+    }
+
     #[test]
     fn frames_get_through_every_function() {
-        let mut random = lookup::lpm::sample::Random(7);
+        let mut random = Random(7);
         for (which, (name, words)) in FUNCTIONS.iter().enumerate() {
-            let sent: u64 = (0..30)
-                .map(|key| {
-                    let mut script: Vec<u8> =
-                        std::iter::repeat_with(|| random.next_u64() as u8).take(60 * STEP).collect();
-                    // Mostly whole, and slowly.
-                    for (nth, step) in script.as_chunks_mut::<STEP>().0.iter_mut().enumerate() {
-                        step[9] = if nth % 8 == 0 { step[9] } else { 0 };
-                        step[10] %= 26;
-                    }
-                    play(which, key, &script)
-                })
-                .sum();
+            let sent: u64 = (0..30).map(|key| play(which, key, &script(&mut random))).sum();
             assert!(sent > 30, "{name} {words:?}: {sent} frames left");
+        }
+    }
+
+    /// A function, and what has left it since somebody looked.
+    struct Side {
+        function: Box<dyn NetworkFunction>,
+        ctx: Context,
+        pool: Pool,
+    }
+
+    impl Side {
+        fn new(words: (&str, &[&str]), key: u8) -> Self {
+            // Nobody runs out of buffers: how many are in use at a time is not the same.
+            let pool = Pool::new(PoolConfig { buffers: 1024, ..PoolConfig::default() }).unwrap();
+            let setup = Setup { pool: pool.clone(), key: u128::from(key), seed: u64::from(key) };
+            Self { function: build(words, &setup), ctx: Context::new(GATES), pool }
+        }
+
+        fn process(&mut self, gate: Gate, frames: &[(Vec<u8>, Step<'_>)]) {
+            let mut batch = Batch::new();
+            for (frame, step) in frames {
+                let mut packet = self.pool.packet(frame).unwrap();
+                if let Ok(layers) = Layers::of(frame) {
+                    step.leave_work(&mut packet, &layers);
+                }
+                batch.push(packet).unwrap();
+            }
+            self.function.process(gate, &mut batch, &mut self.ctx);
+        }
+
+        /// What has left since somebody looked, by gate.
+        fn left(&mut self) -> Vec<(Gate, Vec<u8>, Offload)> {
+            let mut left = Vec::new();
+            for gate in 0..GATES {
+                self.ctx.drain(gate, |batch| {
+                    left.extend(batch.drain(..).map(|it| (gate, it.data().to_vec(), it.offload())));
+                });
+            }
+            left
+        }
+
+        fn report(&self) -> Report {
+            let mut report = Report::default();
+            self.function.report(&mut report);
+            report
+        }
+    }
+
+    /// Those that look ahead at what a batch will need, which nobody can tell from what they do.
+    #[test]
+    fn a_batch_is_its_packets_one_by_one() {
+        let mut random = Random(8);
+        let look_ahead = ["firewall", "maglev", "nat44", "nat64"];
+        let functions = FUNCTIONS.iter().filter(|(name, _)| look_ahead.contains(name));
+        for (words, key) in functions.flat_map(|words| (0..40).map(move |key| (*words, key))) {
+            let (mut many, mut single) = (Side::new(words, key), Side::new(words, key));
+            let (script, mut last, mut now_ns) = (script(&mut random), None, 0);
+            let mut steps = script.as_chunks::<STEP>().0.iter().map(Step).peekable();
+            while steps.peek().is_some() {
+                let (mut frames, mut at) = (Vec::new(), 0);
+                for step in steps.by_ref().take(1 + random.below(BATCH as u64) as usize) {
+                    now_ns += step.nanoseconds();
+                    let answered =
+                        last.as_ref().map(|(gate, frame, _): &(Gate, Vec<u8>, _)| (*gate, &frame[..]));
+                    let (gate, frame) = step.frame(answered);
+                    at = if frames.is_empty() { gate } else { at };
+                    frames.push((frame, step));
+                }
+                for side in [&mut many, &mut single] {
+                    side.ctx.set_now_ns(now_ns);
+                    side.function.expire(&mut side.ctx);
+                }
+                many.process(at, &frames);
+                frames.chunks(1).for_each(|frame| single.process(at, frame));
+                let mut left = many.left();
+                assert_eq!(left, single.left(), "{words:?} key {key}: in a batch, one by one");
+                last = left.pop().or(last);
+            }
+            assert_eq!(many.ctx.drops(), single.ctx.drops(), "{words:?} key {key}");
+            assert_eq!(many.report(), single.report(), "{words:?} key {key}");
         }
     }
 }

@@ -35,15 +35,16 @@ mod service;
 
 use std::net::IpAddr;
 
+use arrayvec::ArrayVec;
 use packet::flow::{FlowHasher, FlowKey};
 use packet::parse::Layers;
-use packet::wire::{IpProtocol, icmpv4, icmpv6};
-use packet::{Batch, Offload, Packet};
+use packet::wire::{IpProtocol, WireError, icmpv4, icmpv6};
+use packet::{BATCH, Batch, Offload, Packet};
 
 use super::Setup;
 use crate::rewrite;
 use crate::{Args, ArgsError, Cause, Context, Gate, NetworkFunction, Report};
-use balancer::{Balancer, Target};
+use balancer::{Balancer, Sought, Target};
 use forward::forward;
 
 pub use balancer::BalancerConfig;
@@ -55,6 +56,12 @@ const EARLY_FRAGMENT: Cause = Cause::new("fragment before its first");
 const NO_BACKEND: Cause = Cause::new("no back end");
 /// Entries looked at for expiry in one call.
 const EXPIRE_WORK: usize = 64;
+
+/// A packet that came: where its layers are, and the connection it may be of.
+struct Arrival {
+    layers: Layers,
+    sought: Option<Sought>,
+}
 
 /// The function.
 pub struct Maglev {
@@ -92,31 +99,38 @@ impl Maglev {
         Ok(self.balancer.set_backends(backends)?)
     }
 
+    fn arrival(&self, gate: Gate, frame: &[u8]) -> Result<Arrival, WireError> {
+        let layers = Layers::of(frame)?;
+        let service = self.balancer.service();
+        let flow = FlowKey::of(&layers, frame).and_then(|key| match gate {
+            1 => Some(key).filter(|key| service.is_of(key)),
+            _ if self.mode == Mode::Nat => service.flow_from(&key.reversed()),
+            _ => None,
+        });
+        Ok(Arrival { layers, sought: flow.map(|flow| self.balancer.sought(flow)) })
+    }
+
     /// From a client.
-    fn inbound(&mut self, packet: Packet, ctx: &mut Context) {
-        let Ok(layers) = Layers::of(packet.data()) else {
-            self.malformed += 1;
-            return ctx.send(0, packet);
-        };
+    fn inbound(&mut self, packet: Packet, Arrival { layers, sought }: &Arrival, ctx: &mut Context) {
         let (service, now_ns) = (*self.balancer.service(), ctx.now_ns());
         let to_service =
             layers.addresses(packet.data()).is_some_and(|(_, destination)| destination == service.address);
         if !to_service {
             return ctx.send(0, packet);
         }
-        if let Some(quoted) = quoted(&layers, packet.data()) {
-            return self.inbound_error(packet, &layers, &quoted, ctx);
+        if let Some(quoted) = quoted(layers, packet.data()) {
+            return self.inbound_error(packet, layers, &quoted, ctx);
         }
-        let target = match self.balancer.later_fragment(&layers, packet.data(), now_ns) {
+        let target = match self.balancer.later_fragment(layers, packet.data(), now_ns) {
             Some(Some(target)) => Some(target),
             Some(None) => return ctx.drop(packet, EARLY_FRAGMENT),
-            None => match FlowKey::of(&layers, packet.data()).filter(|key| service.is_of(key)) {
-                Some(key) => self.balancer.assign(&key, &layers, packet.data(), now_ns),
+            None => match sought {
+                Some(sought) => self.balancer.assign(sought, layers, packet.data(), now_ns),
                 None => return ctx.send(0, packet),
             },
         };
         match target {
-            Some(target) => self.on(packet, &layers, target, ctx),
+            Some(target) => self.on(packet, layers, target, ctx),
             None => ctx.drop(packet, NO_BACKEND),
         }
     }
@@ -160,23 +174,17 @@ impl Maglev {
     }
 
     /// From a back end, or whoever else is inside. Only of NAT anything is to be undone.
-    fn outbound(&mut self, mut packet: Packet, ctx: &mut Context) {
-        let now_ns = ctx.now_ns();
-        let layers = match Layers::of(packet.data()) {
-            Ok(layers) if self.mode == Mode::Nat => layers,
-            Ok(_) => return ctx.send(1, packet),
-            Err(_) => {
-                self.malformed += 1;
-                return ctx.send(1, packet);
-            }
-        };
-        if let Some(quoted) = quoted(&layers, packet.data()) {
-            return self.outbound_error(packet, &layers, &quoted, ctx);
+    fn outbound(&mut self, mut packet: Packet, Arrival { layers, sought }: &Arrival, ctx: &mut Context) {
+        if self.mode != Mode::Nat {
+            return ctx.send(1, packet);
         }
-        let Some(key) = key_or_hosts(&layers, packet.data()) else { return ctx.send(1, packet) };
-        if self.balancer.answers(&key, &layers, packet.data(), now_ns) {
+        if let Some(quoted) = quoted(layers, packet.data()) {
+            return self.outbound_error(packet, layers, &quoted, ctx);
+        }
+        let Some(key) = key_or_hosts(layers, packet.data()) else { return ctx.send(1, packet) };
+        if self.balancer.answers(&key, sought.as_ref(), layers, packet.data(), ctx.now_ns()) {
             let service = self.balancer.service();
-            set_source(&mut packet, &layers, &key, (service.address, service.port));
+            set_source(&mut packet, layers, &key, (service.address, service.port));
         }
         ctx.send(1, packet);
     }
@@ -184,11 +192,17 @@ impl Maglev {
 
 impl NetworkFunction for Maglev {
     fn process(&mut self, gate: Gate, batch: &mut Batch, ctx: &mut Context) {
-        for packet in batch.drain(..) {
-            if gate == 1 {
-                self.inbound(packet, ctx);
-            } else {
-                self.outbound(packet, ctx);
+        let arrivals: ArrayVec<_, BATCH> =
+            batch.iter().map(|packet| self.arrival(gate, packet.data())).collect();
+        self.balancer.fetch(arrivals.iter().flatten().filter_map(|arrival| arrival.sought.as_ref()));
+        for (packet, arrival) in batch.drain(..).zip(&arrivals) {
+            match arrival {
+                Ok(arrival) if gate == 1 => self.inbound(packet, arrival, ctx),
+                Ok(arrival) => self.outbound(packet, arrival, ctx),
+                Err(_) => {
+                    self.malformed += 1;
+                    ctx.send(if gate == 1 { 0 } else { 1 }, packet);
+                }
             }
         }
     }

@@ -32,15 +32,15 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::ops::RangeInclusive;
 
+use arrayvec::ArrayVec;
 use packet::flow::FlowHasher;
-use packet::parse::Layers;
-use packet::wire::IpProtocol;
-use packet::{Batch, Packet};
+use packet::wire::{IpProtocol, WireError};
+use packet::{BATCH, Batch, Packet};
 
 use super::Setup;
 use crate::answer::Notice;
 use crate::conntrack::{self, FLOWS_MAX};
-use crate::nat::{self, Config, EXTERNALS_MAX, Limits, MAPPINGS_MAX, Nat, Outcome, Realm, Router};
+use crate::nat::{self, Arrival, Config, EXTERNALS_MAX, Limits, MAPPINGS_MAX, Nat, Outcome, Realm, Router};
 use crate::neighbours::Subnet;
 use crate::{Args, ArgsError, Context, Gate, NetworkFunction, Report};
 
@@ -52,14 +52,26 @@ pub struct Nat44 {
 }
 
 impl Nat44 {
-    fn packet(&mut self, gate: Gate, packet: Packet, ctx: &mut Context) {
-        if let Some((packet, layers)) = self.router.arrive(ctx, gate, packet) {
-            self.translate(gate, packet, &layers, ctx);
+    fn packet(
+        &mut self,
+        gate: Gate,
+        packet: Packet,
+        arrival: &Result<Arrival, WireError>,
+        ctx: &mut Context,
+    ) {
+        match arrival {
+            Ok(arrival) => {
+                if let Some(packet) = self.router.arrive(ctx, gate, packet, arrival.layers()) {
+                    self.translate(gate, packet, arrival, ctx);
+                }
+            }
+            Err(wrong) => ctx.drop(packet, (*wrong).into()),
         }
     }
 
-    fn translate(&mut self, gate: Gate, mut packet: Packet, layers: &Layers, ctx: &mut Context) {
-        let outcome = self.nat.translate(ctx.now_ns(), gate, layers, packet.data());
+    fn translate(&mut self, gate: Gate, mut packet: Packet, arrival: &Arrival, ctx: &mut Context) {
+        let layers = arrival.layers();
+        let outcome = self.nat.translate(ctx.now_ns(), gate, arrival, packet.data());
         if let Some((gate, destination)) = outcome.apply(&mut packet, layers) {
             return self.router.depart(ctx, gate, destination, packet);
         }
@@ -76,7 +88,12 @@ impl Nat44 {
 
 impl NetworkFunction for Nat44 {
     fn process(&mut self, gate: Gate, batch: &mut Batch, ctx: &mut Context) {
-        batch.drain(..).for_each(|packet| self.packet(gate, packet, ctx));
+        let arrivals: ArrayVec<_, BATCH> =
+            batch.iter().map(|packet| self.nat.arrival(gate, packet.data())).collect();
+        self.nat.fetch(arrivals.iter().flatten());
+        for (packet, arrival) in batch.drain(..).zip(&arrivals) {
+            self.packet(gate, packet, arrival, ctx);
+        }
     }
 
     fn deadline_ns(&self) -> Option<u64> {
@@ -86,8 +103,10 @@ impl NetworkFunction for Nat44 {
     fn expire(&mut self, ctx: &mut Context) {
         self.nat.expire(ctx.now_ns());
         self.router.expire(ctx);
-        while let Some((gate, packet, layers)) = self.router.unreachable(ctx) {
-            self.translate(gate, packet, &layers, ctx);
+        while let Some((gate, packet)) = self.router.unreachable(ctx) {
+            if let Ok(arrival) = self.nat.arrival(gate, packet.data()) {
+                self.translate(gate, packet, &arrival, ctx);
+            }
         }
     }
 

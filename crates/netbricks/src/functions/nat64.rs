@@ -25,14 +25,16 @@
 
 use std::net::IpAddr;
 
+use arrayvec::ArrayVec;
 use packet::flow::{FlowHasher, FlowKey};
 use packet::parse::{Layers, Network};
-use packet::{Batch, Offload, Packet, Pool};
+use packet::wire::WireError;
+use packet::{BATCH, Batch, Offload, Packet, Pool};
 
 use super::{Setup, nat44};
 use crate::answer::Notice;
 use crate::nat::siit::{self, Failed};
-use crate::nat::{Nat, Outcome, Prefix, Realm, Router};
+use crate::nat::{Arrival, Nat, Outcome, Prefix, Realm, Router};
 use crate::neighbours::Subnet;
 use crate::{Args, ArgsError, Cause, Context, Gate, NetworkFunction, Report, rewrite};
 
@@ -52,14 +54,26 @@ pub struct Nat64 {
 }
 
 impl Nat64 {
-    fn packet(&mut self, gate: Gate, packet: Packet, ctx: &mut Context) {
-        if let Some((packet, layers)) = self.router.arrive(ctx, gate, packet) {
-            self.translate(gate, packet, &layers, ctx);
+    fn packet(
+        &mut self,
+        gate: Gate,
+        packet: Packet,
+        arrival: &Result<Arrival, WireError>,
+        ctx: &mut Context,
+    ) {
+        match arrival {
+            Ok(arrival) => {
+                if let Some(packet) = self.router.arrive(ctx, gate, packet, arrival.layers()) {
+                    self.translate(gate, packet, arrival, ctx);
+                }
+            }
+            Err(wrong) => ctx.drop(packet, (*wrong).into()),
         }
     }
 
-    fn translate(&mut self, gate: Gate, packet: Packet, layers: &Layers, ctx: &mut Context) {
-        match self.nat.translate(ctx.now_ns(), gate, layers, packet.data()) {
+    fn translate(&mut self, gate: Gate, packet: Packet, arrival: &Arrival, ctx: &mut Context) {
+        let layers = arrival.layers();
+        match self.nat.translate(ctx.now_ns(), gate, arrival, packet.data()) {
             Outcome::Pass(gate, tuple) => self.pass(ctx, gate, packet, layers, &tuple),
             Outcome::Error { gate, outer, quoted } => {
                 self.error(ctx, gate, packet, layers, (&outer, &quoted));
@@ -148,7 +162,12 @@ impl Nat64 {
 
 impl NetworkFunction for Nat64 {
     fn process(&mut self, gate: Gate, batch: &mut Batch, ctx: &mut Context) {
-        batch.drain(..).for_each(|packet| self.packet(gate, packet, ctx));
+        let arrivals: ArrayVec<_, BATCH> =
+            batch.iter().map(|packet| self.nat.arrival(gate, packet.data())).collect();
+        self.nat.fetch(arrivals.iter().flatten());
+        for (packet, arrival) in batch.drain(..).zip(&arrivals) {
+            self.packet(gate, packet, arrival, ctx);
+        }
     }
 
     fn deadline_ns(&self) -> Option<u64> {
@@ -158,8 +177,10 @@ impl NetworkFunction for Nat64 {
     fn expire(&mut self, ctx: &mut Context) {
         self.nat.expire(ctx.now_ns());
         self.router.expire(ctx);
-        while let Some((gate, packet, layers)) = self.router.unreachable(ctx) {
-            self.translate(gate, packet, &layers, ctx);
+        while let Some((gate, packet)) = self.router.unreachable(ctx) {
+            if let Ok(arrival) = self.nat.arrival(gate, packet.data()) {
+                self.translate(gate, packet, &arrival, ctx);
+            }
         }
     }
 

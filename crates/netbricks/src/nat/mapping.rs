@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
 
-use lookup::flow_table::FlowTable;
+use lookup::flow_table::{FlowTable, Tag};
 use packet::flow::FlowHasher;
 use packet::wire::IpProtocol;
 
@@ -171,10 +171,28 @@ impl Mappings {
     }
 
     /// What an external end leads to.
+    pub(super) fn find(&self, protocol: IpProtocol, end: SocketAddrV4) -> Option<Target> {
+        let external = External { protocol, end };
+        self.target(external, self.tag(&external))
+    }
+
+    /// What an external end is looked for by.
     #[inline]
-    pub(super) fn target(&self, protocol: IpProtocol, end: SocketAddrV4) -> Option<Target> {
-        let id = self.by_external.find(&External { protocol, end }, 0)?;
+    pub(super) fn tag(&self, external: &External) -> Tag {
+        self.by_external.tag(external)
+    }
+
+    /// [`find`](Self::find) for an end with its tag.
+    #[inline]
+    pub(super) fn target(&self, external: External, tag: Tag) -> Option<Target> {
+        let id = self.by_external.find_tagged(tag, &external, 0)?;
         self.by_external.get(id).copied()
+    }
+
+    /// Has in the cache what [`target`](Self::target) will read.
+    #[inline]
+    pub(super) fn fetch(&self, tags: &[Tag]) {
+        self.by_external.fetch(tags, |_, target| target.inside.port.into());
     }
 
     /// The external end of an inside one, for one more flow.
@@ -272,7 +290,7 @@ mod tests {
         assert!(other.port() != 1030 && (1024..=1033).contains(&other.port()));
         assert!((1024..=1033).contains(&table.acquire(inside(3, 80, IpProtocol::TCP)).unwrap().port()));
         assert_eq!(table.acquire(inside(3, 0, IpProtocol::ICMP)).unwrap().port(), 0);
-        assert_eq!(table.target(IpProtocol::TCP, other).unwrap().inside, inside(3, 1030, IpProtocol::TCP));
+        assert_eq!(table.find(IpProtocol::TCP, other).unwrap().inside, inside(3, 1030, IpProtocol::TCP));
     }
 
     #[test]
@@ -282,9 +300,9 @@ mod tests {
         let external = table.acquire(end).unwrap();
         assert_eq!(table.acquire(end), Ok(external), "the same for every destination");
         table.release(end);
-        assert!(table.target(IpProtocol::UDP, external).is_some());
+        assert!(table.find(IpProtocol::UDP, external).is_some());
         table.release(end);
-        assert_eq!((table.target(IpProtocol::UDP, external), table.len(), table.hosts.len()), (None, 0, 0));
+        assert_eq!((table.find(IpProtocol::UDP, external), table.len(), table.hosts.len()), (None, 0, 0));
         table.release(end);
     }
 
@@ -365,7 +383,7 @@ mod tests {
                 }
                 prop_assert_eq!(table.len(), twin.len());
                 for (known, external, _) in &twin {
-                    let target = table.target(known.protocol, *external).map(|target| target.inside);
+                    let target = table.find(known.protocol, *external).map(|target| target.inside);
                     prop_assert_eq!(target, Some(*known));
                 }
             }
@@ -381,7 +399,7 @@ mod tests {
         assert!(!table.forward(IpProtocol::TCP, first, web), "taken");
         assert_eq!(table.acquire(web), Ok(first));
         table.release(web);
-        assert_eq!(table.target(IpProtocol::TCP, second), Some(Target { inside: web, is_static: true }));
+        assert_eq!(table.find(IpProtocol::TCP, second), Some(Target { inside: web, is_static: true }));
         assert_eq!(table.acquire(web), Ok(first));
         assert!(table.acquire(inside(6, 1025, IpProtocol::TCP)).unwrap().port() != 1025);
     }

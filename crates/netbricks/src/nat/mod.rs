@@ -14,6 +14,7 @@
 //! A packet of a flow leaves with the other direction's tuple reversed, whichever way it goes, so outgoing, incoming,
 //! forwarded and hairpin packets are one case.
 
+mod arrival;
 mod fragment;
 pub(crate) mod fuzz;
 mod mapping;
@@ -27,18 +28,20 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use packet::flow::{FlowHasher, FlowKey};
-use packet::parse::{Layers, Network};
-use packet::wire::{IpProtocol, icmpv4, icmpv6};
+use packet::parse::Layers;
+use packet::wire::IpProtocol;
 use packet::{Offload, Packet};
 
 use crate::conntrack::{self, Direction, Flow, FlowId, Invalid, State, Timeouts, Tracker};
 use crate::{Cause, Gate, Report, rewrite};
 
+pub use arrival::Arrival;
 pub use fragment::{FOLLOW_NS, PACKETS_MAX};
 pub use mapping::{EXTERNALS_MAX, Inside, Limits, MAPPINGS_MAX, Refused};
 pub use prefix::{Prefix, PrefixError};
 pub(crate) use router::Router;
 
+use arrival::Kind;
 use fragment::Fragments;
 use mapping::{Mappings, Target};
 
@@ -241,32 +244,33 @@ impl Nat {
         self.mappings.len()
     }
 
-    /// Says what becomes of a packet that came in at `gate`.
-    pub fn translate(&mut self, now_ns: u64, gate: Gate, layers: &Layers, frame: &[u8]) -> Outcome {
+    /// Says what becomes of a packet that came in at `gate`; `frame` is what `arrival` was read from.
+    pub fn translate(&mut self, now_ns: u64, gate: Gate, arrival: &Arrival, frame: &[u8]) -> Outcome {
+        let layers = arrival.layers();
         if layers.fragment.is_some_and(|fragment| fragment.offset > 0) {
             let to = self.fragments.follow(now_ns, gate, layers, frame);
             return to.map_or(Outcome::End(FRAGMENT), |(gate, tuple)| Outcome::Pass(gate, tuple));
         }
-        let Some(kind) = Kind::of(layers, frame) else { return Outcome::End(PROTOCOL) };
-        let Some(key) = FlowKey::of(layers, frame) else { return Outcome::End(PROTOCOL) };
+        let Some((kind, key)) = arrival.subject() else { return Outcome::End(PROTOCOL) };
         let mut target = None;
         if gate == OUTSIDE && kind == Kind::Query {
-            target = external_end(&key).and_then(|end| self.mappings.target(key.protocol(), end));
+            target = arrival.external().and_then(|(external, tag)| self.mappings.target(external, tag));
             let Some(target) = target else { return Outcome::End(NO_MAPPING) };
             // A flow that would not be let in must not drive out another.
             let is_full = self.tracker.len() == self.tracker.capacity();
-            if is_full && !self.lets_in(target) && self.tracker.find(&key, now_ns).is_none() {
+            if is_full && !self.lets_in(target) && self.tracker.find(key, now_ns).is_none() {
                 return Outcome::End(FILTERED);
             }
         }
         let mappings = &mut self.mappings;
-        let verdict =
-            self.tracker.track_with(now_ns, layers, frame, &mut |_, flow| release(mappings, flow.data));
+        let verdict = self.tracker.track_arrival(now_ns, arrival.tracked(), frame, &mut |_, flow| {
+            release(mappings, flow.data);
+        });
         let Some(id) = verdict.flow else { return Outcome::End(ended(verdict.state)) };
         match verdict.state {
             State::New | State::Established => {
                 if self.tracker.flow(id).is_some_and(|flow| flow.data.is_none())
-                    && let Err(refusal) = self.open(now_ns, gate, &key, id, target)
+                    && let Err(refusal) = self.open(now_ns, gate, key, id, target)
                 {
                     self.tracker.remove(id);
                     return refusal;
@@ -368,7 +372,7 @@ impl Nat {
             let port = if protocol == IpProtocol::ICMP { own.port() } else { to.port() };
             return Ok((link, FlowKey::new(protocol, SocketAddrV4::new(*to.ip(), port).into(), own.into())));
         }
-        let target = self.mappings.target(protocol, to).filter(|_| protocol != IpProtocol::ICMP);
+        let target = self.mappings.find(protocol, to).filter(|_| protocol != IpProtocol::ICMP);
         let target = target.ok_or(Outcome::End(NO_MAPPING))?;
         let own = self.mappings.acquire(opener).map_err(refusal)?;
         let link = Link { gates: [INSIDE, INSIDE], holds: [Some(opener), Some(target.inside)] };
@@ -415,48 +419,9 @@ impl Nat {
     }
 }
 
-/// What a packet is to a translator.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// It has a tuple of its own.
-    Query,
-    /// It quotes one that has.
-    Error,
-}
-
-impl Kind {
-    fn of(layers: &Layers, frame: &[u8]) -> Option<Self> {
-        let message = layers.segment(frame);
-        let (is_echo, is_error) = match (layers.protocol, layers.network) {
-            (IpProtocol::TCP | IpProtocol::UDP, _) => return Some(Self::Query),
-            (IpProtocol::ICMP, Network::V4) => {
-                let kind = icmpv4::View::new_checked(message).ok()?.kind();
-                // A redirect is for the link, and source quench for nobody (RFC 6633).
-                (kind.is_echo(), matches!(kind.0, 3 | 11 | 12))
-            }
-            (IpProtocol::ICMPV6, Network::V6) => {
-                let kind = icmpv6::View::new_checked(message).ok()?.kind();
-                (kind.is_echo(), kind.is_error())
-            }
-            _ => return None,
-        };
-        if is_error && layers.fragment.is_none() {
-            return Some(Self::Error);
-        }
-        is_echo.then_some(Self::Query)
-    }
-}
-
 /// A protocol's number in mappings, which are of IPv4.
 fn number(protocol: IpProtocol) -> IpProtocol {
     if protocol == IpProtocol::ICMPV6 { IpProtocol::ICMP } else { protocol }
-}
-
-fn external_end(key: &FlowKey) -> Option<SocketAddrV4> {
-    match key {
-        FlowKey::V4(tuple) => Some(SocketAddrV4::new(tuple.destination, tuple.destination_port)),
-        FlowKey::V6(_) => None,
-    }
 }
 
 fn refusal(refused: Refused) -> Outcome {

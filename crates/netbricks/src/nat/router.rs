@@ -66,31 +66,25 @@ impl Router {
         ctx: &mut Context,
         gate: Gate,
         packet: Packet,
-    ) -> Option<(Packet, Layers)> {
-        let layers = match Layers::of(packet.data()) {
-            Ok(layers) => layers,
-            Err(wrong) => {
-                ctx.drop(packet, wrong.into());
-                return None;
-            }
-        };
+        layers: &Layers,
+    ) -> Option<Packet> {
         if !layers.vlans.is_empty() || layers.labels > 0 {
             ctx.drop(packet, TAGGED);
             return None;
         }
-        let mut packet = self.neighbours.input(ctx, gate, &layers, packet)?;
-        match self.judge(gate, &layers, packet.data()) {
+        let mut packet = self.neighbours.input(ctx, gate, layers, packet)?;
+        match self.judge(gate, layers, packet.data()) {
             Err(cause) => {
                 ctx.drop(packet, cause);
                 None
             }
-            Ok(destination) if self.is_own(destination) && is_echo(&layers, packet.data()) => {
-                self.answer(ctx, gate, packet, &layers);
+            Ok(destination) if self.is_own(destination) && is_echo(layers, packet.data()) => {
+                self.answer(ctx, gate, packet, layers);
                 None
             }
-            Ok(_) if rewrite::ttl(packet.data_mut(), &layers) => Some((packet, layers)),
+            Ok(_) if rewrite::ttl(packet.data_mut(), layers) => Some(packet),
             Ok(_) => {
-                self.refuse(ctx, gate, packet, &layers, (Notice::TimeExceeded, EXPIRED));
+                self.refuse(ctx, gate, packet, layers, (Notice::TimeExceeded, EXPIRED));
                 None
             }
         }
@@ -194,14 +188,12 @@ impl Router {
 
     /// The ICMP error about a packet whose neighbour did not answer. It was translated before it waited, so its error is
     /// translated back as if a router behind that gate had sent it.
-    pub(crate) fn unreachable(&mut self, ctx: &mut Context) -> Option<(Gate, Packet, Layers)> {
+    pub(crate) fn unreachable(&mut self, ctx: &mut Context) -> Option<(Gate, Packet)> {
         while let Some((gate, mut packet)) = self.given_up.pop() {
             ctx.count(UNREACHABLE, 1);
             let Ok(layers) = Layers::of(packet.data()) else { continue };
-            if self.tell(ctx.now_ns(), gate, &mut packet, &layers, Notice::HostUnreachable)
-                && let Ok(layers) = Layers::of(packet.data())
-            {
-                return Some((gate, packet, layers));
+            if self.tell(ctx.now_ns(), gate, &mut packet, &layers, Notice::HostUnreachable) {
+                return Some((gate, packet));
             }
         }
         None

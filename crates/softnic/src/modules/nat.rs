@@ -117,19 +117,22 @@ impl Nat {
         &self.drops
     }
 
-    fn translate(&mut self, now_ns: u64, gate: Gate, packet: &mut Packet) -> Option<Gate> {
-        let layers = match Layers::of(packet.data()) {
-            Ok(layers) => layers,
+    fn arrival(&mut self, gate: Gate, packet: &Packet) -> Option<Arrival> {
+        match self.nat.arrival(gate, packet.data()) {
+            Ok(arrival) => Some(arrival),
             Err(wrong) => {
                 self.drops.count(wrong.into(), 1);
-                return None;
+                None
             }
-        };
-        let outcome = self.nat.translate(now_ns, gate, &layers, packet.data());
+        }
+    }
+
+    fn translate(&mut self, now_ns: u64, gate: Gate, packet: &mut Packet, arrival: &Arrival) -> Option<Gate> {
+        let outcome = self.nat.translate(now_ns, gate, arrival, packet.data());
         if let Outcome::End(cause) | Outcome::Refuse(cause) = outcome {
             self.drops.count(cause, 1);
         }
-        outcome.apply(packet, &layers).map(|(gate, _)| gate)
+        outcome.apply(packet, arrival.layers()).map(|(gate, _)| gate)
     }
 }
 
@@ -149,9 +152,12 @@ impl Module for Nat {
     fn process(&mut self, ctx: &mut Context<'_>, gate: Gate, batch: &mut Batch) {
         let now_ns = ctx.now_ns();
         let usual = 1 - gate;
-        let mut exits = [None; packet::BATCH];
-        for (packet, exit) in batch.iter_mut().zip(&mut exits) {
-            *exit = self.translate(now_ns, gate, packet);
+        let mut exits = [None; BATCH];
+        let arrivals: ArrayVec<Option<Arrival>, BATCH> =
+            batch.iter().map(|packet| self.arrival(gate, packet)).collect();
+        self.nat.fetch(arrivals.iter().flatten());
+        for ((packet, arrival), exit) in batch.iter_mut().zip(&arrivals).zip(&mut exits) {
+            *exit = arrival.as_ref().and_then(|arrival| self.translate(now_ns, gate, packet, arrival));
         }
         let exits = &exits[..batch.len()];
         if exits.iter().all(|exit| *exit == Some(usual)) {

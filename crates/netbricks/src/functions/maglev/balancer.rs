@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
-use lookup::flow_table::FlowTable;
+use arrayvec::ArrayVec;
+use lookup::flow_table::{FlowTable, Tag};
 use lookup::maglev::{self, MaglevError, SIZE_SMALL};
+use packet::BATCH;
 use packet::flow::{FlowHasher, FlowKey};
 use packet::parse::Layers;
 use packet::wire::tcp::{self, Flags};
@@ -49,6 +51,12 @@ impl Target {
         let client = (flow.source(), flow.source_port()).into();
         FlowKey::new(flow.protocol(), client, (self.address, self.port).into())
     }
+}
+
+/// A flow to the service, and what its connection is looked for by.
+pub(super) struct Sought {
+    flow: FlowKey,
+    tag: Tag,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -142,6 +150,16 @@ impl Balancer {
         &self.service
     }
 
+    pub(super) fn sought(&self, flow: FlowKey) -> Sought {
+        Sought { tag: self.connections.tag(&flow), flow }
+    }
+
+    /// Has in the cache what is known of these connections, [`BATCH`] at most.
+    pub(super) fn fetch<'a>(&self, sought: impl Iterator<Item = &'a Sought>) {
+        let tags: ArrayVec<Tag, BATCH> = sought.map(|sought| sought.tag).take(BATCH).collect();
+        self.connections.fetch(&tags, |_, connection| connection.target.port.into());
+    }
+
     /// The Maglev table's choice.
     fn choose(&self, flow: &FlowKey) -> Option<usize> {
         Some(self.table.as_ref()?.lookup(self.hasher.hash(flow)))
@@ -162,7 +180,7 @@ impl Balancer {
     #[inline]
     pub(super) fn assign(
         &mut self,
-        flow: &FlowKey,
+        Sought { flow, tag }: &Sought,
         layers: &Layers,
         frame: &[u8],
         now_ns: u64,
@@ -170,7 +188,7 @@ impl Balancer {
         let flags = flags(layers, frame);
         let opens = flags.contains(Flags::SYN) && !flags.contains(Flags::ACK);
         let closes = flags.intersects(Flags::FIN | Flags::RST);
-        let known = self.connections.find(flow, now_ns);
+        let known = self.connections.find_tagged(*tag, flow, now_ns);
         let target = match known.and_then(|id| Some((id, self.connections.get_mut(id)?))) {
             // A client that opens another connection from the port of one that is over begins anew.
             Some((id, connection)) if !(opens && connection.closing) => {
@@ -200,8 +218,15 @@ impl Balancer {
         if closing { self.config.idle_ns.min(CLOSING_NS) } else { self.config.idle_ns }
     }
 
-    /// Whether a packet from inside is the service's answer to a client.
-    pub(super) fn answers(&mut self, key: &FlowKey, layers: &Layers, frame: &[u8], now_ns: u64) -> bool {
+    /// Whether a packet from inside is the service's answer to a client, in the connection `sought`.
+    pub(super) fn answers(
+        &mut self,
+        key: &FlowKey,
+        sought: Option<&Sought>,
+        layers: &Layers,
+        frame: &[u8],
+        now_ns: u64,
+    ) -> bool {
         if key.protocol() != self.service.protocol {
             return false;
         }
@@ -209,12 +234,12 @@ impl Balancer {
             return Pieces::of(layers, frame)
                 .is_some_and(|pieces| self.pieces.find(&pieces, now_ns).is_some());
         }
-        let Some(flow) = self.service.flow_from(&key.reversed()) else { return false };
-        let answers = match self.connections.find(&flow, now_ns) {
+        let Some(Sought { flow, tag }) = sought else { return false };
+        let answers = match self.connections.find_tagged(*tag, flow, now_ns) {
             Some(id) => {
                 let closes = flags(layers, frame).intersects(Flags::FIN | Flags::RST);
                 let Some(connection) = self.connections.get_mut(id) else { return false };
-                let is_of = connection.target.to(&flow).is_some_and(|there| there.reversed() == *key);
+                let is_of = connection.target.to(flow).is_some_and(|there| there.reversed() == *key);
                 connection.closing |= closes && is_of;
                 let closing = connection.closing;
                 if is_of {
