@@ -3,11 +3,11 @@
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
-use netbricks::nat::{self, EXTERNALS_MAX, Limits, Outcome, Realm};
+use arrayvec::ArrayVec;
+use netbricks::nat::{self, Arrival, EXTERNALS_MAX, Limits, Outcome, Realm};
 use netbricks::{Drops, conntrack};
 use packet::flow::FlowHasher;
-use packet::parse::Layers;
-use packet::{Batch, Packet};
+use packet::{BATCH, Batch, Packet};
 
 use crate::engine::{Context, Gate, Module};
 
