@@ -14,6 +14,7 @@ mod maglev;
 mod monitor;
 mod nat44;
 mod nat64;
+mod nat_args;
 mod payload;
 mod ping;
 mod random;

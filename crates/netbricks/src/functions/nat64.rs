@@ -26,12 +26,13 @@
 use std::net::IpAddr;
 
 use arrayvec::ArrayVec;
-use packet::flow::{FlowHasher, FlowKey};
+use packet::flow::FlowKey;
 use packet::parse::{Layers, Network};
 use packet::wire::WireError;
 use packet::{BATCH, Batch, Offload, Packet, Pool};
 
-use super::{Setup, nat44};
+use super::Setup;
+use super::nat_args::Translator;
 use crate::answer::Notice;
 use crate::nat::siit::{self, Failed};
 use crate::nat::{Arrival, Nat, Outcome, Prefix, Realm, Router};
@@ -205,13 +206,7 @@ pub(super) fn build(args: &mut Args, setup: &Setup) -> Result<Box<dyn NetworkFun
     }
     let mtu = args.number("mtu", 1500, 1280..=65_535)? as usize;
     let lowest_mtu = args.number("lowest-mtu", 1280, 1280..=65_535)? as usize;
-    let (outside, address) = nat44::outside(args)?;
-    let externals = nat44::externals(args, address)?;
-    let forwards = args.lines("forward")?;
-    let router = Router::build(args, setup, [inside, outside], externals)?;
-    let (config, tells) = nat44::config(args, Realm::V6(prefix), externals)?;
-    let mut nat = Nat::new(&config, FlowHasher::new(setup.key));
-    nat44::forward(args, &mut nat, &forwards, (externals.0, &inside))?;
+    let Translator { router, nat, tells } = Translator::build(args, setup, inside, Realm::V6(prefix))?;
     let (pool, lowest_mtu) = (setup.pool.clone(), lowest_mtu.min(mtu));
     Ok(Box::new(Nat64 { router, nat, pool, tells, mtu, lowest_mtu, ident: 0 }))
 }

@@ -1,10 +1,15 @@
 use packet::wire::{icmpv4, ipv4};
 use packet::{Offload, Pool, PoolConfig};
 
+use std::net::Ipv4Addr;
+
+use packet::wire::IpProtocol;
+
 use super::super::sample::{echo, icmp, ip, tcp, udp, words};
 use super::super::tests::{at, function, setup};
 use super::*;
 use crate::Cause;
+use crate::nat;
 
 const SECOND: u64 = 1_000_000_000;
 
