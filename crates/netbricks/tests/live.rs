@@ -251,6 +251,36 @@ fn a_file_that_is_cut_off_ends_with_its_error_and_the_rest_is_done() {
     );
 }
 
+/// Plays a capture of 100 frames into a ring; how many came out at its far end, and how the run went.
+fn play(stop: &Stop) -> (usize, Summary) {
+    let frames: Vec<(u64, &[u8])> = (0..100).map(|n| (n * MS, &b"0123456789abcd"[..])).collect();
+    let (files, pool) = (Files::new(&[&frames]), pool());
+    let mut runner = Runner::new(Box::new(Late::default()), pool).unwrap();
+    runner.open(&format!("pcap:{}", files.path("in-0.pcap").display()).parse().unwrap()).unwrap();
+    let (near, mut far) = ring::pair(["outside", "far"], 256).unwrap();
+    runner.add(Box::new(near)).unwrap();
+    let summary = runner.run(stop).unwrap();
+    let (mut batch, mut came) = (Batch::new(), 0);
+    let (mut rx, _tx) = far.queue(0).unwrap();
+    while rx.receive(&mut batch).is_ok_and(|count| count > 0) {
+        came += batch.len();
+        batch.clear();
+    }
+    (came, summary)
+}
+
+#[test]
+fn a_capture_that_is_played_into_a_live_port_ends_when_all_of_it_has_left() {
+    let (came, summary) = play(&Stop::new());
+    assert_eq!((came, summary.packets_out, summary.held), (100, 100, 0));
+    assert_eq!(summary.ended, Some(Ended::Played));
+    // Each was kept for 20 ms.
+    assert!(summary.elapsed_ns >= 20 * MS, "{}", summary.elapsed_ns);
+    // A limit of time is how long to wait for answers.
+    let (came, summary) = play(&Stop::new().after(Duration::from_millis(300)));
+    assert_eq!((came, summary.ended), (100, Some(Ended::Duration)));
+}
+
 /// A port's far end, with the port itself.
 type Far = (Box<dyn Port>, Box<dyn RxQueue>, Box<dyn TxQueue>);
 

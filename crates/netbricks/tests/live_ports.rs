@@ -267,6 +267,31 @@ fn the_same_bytes_come_out_over_every_kind_of_port() {
 }
 
 #[test]
+fn a_capture_is_played_into_an_interface_to_its_end() {
+    let ns = Netns::new();
+    ns.veth("out0", "out1");
+    let directory = tempfile::tempdir().unwrap();
+    let capture = directory.path().join("in.pcap");
+    let mut writer = Writer::new(Vec::new(), LinkType::ETHERNET).unwrap();
+    let frames = frames();
+    frames.iter().zip(1..).for_each(|(frame, time_ns)| writer.write(time_ns, frame).unwrap());
+    std::fs::write(&capture, writer.into_inner().unwrap()).unwrap();
+    let pool = Pool::new(PoolConfig { buffers: 512, ..PoolConfig::default() }).unwrap();
+    let mut far = ns.enter(|| ports::open(&"packet:out1".parse().unwrap(), &pool).unwrap());
+    let specs = [&format!("pcap:{}", capture.display()), "veth:out0"];
+    let ((), summary) = running(&ns, specs, |handle| until("the run ends", || handle.report().is_err()));
+    assert_eq!((summary.packets_out, summary.drops.total()), (frames.len() as u64, 0));
+    assert_eq!(summary.ended, Some(Ended::Played));
+    let (mut rx, mut batch, mut came) = (far.queue(0).unwrap().0, Batch::new(), Vec::new());
+    until("all frames have come", || {
+        rx.receive(&mut batch).unwrap();
+        came.extend(batch.drain(..).map(|packet| packet.data()[12..].to_vec()));
+        came.len() >= frames.len()
+    });
+    assert!(came.iter().zip(&frames).all(|(came, frame)| came == &frame[12..]));
+}
+
+#[test]
 fn an_interface_that_is_deleted_ends_alone() {
     let ns = Netns::new();
     ns.veth("in0", "in1");

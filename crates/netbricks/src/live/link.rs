@@ -77,6 +77,11 @@ impl Link {
         self.rx.is_some() && !self.finite
     }
 
+    /// Whether packets still come in here from a capture file with an end.
+    pub(super) fn is_capture_input(&self) -> bool {
+        self.rx.is_some() && self.finite
+    }
+
     /// Adds what waits to `batch`, which is empty.
     pub(super) fn receive(&mut self, batch: &mut Batch) {
         let Some(rx) = &mut self.rx else { return };

@@ -18,8 +18,9 @@
 //! `CLOCK_MONOTONIC`.
 //!
 //! **Ends.** A run ends when no input is left: at the end of the files, or when the ports have failed. A port that
-//! fails ends alone. It also ends as [`Stop`] says, and then [`NetworkFunction::finish`] is called. An interface has no
-//! end, even if all others have.
+//! fails ends alone. An interface has no end; a run that plays captures into one ends when they are through and all that
+//! they have led to has left, unless [`Stop`] has a limit of time, which then is how long to wait for answers. It also
+//! ends as `Stop` says. At the end [`NetworkFunction::finish`] is called.
 //!
 //! ```
 //! use netbricks::functions::{self, Setup};

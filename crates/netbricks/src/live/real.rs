@@ -20,13 +20,17 @@ use crate::state::mailbox::Mailbox;
 const PAUSE_MIN_NS: u64 = 50_000;
 /// The longest such pause.
 const PAUSE_MAX_NS: u64 = 5_000_000;
-/// How long packets that the function keeps are waited for once no input is left.
+/// How long packets that the function keeps are waited for once all input is through.
 const LINGER_NS: u64 = 10_000_000_000;
+/// How long a live port that does not fall quiet is listened to once the captures are through.
+const SETTLE_NS: u64 = 100_000_000;
 
 pub(super) fn run(core: &mut Core, mailbox: &Mailbox<Core>, stop: &Stop) -> Result<Ended, PortError> {
     let mut batch = Batch::new();
     let mut pause_ns = PAUSE_MIN_NS;
-    let mut linger_until_ns = None;
+    // What captures are played into has no end. A limit of time says how long to wait for answers.
+    let plays = stop.duration_ns.is_none() && core.links.iter().any(Link::is_capture_input);
+    let mut through_ns = None;
     loop {
         core.set_now_ns(monotonic_ns());
         mailbox.serve(core);
@@ -48,10 +52,16 @@ pub(super) fn run(core: &mut Core, mailbox: &Mailbox<Core>, stop: &Stop) -> Resu
             busy = true;
             core.expire();
         }
-        if core.links.iter().all(|link| link.input().is_none()) {
-            let until_ns = *linger_until_ns.get_or_insert(now_ns.saturating_add(LINGER_NS));
-            if core.held() == 0 || core.deadline_ns().is_none() || now_ns >= until_ns {
-                return Ok(Ended::Inputs);
+        let ended = match plays {
+            _ if core.links.iter().all(|link| link.input().is_none()) => Some(Ended::Inputs),
+            true if !core.links.iter().any(Link::is_capture_input) => Some(Ended::Played),
+            _ => None,
+        };
+        if let Some(ended) = ended {
+            let waited_ns = now_ns - *through_ns.get_or_insert(now_ns);
+            let keeps = core.held() > 0 && core.deadline_ns().is_some() && waited_ns < LINGER_NS;
+            if !keeps && (!busy || waited_ns >= SETTLE_NS) {
+                return Ok(ended);
             }
         }
         if busy {

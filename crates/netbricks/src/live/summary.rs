@@ -33,6 +33,8 @@ pub struct Summary {
 pub enum Ended {
     /// No input is left.
     Inputs,
+    /// The captures that were played into live ports are through.
+    Played,
     /// The limit of packets.
     Packets,
     /// The limit of time.
@@ -45,6 +47,7 @@ impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Inputs => "no input is left",
+            Self::Played => "the captures are through",
             Self::Packets => "the limit of packets is reached",
             Self::Duration => "the time is over",
             Self::Stopped => "stopped",

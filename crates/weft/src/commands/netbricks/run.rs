@@ -33,7 +33,8 @@ const INTERRUPTED: i32 = 130;
 /// process. It has no output and no clock either: generate, delay, dump, monitor, payload and streams are refused.
 ///
 /// A run ends at the end of the capture files, or at a limit, or with Ctrl-C; then what was counted is printed. Packets
-/// of capture files have the time of their timestamps.
+/// of capture files have the time of their timestamps. Captures that are played into live ports go as fast as they can;
+/// with --duration the run waits that long for answers.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  weft netbricks run macswap --in pcap:in.pcap --out pcap:out.pcap\n  \
                   weft netbricks run macswap --in veth:eth1 --out veth:eth2 --duration 10s\n  \
