@@ -5,15 +5,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
-use packet::{BUFFER_MAX, Packet, VIRTIO_HEADER};
+use packet::BUFFER_MAX;
 use rustix::fs::{MemfdFlags, SealFlags};
 
-use super::ring::Words;
-use super::{BYTES_MAX, Config, SLOTS_MAX, ShmError, system};
+use super::ring::{RECORD, Words};
+use super::{BYTES_MAX, Config, NOTE_MAX, SLOTS_MAX, ShmError, system};
 use crate::xdp_ring::Mapping;
 
 /// What the memory begins with: "weftshm" and the version of this layout.
-const MAGIC: u64 = u64::from_be_bytes(*b"weftshm1");
+const MAGIC: u64 = u64::from_be_bytes(*b"weftshm2");
 const LINE: usize = 64;
 const PAGE: usize = 4096;
 
@@ -25,34 +25,15 @@ const TO_GUEST_ASLEEP: usize = 256;
 const TO_HOST_TAIL: usize = 384;
 const TO_HOST_ASLEEP: usize = 512;
 const CLOCK_AT: usize = 640;
+const BRIEF_AT: usize = 768;
+const ASKED_AT: usize = 896;
+const ANSWERED_AT: usize = 1024;
 const TO_GUEST_ENTRIES: usize = PAGE;
 
-/// What stands in front of a packet's bytes in its slot. Any bytes are a valid one.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Head {
-    pub(super) ingress: u32,
-    pub(super) egress: u32,
-    pub(super) flow_hash: u32,
-    reserved: u32,
-    pub(super) timestamp_ns: u64,
-    pub(super) virtio: [u8; VIRTIO_HEADER],
-    padding: [u8; 6],
-}
-
-impl Head {
-    pub(super) fn of(packet: &Packet) -> Self {
-        Self {
-            ingress: packet.ingress().0,
-            egress: packet.egress().0,
-            flow_hash: packet.flow_hash(),
-            reserved: 0,
-            timestamp_ns: packet.timestamp_ns(),
-            virtio: packet.offload().to_virtio(),
-            padding: [0; 6],
-        }
-    }
-}
+/// Bytes of one entry of a ring.
+const ENTRY: usize = RECORD * size_of::<u64>();
+/// Bytes that are copied at once.
+const CHUNK: usize = 16;
 
 /// Where things lie, from the memory's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,24 +55,29 @@ impl Layout {
     }
 
     fn to_host_entries(self) -> usize {
-        TO_GUEST_ENTRIES + self.slots as usize * 8
+        TO_GUEST_ENTRIES + (self.slots as usize * ENTRY).next_multiple_of(LINE)
     }
 
     fn first_slot(self) -> usize {
-        (self.to_host_entries() + self.slots as usize * 8).next_multiple_of(PAGE)
+        (self.to_host_entries() + self.slots as usize * ENTRY).next_multiple_of(PAGE)
     }
 
-    /// An odd number of lines, so that the heads of neighbours fall into different cache sets.
+    /// An odd number of lines, so that the first lines of neighbours fall into different cache sets.
     fn stride(self) -> usize {
-        ((size_of::<Head>() + self.room as usize).div_ceil(LINE) | 1) * LINE
+        ((self.room as usize).div_ceil(LINE) | 1) * LINE
     }
 
     pub(super) fn slot(self, slot: u32) -> usize {
         self.first_slot() + slot as usize * self.stride()
     }
 
+    /// Where notes stand: behind the slots.
+    fn note(self) -> usize {
+        self.slot(self.slots)
+    }
+
     pub(super) fn len(self) -> usize {
-        self.slot(self.slots).next_multiple_of(PAGE)
+        (self.note() + NOTE_MAX).next_multiple_of(PAGE)
     }
 }
 
@@ -99,6 +85,8 @@ impl Layout {
 pub(super) struct Area {
     map: Arc<Mapping>,
     pub(super) layout: Layout,
+    first_slot: usize,
+    stride: usize,
 }
 
 impl Area {
@@ -137,7 +125,7 @@ impl Area {
     fn map(memory: &OwnedFd, layout: Layout) -> Result<Self, ShmError> {
         let map = Mapping::of(memory, layout.len(), 0)
             .map_err(|source| ShmError::System { action: "mapping shared memory", source })?;
-        Ok(Self { map: Arc::new(map), layout })
+        Ok(Self { map: Arc::new(map), layout, first_slot: layout.first_slot(), stride: layout.stride() })
     }
 
     pub(super) fn to_guest(&self) -> Words {
@@ -154,57 +142,146 @@ impl Area {
 
     /// The trusted side's clock.
     pub(super) fn clock(&self) -> &AtomicU64 {
-        let word = self.map.range(CLOCK_AT, 8).expect("the first page lies in the mapping");
+        self.word(CLOCK_AT)
+    }
+
+    /// How long the note is with which the trusted side has begun.
+    pub(super) fn brief(&self) -> &AtomicU64 {
+        self.word(BRIEF_AT)
+    }
+
+    /// What the trusted side asks: the question's number, and behind it the question.
+    pub(super) fn asked(&self) -> &AtomicU64 {
+        self.word(ASKED_AT)
+    }
+
+    /// What the guest has answered: the question's number, and behind it the length of the note.
+    pub(super) fn answered(&self) -> &AtomicU64 {
+        self.word(ANSWERED_AT)
+    }
+
+    fn word(&self, at: usize) -> &AtomicU64 {
+        let word = self.map.range(at, 8).expect("the first page lies in the mapping");
         // SAFETY: in the mapping and aligned; both sides only use it atomically, and any bytes are a valid integer.
         unsafe { AtomicU64::from_ptr(word.cast::<u64>().cast_mut()) }
     }
 
-    /// Where a slot's head stands, and where its bytes begin.
+    /// Where a slot's bytes begin.
     ///
     /// # Panics
     /// The slot is none of this memory's, or `len` is more than its room: callers have checked both.
     #[inline]
-    fn place(&self, slot: u32, len: usize) -> (*mut Head, *mut u8) {
+    fn place(&self, slot: u32, len: usize) -> *mut u8 {
         assert!(slot < self.layout.slots && len <= self.layout.room as usize);
-        let len = size_of::<Head>() + len;
-        let bytes = self.map.range(self.layout.slot(slot), len).expect("a slot lies in the mapping");
-        let head = bytes.cast::<Head>().cast_mut();
-        // SAFETY: the bytes begin right behind the head, and the range covers both.
-        (head, unsafe { head.add(1).cast() })
+        let at = self.first_slot + slot as usize * self.stride;
+        self.map.range(at, len).expect("a slot lies in the mapping").cast::<u8>().cast_mut()
     }
 
-    /// Copies a packet into a slot.
+    /// Copies a packet into a slot: its bytes and none behind them, which are nobody's business.
     #[inline]
-    pub(super) fn write(&self, slot: u32, head: Head, from: &[u8]) {
-        let (place, bytes) = self.place(slot, from.len());
-        // SAFETY: both lie in the mapping (`place`), heads are aligned to a line, and no reference to either exists
-        // anywhere: shared memory is only touched through raw pointers. The source is private memory.
-        unsafe {
-            place.write(head);
-            std::ptr::copy_nonoverlapping(from.as_ptr(), bytes, from.len());
-        }
+    pub(super) fn write(&self, slot: u32, from: &[u8]) {
+        let bytes = self.place(slot, from.len());
+        // SAFETY: the slot's bytes lie in the mapping (`place`), and no reference to them exists anywhere: shared
+        // memory is only touched through raw pointers. The source is private memory, so that they do not overlap.
+        unsafe { copy(from.as_ptr(), bytes, from.len()) }
     }
 
     /// Copies a packet out of a slot, once.
     #[inline]
-    pub(super) fn read(&self, slot: u32, into: &mut [u8]) -> Head {
-        let (place, bytes) = self.place(slot, into.len());
-        // SAFETY: as for `write`. Another process may write at the same time; what is read then is some bytes, and
-        // any bytes are a valid head.
-        let head = unsafe {
-            std::ptr::copy_nonoverlapping(bytes, into.as_mut_ptr(), into.len());
-            place.read_volatile()
-        };
+    pub(super) fn read(&self, slot: u32, into: &mut [u8]) {
+        let bytes = self.place(slot, into.len());
+        // SAFETY: as for `write`. Another process may write at the same time; what is read then is some bytes.
+        unsafe { copy(bytes, into.as_mut_ptr(), into.len()) }
         // From here on the compiler must read the copy, and never the shared bytes again in its place.
         compiler_fence(Ordering::SeqCst);
-        head
     }
+
+    /// Where the note's bytes are.
+    ///
+    /// # Panics
+    /// There are fewer: callers have checked.
+    fn note(&self, len: usize) -> *mut u8 {
+        assert!(len <= NOTE_MAX);
+        let bytes = self.map.range(self.layout.note(), len).expect("the note lies in the mapping");
+        bytes.cast::<u8>().cast_mut()
+    }
+
+    /// Writes the note.
+    pub(super) fn write_note(&self, from: &[u8]) {
+        // SAFETY: as for `write`, in the note's place (`note`).
+        unsafe { copy(from.as_ptr(), self.note(from.len()), from.len()) }
+    }
+
+    /// Copies the note out, once.
+    pub(super) fn read_note(&self, len: usize) -> Vec<u8> {
+        let mut into = vec![0; len];
+        // SAFETY: as for `read`, from the note's place.
+        unsafe { copy(self.note(len), into.as_mut_ptr(), len) }
+        compiler_fence(Ordering::SeqCst);
+        into
+    }
+
+    /// Has the processor fetch the first line of a slot, which will be read soon. It need not exist: a hint that an
+    /// untrusted word has led to may be wrong, and costs no more than that.
+    #[inline]
+    pub(super) fn prefetch(&self, slot: u32) {
+        if slot < self.layout.slots {
+            prefetch(self.place(slot, 1));
+        }
+    }
+}
+
+/// Copies `len` bytes. Those of small frames are copied in chunks of [`CHUNK`], as many from the front as from the back,
+/// which overlap in the middle: no loop, and no call.
+///
+/// # Safety
+/// Both places have `len` bytes, which may be read, and written, and which do not overlap.
+#[inline]
+unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: N chunks from either end lie within `len`, as each arm says; else as the caller promises.
+    unsafe {
+        match len {
+            16..=32 => copy_ends::<1>(from, to, len),
+            33..=64 => copy_ends::<2>(from, to, len),
+            65..=128 => copy_ends::<4>(from, to, len),
+            _ => std::ptr::copy_nonoverlapping(from, to, len),
+        }
+    }
+}
+
+/// Copies the first `N` chunks and the last `N`.
+///
+/// # Safety
+/// As for [`copy`], and `N * CHUNK <= len`.
+#[inline]
+unsafe fn copy_ends<const N: usize>(from: *const u8, to: *mut u8, len: usize) {
+    for chunk in 0..N {
+        for at in [chunk * CHUNK, len - (N - chunk) * CHUNK] {
+            // SAFETY: the chunk lies within `len`; neither place needs to be aligned.
+            unsafe {
+                let bytes = from.add(at).cast::<[u8; CHUNK]>().read_unaligned();
+                to.add(at).cast::<[u8; CHUNK]>().write_unaligned(bytes);
+            }
+        }
+    }
+}
+
+#[inline]
+fn prefetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing as far as the program can see, and faults at no address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 /// What a forger needs to know.
 #[cfg(test)]
 pub(super) mod places {
     pub(in super::super) const TO_HOST_TAIL: usize = super::TO_HOST_TAIL;
+    pub(in super::super) const ANSWERED: usize = super::ANSWERED_AT;
 
     pub(in super::super) fn to_host_entries(layout: super::Layout) -> usize {
         layout.to_host_entries()
@@ -220,10 +297,11 @@ mod tests {
         for (slots, room) in [(1, 1), (3, 64), (256, 2176), (SLOTS_MAX, 1), (2, BUFFER_MAX as u32)] {
             let layout = Layout::new(Config { slots, room }).unwrap();
             assert!(layout.slots.is_power_of_two() && layout.slots >= slots);
-            assert!(layout.to_host_entries() >= TO_GUEST_ENTRIES + layout.slots as usize * 8);
-            assert!(layout.first_slot() >= layout.to_host_entries() + layout.slots as usize * 8);
-            assert!(layout.slot(1) - layout.slot(0) >= size_of::<Head>() + room as usize);
-            assert!(layout.slot(layout.slots - 1) + size_of::<Head>() + room as usize <= layout.len());
+            assert!(layout.to_host_entries() >= TO_GUEST_ENTRIES + layout.slots as usize * ENTRY);
+            assert!(layout.first_slot() >= layout.to_host_entries() + layout.slots as usize * ENTRY);
+            assert!(layout.slot(1) - layout.slot(0) >= room as usize);
+            assert!(layout.slot(layout.slots - 1) + room as usize <= layout.note());
+            assert!(layout.note() + NOTE_MAX <= layout.len());
             assert!(layout.slot(1).is_multiple_of(LINE) && layout.len().is_multiple_of(PAGE));
         }
         assert!(matches!(Layout::new(Config { slots: 0, room: 1 }), Err(ShmError::Slots(0))));

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 
 pub(super) struct Bell(OwnedFd);
@@ -27,12 +28,22 @@ impl Bell {
         let _ = send(&self.0, &[1], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     }
 
-    /// Sleeps until the other side rings, is gone, or `limit` has passed.
-    pub(super) fn wait(&self, limit: Option<Duration>) {
-        if self.poll(limit).contains(PollFlags::IN) {
+    /// Sleeps until the other side rings, is gone, or `limit` has passed; false when it is gone.
+    pub(super) fn wait(&self, limit: Option<Duration>) -> bool {
+        let heard = self.poll(limit);
+        if heard.contains(PollFlags::IN) {
             // Once, and however many there are: a flood costs a look each time, no more.
             let _ = recv(&self.0, &mut [0; 64], RecvFlags::DONTWAIT);
         }
+        !heard.contains(PollFlags::HUP)
+    }
+
+    /// Sleeps until the other side rings; false when it is gone. One call, where [`Bell::wait`] is two; and only for a side
+    /// that may be made to wait for ever.
+    pub(super) fn sleep(&self) -> bool {
+        let heard = recv(&self.0, &mut [0; 64], RecvFlags::empty());
+        // An interrupted sleep is a short one.
+        !matches!(heard, Ok((0, _)) | Err(Errno::CONNRESET))
     }
 
     /// Whether no process has the other end any more.

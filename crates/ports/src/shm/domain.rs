@@ -1,15 +1,16 @@
 //! The trusted side of a domain.
 
+use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use packet::{BATCH, Batch, Offload, Packet, PortId};
 
-use super::area::{Area, Head, Layout};
+use super::area::{Area, Layout};
 use super::bell::Bell;
 use super::ring::{Reader, Writer};
-use super::{Config, Entry, GuestEnd, ShmError, system};
+use super::{AHEAD, Config, Entry, GuestEnd, ShmError, system};
 
 /// What a guest has said that no honest one says, by kind. Any of it is reason to kill the guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,10 +68,12 @@ struct Lent {
 /// Nothing that the guest does makes a call of this panic, block, or work longer than on as many packets as there are
 /// slots. Dropping the domain drops the packets that are lent.
 pub struct Domain {
-    area: Area,
+    pub(super) area: Area,
     to_guest: Writer,
     from_guest: Reader,
-    bell: Bell,
+    pub(super) bell: Bell,
+    /// The number of the last question.
+    pub(super) asked: Cell<u32>,
     /// By slot: the packet, while the guest has a copy. This, and not what the memory says, is who owns what.
     lent: Box<[Option<Lent>]>,
     /// The slots that are not lent; last in, first out, since those are still in the cache.
@@ -93,6 +96,7 @@ impl Domain {
             from_guest: Reader::new(area.to_host()),
             area,
             bell,
+            asked: Cell::new(0),
             lent: (0..layout.slots).map(|_| None).collect(),
             free: (0..layout.slots).rev().collect(),
             counters: Counters::default(),
@@ -131,8 +135,8 @@ impl Domain {
                 continue;
             }
             let Some(slot) = self.free.pop() else { break };
-            self.area.write(slot, Head::of(&packet), packet.data());
-            self.to_guest.put(written, Entry { slot, len: packet.len() as u32 }.to_word());
+            self.area.write(slot, packet.data());
+            self.to_guest.put(written, Entry::of(slot, &packet).to_record());
             let position = self.to_guest.position().wrapping_add(written);
             self.lent[slot as usize] = Some(Lent { packet, position });
             written += 1;
@@ -154,10 +158,14 @@ impl Domain {
             return 0;
         };
         let (mut read, before) = (0, batch.len());
+        (0..waiting.min(AHEAD)).for_each(|ahead| self.prefetch(ahead));
         while read < waiting && batch.room() > 0 {
-            let entry = Entry::from_word(self.from_guest.get(read));
+            if read + AHEAD < waiting {
+                self.prefetch(read + AHEAD);
+            }
+            let entry = Entry::of_record(self.from_guest.get(read));
             read += 1;
-            if let Some(packet) = self.take_back(entry) {
+            if let Some(packet) = self.take_back(&entry) {
                 // There is room.
                 let _ = batch.push(packet);
             }
@@ -168,9 +176,15 @@ impl Domain {
         count
     }
 
+    #[inline]
+    fn prefetch(&self, ahead: u32) {
+        self.area.prefetch(self.from_guest.glance(ahead) as u32);
+    }
+
     /// Ends the loan that an entry of the guest's speaks of, if there is one.
     #[inline]
-    fn take_back(&mut self, Entry { slot, len }: Entry) -> Option<Packet> {
+    fn take_back(&mut self, entry: &Entry) -> Option<Packet> {
+        let &Entry { slot, len, .. } = entry;
         let Some(lent) = self.lent.get_mut(slot as usize).and_then(Option::take) else {
             self.counters.faults.slot += 1;
             return None;
@@ -189,14 +203,14 @@ impl Domain {
             self.counters.too_long += 1;
             return None;
         }
-        let head = self.area.read(slot, packet.data_mut());
-        let Ok(offload) = Offload::from_virtio(&head.virtio) else {
+        let Ok(offload) = Offload::from_virtio(&entry.virtio) else {
             self.counters.faults.offload += 1;
             return None;
         };
+        self.area.read(slot, packet.data_mut());
         packet.set_offload(offload);
-        packet.set_egress(PortId(head.egress));
-        packet.set_flow_hash(head.flow_hash);
+        packet.set_egress(PortId(entry.egress));
+        packet.set_flow_hash(entry.flow_hash);
         Some(packet)
     }
 

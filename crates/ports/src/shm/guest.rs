@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use packet::{BATCH, Batch, HEADROOM, Offload, Packet, Pool, PoolConfig, PortId};
 
-use super::area::{Area, Head};
+use super::area::Area;
 use super::bell::Bell;
 use super::ring::{Reader, Writer};
-use super::{Entry, ShmError};
+use super::{AHEAD, Entry, ShmError};
 
 /// Buffers of a guest's own, beyond those of the batch it works on, for packets that it keeps for later.
 const SPARE: usize = 1024;
@@ -32,10 +32,12 @@ struct Held {
 /// slots are the trusted side's to lend; a function may answer, change, hold back or drop packets, and send one that
 /// it held back in the place of another.
 pub struct Guest {
-    area: Area,
+    pub(super) area: Area,
     from_host: Reader,
     to_host: Writer,
-    bell: Bell,
+    pub(super) bell: Bell,
+    /// The number of the question that was answered last.
+    pub(super) answered: u32,
     pool: Pool,
     held: [Held; BATCH],
     held_len: usize,
@@ -62,6 +64,7 @@ impl Guest {
             to_host: Writer::new(area.to_host()),
             area,
             bell: Bell::of(wake),
+            answered: 0,
             pool,
             held: [Held::default(); BATCH],
             held_len: 0,
@@ -93,18 +96,22 @@ impl Guest {
         let waiting = self.from_host.waiting().unwrap_or(0) as usize;
         let first = batch.len();
         let count = self.pool.alloc_batch(waiting.min(batch.room()), batch);
-        for ahead in 0..count {
-            let Entry { slot, len } = Entry::from_word(self.from_host.get(ahead as u32));
-            let packet = &mut batch[first + ahead];
+        let prefetch = |ahead| self.area.prefetch(self.from_host.glance(ahead) as u32);
+        (0..AHEAD.min(count as u32)).for_each(prefetch);
+        for ((ahead, packet), held) in (0..).zip(batch.iter_mut().skip(first)).zip(&mut self.held) {
+            if ahead + AHEAD < count as u32 {
+                prefetch(ahead + AHEAD);
+            }
+            let entry = Entry::of_record(self.from_host.get(ahead));
             // The trusted side lends slots that exist, and the pool's buffers have their room.
-            let _ = packet.set_len(len as usize);
-            let head = self.area.read(slot, packet.data_mut());
-            packet.set_ingress(PortId(head.ingress));
-            packet.set_egress(PortId(head.egress));
-            packet.set_flow_hash(head.flow_hash);
-            packet.set_timestamp_ns(head.timestamp_ns);
-            packet.set_offload(Offload::from_virtio(&head.virtio).unwrap_or_default());
-            self.held[ahead] = Held { slot, buffer: buffer_of(packet), used: false };
+            let _ = packet.set_len(entry.len as usize);
+            self.area.read(entry.slot, packet.data_mut());
+            packet.set_ingress(PortId(entry.ingress));
+            packet.set_egress(PortId(entry.egress));
+            packet.set_flow_hash(entry.flow_hash);
+            packet.set_timestamp_ns(entry.timestamp_ns);
+            packet.set_offload(Offload::from_virtio(&entry.virtio).unwrap_or_default());
+            *held = Held { slot: entry.slot, buffer: buffer_of(packet), used: false };
         }
         self.held_len = count;
         self.from_host.advance(count as u32);
@@ -115,25 +122,23 @@ impl Guest {
     /// that it came in, a new one in one that is left over. Slots left after that are given back as dropped. The batch
     /// is empty afterwards.
     pub fn send(&mut self, batch: &mut Batch) {
-        let slots = self.assign(batch);
-        let mut written = 0;
-        for (packet, slot) in batch.iter().zip(slots) {
-            let Some(slot) = slot else {
-                self.excess += 1;
-                continue;
+        let (mut written, mut next, mut in_order) = (0, 0, 0);
+        // Nearly always the packets are those that came, in order, with gaps.
+        for packet in batch.iter() {
+            let buffer = buffer_of(packet);
+            let Some(ahead) = self.held[next..self.held_len].iter().position(|held| held.buffer == buffer)
+            else {
+                break;
             };
-            let held = &mut self.held[usize::from(slot)];
-            if packet.len() > self.area.layout.room as usize {
-                held.used = false;
-                continue;
-            }
-            self.area.write(held.slot, Head::of(packet), packet.data());
-            self.to_host.put(written, Entry { slot: held.slot, len: packet.len() as u32 }.to_word());
-            written += 1;
+            self.put(&mut written, next + ahead, packet);
+            (next, in_order) = (next + ahead + 1, in_order + 1);
         }
-        for held in &self.held[..self.held_len] {
-            if !held.used {
-                self.to_host.put(written, Entry { slot: held.slot, len: Entry::DROPPED }.to_word());
+        if in_order < batch.len() {
+            self.send_strays(&mut written, batch, in_order);
+        }
+        if (written as usize) < self.held_len {
+            for held in self.held[..self.held_len].iter().filter(|held| !held.used) {
+                self.to_host.put(written, Entry::dropped(held.slot).to_record());
                 written += 1;
             }
         }
@@ -144,37 +149,47 @@ impl Guest {
         }
     }
 
-    /// Which of the held slots each packet of a batch goes back in.
-    fn assign(&mut self, batch: &Batch) -> [Option<u8>; BATCH] {
-        let mut slots = [None; BATCH];
-        let held = &mut self.held[..self.held_len];
-        // Nearly always the packets are those that came, in order, with gaps.
-        let mut next = 0;
-        for (slot, packet) in slots.iter_mut().zip(batch) {
-            let buffer = buffer_of(packet);
-            let found = (next..held.len()).chain(0..next).find(|&at| held[at].buffer == buffer);
-            if let Some(at) = found {
-                held[at].used = true;
-                *slot = Some(at as u8);
-                next = at + 1;
-            }
-        }
-        let mut left = held.iter_mut().enumerate().filter(|(_, held)| !held.used);
-        for slot in slots[..batch.len()].iter_mut().filter(|slot| slot.is_none()) {
-            let Some((at, held)) = left.next() else { break };
+    /// Writes a packet into a held slot, unless it is too long.
+    #[inline]
+    fn put(&mut self, written: &mut u32, at: usize, packet: &Packet) {
+        let held = &mut self.held[at];
+        if packet.len() <= self.area.layout.room as usize {
             held.used = true;
-            *slot = Some(at as u8);
+            self.area.write(held.slot, packet.data());
+            self.to_host.put(*written, Entry::of(held.slot, packet).to_record());
+            *written += 1;
         }
-        slots
+    }
+
+    /// Sends the packets from `first` on: those that came go into their slots, others into what is left over.
+    #[cold]
+    fn send_strays(&mut self, written: &mut u32, batch: &Batch, first: usize) {
+        let mut places = [None; BATCH];
+        let held = &mut self.held[..self.held_len];
+        for (place, packet) in places.iter_mut().zip(batch.iter().skip(first)) {
+            let buffer = buffer_of(packet);
+            *place = held.iter().position(|held| held.buffer == buffer && !held.used);
+            place.iter().for_each(|&at| held[at].used = true);
+        }
+        for (place, packet) in places.into_iter().zip(batch.iter().skip(first)) {
+            let left = || self.held[..self.held_len].iter().position(|held| !held.used);
+            let Some(at) = place.or_else(left) else {
+                self.excess += 1;
+                continue;
+            };
+            self.held[at].used = false;
+            self.put(written, at, packet);
+        }
     }
 
     /// Sleeps until packets come; false when the trusted side is gone.
     pub fn wait(&self) -> bool {
-        if self.from_host.prepare_sleep() {
-            self.bell.wait(None);
-            self.from_host.woken();
+        if !self.from_host.prepare_sleep() {
+            return true;
         }
-        !self.bell.is_alone()
+        let attended = self.bell.sleep();
+        self.from_host.woken();
+        attended
     }
 }
 

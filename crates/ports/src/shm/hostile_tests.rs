@@ -35,8 +35,9 @@ impl Forger {
     }
 
     fn publish(&mut self, entry: Entry) {
-        let at = places::to_host_entries(Self::layout()) + (self.tail % CONFIG.slots) as usize * 8;
-        self.poke(at, &entry.to_word().to_ne_bytes());
+        let size = size_of_val(&entry.to_record());
+        let at = places::to_host_entries(Self::layout()) + (self.tail % CONFIG.slots) as usize * size;
+        self.poke(at, &entry.to_record().map(u64::to_ne_bytes).concat());
         self.set_tail(self.tail.wrapping_add(1));
     }
 }
@@ -59,7 +60,7 @@ fn a_slot_given_back_twice_or_made_up_is_no_packet() {
     let (pool, (mut domain, mut forger)) = (pool(), forged());
     lend(&pool, &mut domain, 2);
     for slot in [0, 0, 5, 32, u32::MAX, 1] {
-        forger.publish(Entry { slot, len: 60 });
+        forger.publish(Entry { slot, len: 60, ..Entry::default() });
     }
     let mut batch = Batch::new();
     assert_eq!(domain.receive(&mut batch), 2);
@@ -71,12 +72,12 @@ fn a_slot_given_back_twice_or_made_up_is_no_packet() {
 fn lengths_and_offload_states_that_cannot_be_end_their_packet_only() {
     let (pool, (mut domain, mut forger)) = (pool(), forged());
     lend(&pool, &mut domain, 4);
-    forger.publish(Entry { slot: 0, len: 257 });
-    forger.publish(Entry { slot: 1, len: u32::MAX - 1 });
-    // virtio_net_hdr::gso_type behind four words and the flags.
-    forger.poke(Forger::layout().slot(2) + 25, &[0x7f]);
-    forger.publish(Entry { slot: 2, len: 60 });
-    forger.publish(Entry { slot: 3, len: 0 });
+    forger.publish(Entry { slot: 0, len: 257, ..Entry::default() });
+    forger.publish(Entry { slot: 1, len: u32::MAX - 1, ..Entry::default() });
+    // virtio_net_hdr::gso_type.
+    let virtio = [0, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0];
+    forger.publish(Entry { slot: 2, len: 60, virtio, ..Entry::default() });
+    forger.publish(Entry { slot: 3, len: 0, ..Entry::default() });
     let mut batch = Batch::new();
     assert_eq!(domain.receive(&mut batch), 1);
     assert!(batch[0].is_empty());
@@ -95,6 +96,21 @@ fn a_position_out_of_reach_yields_nothing_and_is_counted() {
     }
     assert_eq!(domain.counters().faults, Faults { position: 3, ..Faults::default() });
     assert_eq!((domain.in_flight(), domain.reclaim().lost), (3, 3));
+}
+
+#[test]
+fn an_answer_that_cannot_be_is_none() {
+    let (domain, forger) = forged();
+    domain.ask(1);
+    let answered = |number: u32, len: u64| {
+        let word = u64::from(number) << 32 | len;
+        forger.poke(places::ANSWERED, &word.to_ne_bytes());
+        domain.answer(std::time::Duration::ZERO)
+    };
+    for (number, len) in [(0, 1), (2, 1), (1, NOTE_MAX as u64 + 1), (1, u64::from(u32::MAX))] {
+        assert_eq!(answered(number, len), None, "{number} {len}");
+    }
+    assert_eq!(answered(1, NOTE_MAX as u64), Some(vec![0; NOTE_MAX]));
 }
 
 /// What a forger does next.
@@ -128,7 +144,7 @@ proptest! {
         let mut lent = HashSet::new();
         for act in acts {
             match act {
-                Act::Publish(slot, len) => forger.publish(Entry { slot, len }),
+                Act::Publish(slot, len) => forger.publish(Entry { slot, len, ..Entry::default() }),
                 Act::Tail(tail) => forger.set_tail(tail),
                 Act::Poke(at, bytes) => {
                     let end = Forger::layout().len() - bytes.len();
@@ -182,7 +198,7 @@ fn scribble(memory: &OwnedFd, stop: &AtomicBool, mut random: Random) {
     while !stop.load(Ordering::Relaxed) {
         let at = match random.next() % 4 {
             0 => places::TO_HOST_TAIL,
-            1 => entries + (random.next() % u64::from(CONFIG.slots)) as usize * 8,
+            1 => entries + (random.next() % (u64::from(CONFIG.slots) * 5)) as usize * 8,
             _ => (random.next() % (layout.len() as u64 - 8)) as usize,
         };
         // Mostly small numbers: slots and positions that might be right.

@@ -5,8 +5,9 @@
 //!  ┌────────────────────┐   ┌───────────────────────────────────────┐   ┌──────────────────────────────┐
 //!  │ Domain             │   │ to guest: tail, asleep, entries ─────────▶ │ Guest                        │
 //!  │  lent[slot]: the   │   │ to host:  tail, asleep, entries ◀───────── │  a Pool of its own: a batch  │
-//!  │  packets themselves│   │ slot 0: head, bytes │ slot 1 │ …      │   │  of ordinary Packets         │
-//!  │  free slots, heads │   └───────────────────────────────────────┘   └──────────────────────────────┘
+//!  │  packets themselves│   │ slot 0: bytes │ slot 1: bytes │ …      │   │  of ordinary Packets         │
+//!  │  free slots        │   │ a note: a brief, then answers         │   │                              │
+//!  │                    │   └───────────────────────────────────────┘   └──────────────────────────────┘
 //!  └─────────┬──────────┘                                                              │
 //!            └────────────── a socket pair: wakes a sleeper, ends with either process ─┘
 //! ```
@@ -26,11 +27,13 @@
 //!   sends straight out of the slot).
 //! - **Confuse the rings**: no. There is no read position to forge: a ring has as many entries as there are slots,
 //!   so whoever holds a free slot has room. The one position that the trusted side reads, the guest's `tail`, is
-//!   checked against that bound, and each entry is one 64-bit word that is read once and then checked against the
-//!   private record of who has which slot.
+//!   checked against that bound, and each word of an entry is read once and then checked, against the private record of
+//!   who has which slot and against the slot's room.
 //! - **Truncate the memory** under the trusted side (SIGBUS): no; the memfd is sealed against it.
 //! - **Block the trusted side**: no. Each end of the socket pair has flags of its own, and the trusted end does not block.
 //! - **Waste the trusted side's time**: some. It can ask to be woken for every batch, and wake the other for nothing.
+//! - **Answer questions** ([`Domain::ask`]) with bytes of its choice, [`NOTE_MAX`] at most, late or never: yes. The trusted
+//!   side waits as long as it says, and works on a private copy.
 //! - **Lie about** a packet's bytes, its egress port, flow hash and offload state: yes, that is its work. The port that
 //!   it came from, its time stamp and its metadata stay as they were.
 //!
@@ -65,10 +68,20 @@ mod bell;
 mod domain;
 #[cfg(not(loom))]
 mod guest;
+#[cfg(not(loom))]
+mod note;
 #[cfg_attr(loom, expect(dead_code, reason = "not all of it is modelled"))]
 mod ring;
 
 use std::os::fd::OwnedFd;
+
+#[cfg(not(loom))]
+use packet::{Packet, VIRTIO_HEADER};
+
+/// How many packets ahead of the one at hand the slots' lines are asked for: one takes a few nanoseconds, a line from
+/// another core about a hundred.
+#[cfg(not(loom))]
+const AHEAD: u32 = 8;
 
 #[cfg(not(loom))]
 pub use domain::{Counters, Domain, Faults, Reclaimed};
@@ -80,6 +93,9 @@ pub const SLOTS_MAX: u32 = 1 << 16;
 
 /// The most bytes that a domain may have.
 pub const BYTES_MAX: usize = 1 << 30;
+
+/// The most bytes of a note: what a guest finds when it joins, or answers.
+pub const NOTE_MAX: usize = 64 << 10;
 
 /// How large a domain is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +143,9 @@ pub enum ShmError {
     /// More than [`BYTES_MAX`] in all.
     #[error("{0} bytes of slots are more than the {BYTES_MAX} that a domain may have")]
     Size(usize),
+    /// A note longer than [`NOTE_MAX`].
+    #[error("a note has up to {NOTE_MAX} bytes, not {0}")]
+    Note(usize),
     /// The descriptor is that of something else.
     #[error("this is no packet memory: it begins with {magic:#x} and has {bytes} bytes")]
     NotOurs {
@@ -140,24 +159,80 @@ pub enum ShmError {
     Pool(#[from] packet::PoolError),
 }
 
-/// What one word of a ring says: a slot, and the length of the packet in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an entry of a ring says: a slot, the length of the packet in it, and what is known of the packet.
+///
+/// | word | low half | high half |
+/// |---|---|---|
+/// | 0 | slot | length |
+/// | 1 | ingress port | egress port |
+/// | 2 | timestamp | |
+/// | 3 | flow hash | virtio-net header, bytes 0 to 3 |
+/// | 4 | virtio-net header, bytes 4 to 9 | |
+///
+/// It stands in the ring and not in the slot, so that a frame of 64 bytes is one cache line and entries, which are read
+/// in order, are fetched before they are asked for.
+#[cfg(not(loom))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Entry {
     slot: u32,
     len: u32,
+    ingress: u32,
+    egress: u32,
+    timestamp_ns: u64,
+    flow_hash: u32,
+    virtio: [u8; VIRTIO_HEADER],
 }
 
-#[cfg_attr(loom, expect(dead_code))]
+#[cfg(not(loom))]
 impl Entry {
     /// The length that says that the packet is dropped: only the slot comes back.
     const DROPPED: u32 = u32::MAX;
 
-    fn to_word(self) -> u64 {
-        u64::from(self.len) << 32 | u64::from(self.slot)
+    fn dropped(slot: u32) -> Self {
+        Self { slot, len: Self::DROPPED, ..Self::default() }
     }
 
-    fn from_word(word: u64) -> Self {
-        Self { slot: word as u32, len: (word >> 32) as u32 }
+    #[inline]
+    fn of(slot: u32, packet: &Packet) -> Self {
+        Self {
+            slot,
+            len: packet.len() as u32,
+            ingress: packet.ingress().0,
+            egress: packet.egress().0,
+            timestamp_ns: packet.timestamp_ns(),
+            flow_hash: packet.flow_hash(),
+            virtio: packet.offload().to_virtio(),
+        }
+    }
+
+    #[inline]
+    fn to_record(self) -> [u64; ring::RECORD] {
+        let pair = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
+        let [a, b, c, d, rest @ ..] = self.virtio;
+        let [e, f, g, h, i, j] = rest;
+        [
+            pair(self.slot, self.len),
+            pair(self.ingress, self.egress),
+            self.timestamp_ns,
+            pair(self.flow_hash, u32::from_le_bytes([a, b, c, d])),
+            u64::from_le_bytes([e, f, g, h, i, j, 0, 0]),
+        ]
+    }
+
+    #[inline]
+    fn of_record([place, ports, timestamp_ns, hash, rest]: [u64; ring::RECORD]) -> Self {
+        let (low, high) = (|word: u64| word as u32, |word: u64| (word >> 32) as u32);
+        let [a, b, c, d] = high(hash).to_le_bytes();
+        let [e, f, g, h, i, j, ..] = rest.to_le_bytes();
+        Self {
+            slot: low(place),
+            len: high(place),
+            ingress: low(ports),
+            egress: high(ports),
+            timestamp_ns,
+            flow_hash: low(hash),
+            virtio: [a, b, c, d, e, f, g, h, i, j],
+        }
     }
 }
 

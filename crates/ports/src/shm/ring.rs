@@ -1,4 +1,4 @@
-//! One direction of a domain: a ring of words in shared memory with one writer and one reader.
+//! One direction of a domain: a ring of entries in shared memory with one writer and one reader.
 //!
 //! There are as many entries as there are slots, and a slot stands in at most one unread entry, so a writer that has
 //! a slot to write about has room. Hence the ring has no read position; the writer's is all that is shared, and the
@@ -18,11 +18,14 @@ pub(super) use model::Words;
 #[cfg(not(loom))]
 pub(super) use shared::Words;
 
+/// Words of an entry: what [`super::Entry`] takes. One suffices to model the order in which entries are seen.
+pub(super) const RECORD: usize = if cfg!(loom) { 1 } else { 5 };
+
 #[cfg(not(loom))]
 mod shared {
     use std::sync::Arc;
 
-    use super::{AtomicU32, AtomicU64};
+    use super::{AtomicU32, AtomicU64, RECORD};
     use crate::xdp_ring::Mapping;
 
     /// The words of one ring that both sides see, by their places in the mapping.
@@ -58,10 +61,11 @@ mod shared {
         }
 
         #[inline]
-        pub(super) fn entry(&self, position: u32) -> &AtomicU64 {
-            let at = self.entries + (position & (self.size - 1)) as usize * 8;
-            // SAFETY: as above.
-            unsafe { AtomicU64::from_ptr(self.at(at, 8).cast()) }
+        pub(super) fn entry(&self, position: u32) -> [&AtomicU64; RECORD] {
+            let entry = self.entries + (position & (self.size - 1)) as usize * RECORD * 8;
+            let words = self.at(entry, RECORD * 8).cast::<u64>();
+            // SAFETY: as above, for each word of the entry, all of which lie in the range that was asked for.
+            std::array::from_fn(|word| unsafe { AtomicU64::from_ptr(words.add(word)) })
         }
 
         #[inline]
@@ -84,8 +88,9 @@ impl Writer {
 
     /// Writes the entry `ahead` of the position.
     #[inline]
-    pub(super) fn put(&mut self, ahead: u32, word: u64) {
-        self.words.entry(self.tail.wrapping_add(ahead)).store(word, Ordering::Relaxed);
+    pub(super) fn put(&mut self, ahead: u32, record: [u64; RECORD]) {
+        let entry = self.words.entry(self.tail.wrapping_add(ahead));
+        entry.into_iter().zip(record).for_each(|(word, value)| word.store(value, Ordering::Relaxed));
     }
 
     /// How many entries were ever published, modulo 2³².
@@ -128,10 +133,16 @@ impl Reader {
         if waiting <= self.words.size() { Ok(waiting) } else { Err(BadPosition) }
     }
 
-    /// The entry `ahead` of the position, read once.
+    /// The entry `ahead` of the position, each word read once.
     #[inline]
-    pub(super) fn get(&self, ahead: u32) -> u64 {
-        self.words.entry(self.head.wrapping_add(ahead)).load(Ordering::Relaxed)
+    pub(super) fn get(&self, ahead: u32) -> [u64; RECORD] {
+        self.words.entry(self.head.wrapping_add(ahead)).map(|word| word.load(Ordering::Relaxed))
+    }
+
+    /// The first word of that entry, to guess from what will be needed.
+    #[inline]
+    pub(super) fn glance(&self, ahead: u32) -> u64 {
+        self.words.entry(self.head.wrapping_add(ahead))[0].load(Ordering::Relaxed)
     }
 
     /// Moves on over `count` entries.

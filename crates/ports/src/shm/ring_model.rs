@@ -33,8 +33,8 @@ impl Words {
         &self.0.asleep
     }
 
-    pub(super) fn entry(&self, position: u32) -> &AtomicU64 {
-        &self.0.entries[position as usize % self.0.entries.len()]
+    pub(super) fn entry(&self, position: u32) -> [&AtomicU64; super::RECORD] {
+        [&self.0.entries[position as usize % self.0.entries.len()]]
     }
 
     pub(super) fn size(&self) -> u32 {
@@ -71,7 +71,7 @@ fn take(reader: &mut Reader) -> u64 {
     while reader.waiting() == Ok(0) {
         thread::yield_now();
     }
-    let slot = reader.get(0);
+    let [slot] = reader.get(0);
     reader.advance(1);
     slot
 }
@@ -91,7 +91,7 @@ fn slots_go_there_and_back_by_ownership_alone() {
                     let slot = take(&mut from_host);
                     let value = slots.read(slot);
                     slots.write(slot, value + 100);
-                    to_host.put(0, slot);
+                    to_host.put(0, [slot]);
                     let _ = to_host.publish(1);
                 }
             })
@@ -100,13 +100,13 @@ fn slots_go_there_and_back_by_ownership_alone() {
         // was read.
         for slot in 0..2 {
             slots.write(slot, slot as u32);
-            to_guest.put(slot as u32, slot);
+            to_guest.put(slot as u32, [slot]);
         }
         let _ = to_guest.publish(2);
         let first = take(&mut from_guest);
         assert_eq!((first, slots.read(first)), (0, 100));
         slots.write(first, 2);
-        to_guest.put(0, first);
+        to_guest.put(0, [first]);
         let _ = to_guest.publish(1);
         assert_eq!(
             [(); 2].map(|()| {
@@ -130,7 +130,7 @@ fn a_side_that_sleeps_is_always_woken() {
             let bell = bell.clone();
             thread::spawn(move || {
                 for value in 0..2 {
-                    writer.put(0, value);
+                    writer.put(0, [value]);
                     if writer.publish(1) {
                         bell.signal();
                     }

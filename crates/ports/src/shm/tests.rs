@@ -1,5 +1,7 @@
 //! An honest guest: everything arrives, in order, as what it was.
 
+use std::time::Duration;
+
 use packet::{Checksum, SegmentKind, Segmentation};
 use proptest::prelude::*;
 
@@ -21,6 +23,30 @@ fn batch(pool: &Pool, packets: &[&[u8]]) -> Batch {
         batch.push(pool.packet(bytes).unwrap()).unwrap();
     }
     batch
+}
+
+/// Every length that is copied in its own way, and what is beside it: nothing but the packet crosses.
+#[test]
+fn packets_of_every_length_cross_whole_and_alone() {
+    let pool = pool();
+    let (mut domain, mut guest) = domain(1);
+    let (mut work, mut back) = (Batch::new(), Batch::new());
+    for len in (0..=256).chain((0..=256).rev()) {
+        let frame: Vec<u8> = (0..len).map(|at| (at * 7 + len) as u8 | 1).collect();
+        let mut sent = batch(&pool, &[&[0xee; 256]]);
+        sent[0].data_mut()[..len].copy_from_slice(&frame);
+        sent[0].truncate(len);
+        domain.send(&mut sent);
+        guest.receive(&mut work);
+        assert_eq!(work[0].data(), frame);
+        let behind = &work[0].room_mut()[len..];
+        assert!(!behind.contains(&0xee), "bytes behind a packet of {len} crossed");
+        work[0].data_mut().iter_mut().for_each(|byte| *byte ^= 0x10);
+        guest.send(&mut work);
+        assert_eq!(domain.receive(&mut back), 1);
+        let changed: Vec<u8> = frame.iter().map(|byte| byte ^ 0x10).collect();
+        assert_eq!(back.pop().unwrap().data(), changed);
+    }
 }
 
 fn bytes(batch: &Batch) -> Vec<Vec<u8>> {
@@ -134,7 +160,7 @@ fn a_guest_that_ends_is_noticed_and_its_packets_are_there() {
     let mut work = Batch::new();
     assert_eq!(guest.receive(&mut work), BATCH);
     drop(guest);
-    domain.wait(std::time::Duration::from_secs(60));
+    domain.wait(Duration::from_secs(60));
     assert!(domain.peer_gone());
     drop(work);
     let Reclaimed { lost, unseen } = domain.reclaim();
@@ -164,7 +190,7 @@ fn a_guest_sleeps_until_there_is_work_and_ends_with_the_trusted_side() {
     for round in 0..1000_u32 {
         domain.send(&mut batch(&pool, &[&round.to_ne_bytes()]));
         while domain.receive(&mut back) == 0 {
-            domain.wait(std::time::Duration::from_secs(60));
+            domain.wait(Duration::from_secs(60));
         }
         assert_eq!(back.pop().unwrap().data(), round.to_ne_bytes());
     }
@@ -185,6 +211,60 @@ fn other_memory_is_refused() {
     for size in [0, 1 << 30] {
         assert!(rustix::fs::ftruncate(&end.memory, size).is_err(), "sealed");
     }
+}
+
+#[test]
+fn a_guest_is_briefed_and_answers_what_it_is_asked() {
+    let (mut domain, end) = Domain::create(Config { slots: 2, room: 64 }).unwrap();
+    assert!(matches!(domain.brief(&vec![0; NOTE_MAX + 1]), Err(ShmError::Note(65_537))));
+    domain.brief(b"the key").unwrap();
+    let mut guest = Guest::attach(end.memory, end.wake).unwrap();
+    assert_eq!((guest.brief(), guest.asked()), (b"the key".to_vec(), None));
+    assert_eq!(domain.answer(Duration::ZERO), None, "nothing was asked");
+    domain.ask(7);
+    assert_eq!((guest.asked(), domain.answer(Duration::ZERO)), (Some(7), None));
+    guest.answer(b"seven");
+    assert_eq!((guest.asked(), domain.answer(Duration::ZERO)), (None, Some(b"seven".to_vec())));
+    // The answer to what was asked before is none to what was asked last.
+    domain.ask(7);
+    domain.ask(8);
+    assert_eq!((domain.answer(Duration::ZERO), guest.asked()), (None, Some(8)));
+    guest.answer(&vec![b'8'; NOTE_MAX + 1]);
+    assert_eq!(domain.answer(Duration::from_secs(60)), Some(vec![b'8'; NOTE_MAX]));
+    // Notes do not touch packets.
+    let pool = pool();
+    domain.send(&mut batch(&pool, &[b"frame"]));
+    let mut work = Batch::new();
+    guest.receive(&mut work);
+    guest.answer(&[0xff; 999]);
+    guest.send(&mut work);
+    let mut back = Batch::new();
+    assert_eq!((domain.receive(&mut back), bytes(&back)), (1, vec![b"frame".to_vec()]));
+}
+
+#[test]
+fn a_question_wakes_a_guest_and_its_end_ends_the_wait() {
+    let (domain, mut guest) = domain(2);
+    let thread = std::thread::spawn(move || {
+        let mut answered = 0;
+        while guest.wait() {
+            if let Some(question) = guest.asked() {
+                guest.answer(&question.to_ne_bytes());
+                answered += 1;
+                if question == 99 {
+                    break;
+                }
+            }
+        }
+        answered
+    });
+    for question in 0..100_u32 {
+        domain.ask(question);
+        assert_eq!(domain.answer(Duration::from_secs(60)), Some(question.to_ne_bytes().to_vec()));
+    }
+    assert_eq!(thread.join().unwrap(), 100);
+    domain.ask(1);
+    assert_eq!(domain.answer(Duration::from_secs(3600)), None);
 }
 
 /// What a guest does to a batch: for each packet whether it keeps it and how long it makes it.
