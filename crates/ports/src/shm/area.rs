@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
@@ -85,9 +86,13 @@ impl Layout {
 pub(super) struct Area {
     map: Arc<Mapping>,
     pub(super) layout: Layout,
-    first_slot: usize,
+    /// Where the slots begin.
+    slots: NonNull<u8>,
     stride: usize,
 }
+
+// SAFETY: the pointer leads into the mapping, which this keeps, and which any thread may use.
+unsafe impl Send for Area {}
 
 impl Area {
     /// New memory, zeroed and sealed to its size.
@@ -125,7 +130,10 @@ impl Area {
     fn map(memory: &OwnedFd, layout: Layout) -> Result<Self, ShmError> {
         let map = Mapping::of(memory, layout.len(), 0)
             .map_err(|source| ShmError::System { action: "mapping shared memory", source })?;
-        Ok(Self { map: Arc::new(map), layout, first_slot: layout.first_slot(), stride: layout.stride() })
+        let slots = map.range(layout.first_slot(), layout.stride() * layout.slots as usize);
+        let slots = slots.expect("the slots lie in the mapping").cast::<u8>().cast_mut();
+        let slots = NonNull::new(slots).expect("mappings are not at zero");
+        Ok(Self { map: Arc::new(map), layout, slots, stride: layout.stride() })
     }
 
     pub(super) fn to_guest(&self) -> Words {
@@ -137,7 +145,7 @@ impl Area {
     }
 
     fn words(&self, tail: usize, asleep: usize, entries: usize) -> Words {
-        Words { map: self.map.clone(), tail, asleep, entries, size: self.layout.slots }
+        Words::new(self.map.clone(), [tail, asleep, entries], self.layout.slots)
     }
 
     /// The trusted side's clock.
@@ -173,8 +181,8 @@ impl Area {
     #[inline]
     fn place(&self, slot: u32, len: usize) -> *mut u8 {
         assert!(slot < self.layout.slots && len <= self.layout.room as usize);
-        let at = self.first_slot + slot as usize * self.stride;
-        self.map.range(at, len).expect("a slot lies in the mapping").cast::<u8>().cast_mut()
+        // SAFETY: there are as many slots, as the mapping was found to hold.
+        unsafe { self.slots.as_ptr().add(slot as usize * self.stride) }
     }
 
     /// Copies a packet into a slot: its bytes and none behind them, which are nobody's business.

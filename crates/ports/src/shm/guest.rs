@@ -39,6 +39,8 @@ pub struct Guest {
     /// The number of the question that was answered last.
     pub(super) answered: u32,
     pool: Pool,
+    /// Packets that have been sent, for the next batch: cheaper than by way of the pool.
+    spare: Batch,
     held: [Held; BATCH],
     held_len: usize,
     excess: u64,
@@ -66,6 +68,7 @@ impl Guest {
             bell: Bell::of(wake),
             answered: 0,
             pool,
+            spare: Batch::new(),
             held: [Held::default(); BATCH],
             held_len: 0,
             excess: 0,
@@ -95,7 +98,9 @@ impl Guest {
         }
         let waiting = self.from_host.waiting().unwrap_or(0) as usize;
         let first = batch.len();
-        let count = self.pool.alloc_batch(waiting.min(batch.room()), batch);
+        let count = waiting.min(batch.room());
+        let at_hand = if self.spare.len() <= count { batch.append(&mut self.spare) } else { 0 };
+        let count = at_hand + self.pool.alloc_batch(count - at_hand, batch);
         let prefetch = |ahead| self.area.prefetch(self.from_host.glance(ahead) as u32);
         (0..AHEAD.min(count as u32)).for_each(prefetch);
         for ((ahead, packet), held) in (0..).zip(batch.iter_mut().skip(first)).zip(&mut self.held) {
@@ -143,6 +148,9 @@ impl Guest {
             }
         }
         self.held_len = 0;
+        // They are used again, if they begin where new ones would.
+        batch.retain(|packet| packet.headroom() == HEADROOM);
+        self.spare.append(batch);
         batch.clear();
         if written > 0 && self.to_host.publish(written) {
             self.bell.ring();
@@ -150,7 +158,7 @@ impl Guest {
     }
 
     /// Writes a packet into a held slot, unless it is too long.
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, written: &mut u32, at: usize, packet: &Packet) {
         let held = &mut self.held[at];
         if packet.len() <= self.area.layout.room as usize {

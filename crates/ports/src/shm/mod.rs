@@ -76,7 +76,7 @@ mod ring;
 use std::os::fd::OwnedFd;
 
 #[cfg(not(loom))]
-use packet::{Packet, VIRTIO_HEADER};
+use packet::{Checksum, Offload, Packet, VIRTIO_HEADER};
 
 /// How many packets ahead of the one at hand the slots' lines are asked for: one takes a few nanoseconds, a line from
 /// another core about a hundred.
@@ -201,7 +201,11 @@ impl Entry {
             egress: packet.egress().0,
             timestamp_ns: packet.timestamp_ns(),
             flow_hash: packet.flow_hash(),
-            virtio: packet.offload().to_virtio(),
+            // Mostly nothing is left to be done.
+            virtio: match packet.offload() {
+                Offload { checksum: Checksum::Unknown, segmentation: None } => [0; VIRTIO_HEADER],
+                offload => offload.to_virtio(),
+            },
         }
     }
 

@@ -23,49 +23,67 @@ pub(super) const RECORD: usize = if cfg!(loom) { 1 } else { 5 };
 
 #[cfg(not(loom))]
 mod shared {
+    use std::ptr::NonNull;
     use std::sync::Arc;
 
     use super::{AtomicU32, AtomicU64, RECORD};
     use crate::xdp_ring::Mapping;
 
-    /// The words of one ring that both sides see, by their places in the mapping.
+    /// The words of one ring that both sides see.
     pub(in super::super) struct Words {
-        pub(in super::super) map: Arc<Mapping>,
-        /// Where the count of entries ever written stands.
-        pub(in super::super) tail: usize,
-        /// Where the reader says that it sleeps.
-        pub(in super::super) asleep: usize,
-        pub(in super::super) entries: usize,
-        /// A power of two.
-        pub(in super::super) size: u32,
+        /// The count of entries ever written.
+        tail: NonNull<u32>,
+        /// Whether the reader sleeps.
+        asleep: NonNull<u32>,
+        entries: NonNull<u64>,
+        /// How many entries: a power of two.
+        size: u32,
+        _map: Arc<Mapping>,
     }
 
+    // SAFETY: the pointers lead into the mapping, which this keeps, and which any thread may use.
+    unsafe impl Send for Words {}
+
     impl Words {
-        #[inline]
-        fn at(&self, at: usize, len: usize) -> *mut u8 {
-            let bytes = self.map.range(at, len).expect("a place that was laid out in the mapping");
-            bytes.cast::<u8>().cast_mut()
+        /// The words at these places of a mapping.
+        ///
+        /// # Panics
+        /// They do not lie in it, or are not aligned: the layout sees to it.
+        pub(in super::super) fn new(
+            map: Arc<Mapping>,
+            [tail, asleep, entries]: [usize; 3],
+            size: u32,
+        ) -> Self {
+            assert!(size.is_power_of_two() && [tail, asleep, entries].iter().all(|at| at.is_multiple_of(8)));
+            let at = |at: usize, len: usize| {
+                let bytes = map.range(at, len).expect("a place that was laid out in the mapping");
+                NonNull::new(bytes.cast::<u8>().cast_mut()).expect("mappings are not at zero")
+            };
+            let (tail, asleep) = (at(tail, 4).cast(), at(asleep, 4).cast());
+            let entries = at(entries, size as usize * RECORD * size_of::<u64>()).cast();
+            Self { tail, asleep, entries, size, _map: map }
         }
 
         #[inline]
         pub(super) fn tail(&self) -> &AtomicU32 {
-            // SAFETY: in the mapping and aligned (`Layout`); both sides only use it atomically, or are hostile, and
-            // then the loads still only ever yield some integer.
-            unsafe { AtomicU32::from_ptr(self.at(self.tail, 4).cast()) }
+            // SAFETY: in the mapping and aligned (`new`); both sides only use it atomically, or are hostile, and then
+            // the loads still only ever yield some integer.
+            unsafe { AtomicU32::from_ptr(self.tail.as_ptr()) }
         }
 
         #[inline]
         pub(super) fn asleep(&self) -> &AtomicU32 {
             // SAFETY: as above.
-            unsafe { AtomicU32::from_ptr(self.at(self.asleep, 4).cast()) }
+            unsafe { AtomicU32::from_ptr(self.asleep.as_ptr()) }
         }
 
         #[inline]
         pub(super) fn entry(&self, position: u32) -> [&AtomicU64; RECORD] {
-            let entry = self.entries + (position & (self.size - 1)) as usize * RECORD * 8;
-            let words = self.at(entry, RECORD * 8).cast::<u64>();
-            // SAFETY: as above, for each word of the entry, all of which lie in the range that was asked for.
-            std::array::from_fn(|word| unsafe { AtomicU64::from_ptr(words.add(word)) })
+            let first = (position & (self.size - 1)) as usize * RECORD;
+            // SAFETY: as above, for each word of an entry of which there are `size`.
+            std::array::from_fn(|word| unsafe {
+                AtomicU64::from_ptr(self.entries.as_ptr().add(first + word))
+            })
         }
 
         #[inline]
