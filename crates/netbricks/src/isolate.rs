@@ -2,31 +2,50 @@
 //!
 //! ```text
 //!  runner ──▶ Isolated ── shm::Domain ══ slots ══ shm::Guest ── serve ──▶ the function
-//!             restarts, counts                    confined: no files, no network, no processes
+//!             restarts, counts     ◀── report ──  confined: no files, no network, no processes
 //! ```
 //!
 //! [`Isolated`] is itself a [`NetworkFunction`], so a runner need not know. The program that it starts builds the real
-//! function and calls [`serve`]. What each side can and cannot do to the other is said in [`ports::shm`] and
+//! function and calls [`serve`]. What the function reports is asked for, and is the function's word and no more: it is
+//! bounded, made printable, and adds nothing to what this side counts. What each side can and cannot do to the other is said in [`ports::shm`] and
 //! [`host::confine`], and the threat model is in `docs/isolation.md`.
 //!
 //! Packets come out of a later call than the one they went in with, in order, unless they go in step. The gate that a packet comes in at, and
 //! leaves at, crosses as its egress port, which is [`PortId::NONE`] outside.
 
+mod serve;
+mod told;
+
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use host::confine::{self, Confined, Confinement, Program};
 use packet::{Batch, PortId};
-use ports::shm::{Config, Domain, Guest, ShmError};
+use ports::shm::{Config, Domain, ShmError};
 
 use crate::cause::Cause;
 use crate::{Context, Gate, NetworkFunction, Report};
+
+pub use serve::{Joined, join, serve};
 
 /// The pause before a process that dies again and again is started anew, at first and at most.
 const BACK_OFF_NS: (u64, u64) = (1_000_000, 1_000_000_000);
 /// How soon a runner should look for packets that are on their way back.
 const LOOK_NS: u64 = 20_000;
-/// Packets that a function let out, and for which no slot had come, kept until some do.
-const WAITING_MAX: usize = 512;
+/// How long a report is waited for while packets flow; the next is not waited for until this one has come.
+const REPORT_WAIT: Duration = Duration::from_millis(20);
+/// What this side counts itself, and the process cannot add to.
+const OWN_COUNTERS: [&str; 3] =
+    ["restarts of the process", "lost with the process", "dropped by the process"];
+
+/// What the process is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    /// What it has to report.
+    Report = 1,
+    /// No more packets will come in: what it has to report then.
+    Finish = 2,
+}
 
 impl Cause {
     /// The process of an isolated function died, and took it along.
@@ -49,8 +68,10 @@ pub enum IsolateError {
 pub struct Isolation {
     /// The program, which calls [`serve`].
     pub program: Program,
-    /// Its arguments.
+    /// Its arguments, which all users of the machine may see.
     pub arguments: Vec<String>,
+    /// What it finds in [`Joined::brief`], which nobody else sees; [`ports::shm::NOTE_MAX`] bytes at most.
+    pub brief: Vec<u8>,
     /// How many gates the function has.
     pub gates: Gate,
     /// The shared memory.
@@ -73,6 +94,7 @@ impl Isolation {
         Ok(Self {
             program: Program::this()?,
             arguments,
+            brief: Vec::new(),
             gates,
             memory: Config::default(),
             memory_max: 1 << 30,
@@ -94,26 +116,46 @@ pub struct Isolated {
     retry_ns: u64,
     pause_ns: u64,
     looked_ns: u64,
+    told: RefCell<Told>,
+}
+
+/// What the process has reported.
+#[derive(Debug, Default)]
+struct Told {
+    report: Report,
+    /// Whether it owes an answer.
+    owes: bool,
+}
+
+impl Told {
+    /// Takes the answer to the last question, if it comes in time and is one.
+    fn hear(&mut self, domain: &Domain, limit: Duration) {
+        self.owes = true;
+        if let Some(Ok(report)) = domain.answer(limit).map(|answer| told::read(&answer)) {
+            *self = Self { report, owes: false };
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Running {
     domain: Domain,
     process: Confined,
-    /// When packets last came back, or there were none to come.
-    progress: Instant,
+    /// When it was first seen to have packets and to give none back, since it last gave some.
+    stalled: Option<Instant>,
 }
 
 impl Running {
     fn start(isolation: &Isolation) -> Result<Self, IsolateError> {
         let (domain, end) = Domain::create(isolation.memory)?;
+        domain.brief(&isolation.brief)?;
         let process = confine::spawn(Confinement {
             program: isolation.program.clone(),
             arguments: isolation.arguments.clone(),
             passed: vec![end.memory, end.wake],
             memory_max: isolation.memory_max,
         })?;
-        Ok(Self { domain, process, progress: Instant::now() })
+        Ok(Self { domain, process, stalled: None })
     }
 }
 
@@ -133,6 +175,7 @@ impl Isolated {
             retry_ns: 0,
             pause_ns: 0,
             looked_ns: 0,
+            told: RefCell::default(),
         })
     }
 
@@ -170,15 +213,17 @@ impl Isolated {
             }
         }
         if count > 0 || running.domain.in_flight() == 0 {
-            running.progress = Instant::now();
+            running.stalled = None;
         }
         count
     }
 
-    /// Whether the process is there and honest, and not hung; otherwise it is replaced.
+    /// Whether the process is there and honest, and not hung; otherwise it is replaced. Asks the kernel, and so is not for
+    /// every batch.
     fn check(&mut self, ctx: &mut Context) {
-        let Some(running) = &self.running else { return self.restart(ctx) };
-        let hung = running.domain.in_flight() > 0 && running.progress.elapsed() > self.isolation.patience;
+        let Some(running) = &mut self.running else { return self.restart(ctx) };
+        let hung = running.domain.in_flight() > 0
+            && running.stalled.get_or_insert_with(Instant::now).elapsed() > self.isolation.patience;
         if hung || running.domain.counters().faults.any() || running.domain.peer_gone() {
             self.replace(ctx);
         }
@@ -195,6 +240,7 @@ impl Isolated {
         let reclaimed = domain.reclaim();
         self.lose(reclaimed.lost as u64, ctx);
         self.restarts += 1;
+        *self.told.get_mut() = Told::default();
         self.pause_ns = if good { 0 } else { (self.pause_ns * 2).clamp(BACK_OFF_NS.0, BACK_OFF_NS.1) };
         self.retry_ns = ctx.now_ns().saturating_add(self.pause_ns);
         self.restart(ctx);
@@ -227,6 +273,26 @@ impl Isolated {
         ctx.count(Cause::KILLED, packets);
     }
 
+    /// Waits until the process keeps no packet.
+    fn settle(&mut self, ctx: &mut Context) {
+        while self.held() > 0 {
+            self.wait(ctx);
+        }
+    }
+
+    /// Asks the process for its report, and waits for it up to `limit`; not at all for one that still owes an answer.
+    fn ask(&self, question: Question, limit: Duration) {
+        let Some(running) = &self.running else { return };
+        let mut told = self.told.borrow_mut();
+        if told.owes && question == Question::Report {
+            told.hear(&running.domain, Duration::ZERO);
+        }
+        if !told.owes || question == Question::Finish {
+            running.domain.ask(question as u32);
+            told.hear(&running.domain, limit);
+        }
+    }
+
     /// Sleeps a little, or until packets come back; then sees to the process.
     fn wait(&mut self, ctx: &mut Context) {
         if let Some(running) = &self.running {
@@ -250,7 +316,9 @@ impl NetworkFunction for Isolated {
 
     fn process(&mut self, gate: Gate, batch: &mut Batch, ctx: &mut Context) {
         batch.iter_mut().for_each(|packet| packet.set_egress(PortId(gate.into())));
-        if self.collect(ctx) == 0 {
+        // One that has packets is seen to when they are due back, and when it is waited for.
+        let idle = self.collect(ctx) == 0 && self.held() == 0;
+        if idle || self.running.as_ref().is_some_and(|running| running.domain.counters().faults.any()) {
             self.check(ctx);
         }
         loop {
@@ -267,7 +335,7 @@ impl NetworkFunction for Isolated {
             self.wait(ctx);
         }
         if self.isolation.in_step {
-            self.finish(ctx);
+            self.settle(ctx);
         }
     }
 
@@ -286,78 +354,17 @@ impl NetworkFunction for Isolated {
     }
 
     fn finish(&mut self, ctx: &mut Context) {
-        while self.held() > 0 {
-            self.wait(ctx);
-        }
+        self.settle(ctx);
+        self.ask(Question::Finish, self.isolation.patience);
     }
 
     fn report(&self, report: &mut Report) {
-        report.counter("restarts of the process", self.restarts);
-        report.counter("lost with the process", self.lost);
-        if let Some(running) = &self.running {
-            report.counter("dropped by the process", running.domain.counters().dropped);
+        self.ask(Question::Report, REPORT_WAIT);
+        told::add(&self.told.borrow().report, &OWN_COUNTERS, report);
+        let dropped = self.running.as_ref().map(|running| running.domain.counters().dropped);
+        let own = [Some(self.restarts), Some(self.lost), dropped];
+        for (name, count) in OWN_COUNTERS.into_iter().zip(own) {
+            count.into_iter().for_each(|count| report.counter(name, count));
         }
-    }
-}
-
-/// Inside the confined program: runs `function` on what comes, until the other side is gone. From the first packet on
-/// nothing but that is allowed ([`confine::tighten`]), so the function must have been built before.
-///
-/// It looks `spins` times for packets before it sleeps: as often as the core can be spared.
-///
-/// # Errors
-/// The program was not started by [`Isolated`], or the kernel has no seccomp filters.
-pub fn serve(function: &mut dyn NetworkFunction, spins: u32) -> Result<(), IsolateError> {
-    let [memory, wake] = confine::passed()?;
-    let mut guest = Guest::attach(memory, wake)?;
-    let mut ctx = Context::new(function.gates());
-    let mut waiting = std::collections::VecDeque::with_capacity(WAITING_MAX);
-    let (mut work, mut part) = (Batch::new(), Batch::new());
-    confine::tighten(2)?;
-    let mut idle = 0;
-    loop {
-        let count = guest.receive(&mut work);
-        if count == 0 {
-            idle += 1;
-            std::hint::spin_loop();
-            if idle > spins {
-                idle = 0;
-                if !guest.wait() {
-                    return Ok(());
-                }
-            }
-            continue;
-        }
-        idle = 0;
-        ctx.set_now_ns(guest.now_ns());
-        process(function, &mut work, &mut part, &mut ctx);
-        for gate in 0..ctx.gates() {
-            ctx.drain(gate, |batch| {
-                for mut packet in batch.drain(..) {
-                    packet.set_egress(PortId(gate.into()));
-                    if waiting.len() < WAITING_MAX {
-                        waiting.push_back(packet);
-                    }
-                }
-            });
-        }
-        let most = count.min(waiting.len());
-        batch_extend(&mut work, waiting.drain(..most));
-        guest.send(&mut work);
-    }
-}
-
-/// Calls the function for each run of packets that came in at one gate. What it leaves is dropped.
-fn process(function: &mut dyn NetworkFunction, work: &mut Batch, part: &mut Batch, ctx: &mut Context) {
-    while let Some(first) = work.iter().next() {
-        let gate = first.egress();
-        let count = work.iter().take_while(|packet| packet.egress() == gate).count();
-        batch_extend(part, work.drain(..count));
-        part.iter_mut().for_each(|packet| packet.set_egress(PortId::NONE));
-        function.process(gate.0 as Gate, part, ctx);
-        part.clear();
-    }
-    if function.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= ctx.now_ns()) {
-        function.expire(ctx);
     }
 }

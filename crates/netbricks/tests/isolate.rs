@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use host::confine::Program;
 use netbricks::isolate::{Isolated, Isolation};
-use netbricks::{Cause, Context, NetworkFunction};
+use netbricks::{Cause, Context, NetworkFunction, Report};
 use packet::{BATCH, Batch, Pool, PoolConfig};
 
 const BUFFERS: usize = 512;
@@ -21,6 +21,7 @@ fn isolated(patience: Duration) -> Isolated {
     // It has the libraries that this program has.
     isolation.program = Program { path: example, ..isolation.program };
     isolation.patience = patience;
+    isolation.brief = b"for its eyes".to_vec();
     Isolated::start(isolation).unwrap()
 }
 
@@ -71,6 +72,30 @@ fn a_packet_that_kills_costs_its_batch_and_no_other() {
         assert_eq!((isolated.restarts(), isolated.lost()), (1, 3), "{name}");
         assert_eq!((ctx.drops().of(Cause::KILLED), pool.available()), (3, BUFFERS), "{name}");
     }
+}
+
+#[test]
+fn what_it_reports_comes_out_and_is_its_own_word() {
+    let (pool, mut isolated, mut ctx) = (pool(), isolated(Duration::from_secs(60)), Context::new(2));
+    let told = |isolated: &Isolated| {
+        let mut report = Report::default();
+        report.counter("packets", 7);
+        isolated.report(&mut report);
+        report
+    };
+    assert_eq!(told(&isolated).get("packets"), 7, "what is counted here is not added to");
+    isolated.process(0, &mut batch(&pool, &[b"a", b"drop"]), &mut ctx);
+    isolated.finish(&mut ctx);
+    let mut report = Report::default();
+    isolated.report(&mut report);
+    assert_eq!((report.get("packets"), report.get("finished")), (2, 1));
+    assert_eq!((report.get("restarts of the process"), report.get("dropped by the process")), (0, 1));
+    assert_eq!(report.lines(), ["\u{fffd}[1mfor its eyes"]);
+    // With the process its counters go.
+    isolated.process(0, &mut batch(&pool, &[b"panic"]), &mut ctx);
+    isolated.finish(&mut ctx);
+    assert_eq!((told(&isolated).get("finished"), told(&isolated).get("restarts of the process")), (1, 1));
+    ctx.drain(1, Batch::clear);
 }
 
 /// xorshift64*.

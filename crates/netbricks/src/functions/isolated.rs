@@ -34,7 +34,8 @@ pub enum IsolatedError {
 /// and words for [`serve_isolated`]. With `in_step` packets leave in the call that they came in with: for runs whose
 /// clock is that of capture files.
 ///
-/// The key and the seed are among the words, which the users of the machine may read in `/proc` if it lets them.
+/// The words stand in `/proc` for the users of the machine to read; the key and the seed do not, and are known to the
+/// processes only.
 ///
 /// # Errors
 /// What is wrong with the words; a function that acts on time alone, or whose work is to tell or to write something;
@@ -53,10 +54,9 @@ pub fn build_isolated<W: AsRef<str>>(
         let words = args.words_without_files()?;
         // Whatever is wrong with its arguments is better said here. It is built once more where it runs.
         let gates = kind.build(&mut Args::parse(args.function(), &words)?, setup)?.gates();
-        let mut arguments =
-            vec![role.to_owned(), setup.key.to_string(), setup.seed.to_string(), kind.name.to_owned()];
-        arguments.extend(words);
+        let arguments = [role.to_owned(), kind.name.to_owned()].into_iter().chain(words).collect();
         let mut isolation = Isolation::of_this_program(arguments, gates)?;
+        isolation.brief = [&setup.key.to_le_bytes()[..], &setup.seed.to_le_bytes()].concat();
         isolation.memory.room = isolation.memory.room.max((setup.pool.room() + packet::HEADROOM) as u32);
         isolation.in_step = in_step;
         line.push(args.function(), Box::new(Isolated::start(isolation)?));
@@ -84,14 +84,18 @@ fn in_the_way(kind: &Kind, args: &Args) -> Option<&'static str> {
 /// # Errors
 /// The words are not from there; see [`isolate::serve`].
 pub fn serve_isolated(words: &[String]) -> Result<(), IsolatedError> {
-    let [key, seed, name, words @ ..] = words else { return Err(IsolatedError::Words) };
-    let (Ok(key), Ok(seed)) = (key.parse(), seed.parse()) else { return Err(IsolatedError::Words) };
+    let [name, words @ ..] = words else { return Err(IsolatedError::Words) };
+    let joined = isolate::join()?;
+    let brief = joined.brief();
+    let (key, seed) = brief.split_first_chunk().ok_or(IsolatedError::Words)?;
+    let key = u128::from_le_bytes(*key);
+    let seed = u64::from_le_bytes(seed.try_into().map_err(|_| IsolatedError::Words)?);
     let kind = Kind::find(name).ok_or_else(|| ArgsError::Function(name.clone()))?;
     // For its own packets, which are short. It has a part of a small memory.
     let pool = Pool::new(PoolConfig { buffers: crate::live::BUFFERS, ..PoolConfig::default() })
         .map_err(|error| ArgsError::Conflict { function: name.clone(), problem: error.to_string() })?;
     let mut function = kind.build(&mut Args::parse(name, words)?, &Setup { pool, key, seed })?;
-    Ok(isolate::serve(&mut *function, SPINS)?)
+    Ok(joined.serve(&mut *function, SPINS)?)
 }
 
 #[cfg(test)]
