@@ -154,6 +154,41 @@ fn isolated_functions_write_the_same_file() {
     assert_eq!(plain["functions"][0]["counters"]["restarts of the process"], Value::Null);
 }
 
+/// What the function itself says is the same; its drops are counters where it is isolated.
+#[test]
+fn an_isolated_function_reports_what_it_reports_elsewhere() {
+    let directory = directory();
+    for words in [
+        &["acl", "rule=deny udp any any", "rule=permit tcp any any"][..],
+        &["firewall", "rule=permit out any any"],
+        &["nat44", "inside=10.0.0.2/24", "outside=192.0.2.2/24", "gateway=192.0.2.1"],
+        &["signature", "rule=drop \"greeting\" content \"hi\" udp"],
+        &["router", "interface=0,address=10.0.0.2/24", "interface=1,address=192.0.2.2/30"],
+    ] {
+        let said = |more: &[&str]| -> Value {
+            let args = ["--seed", "1", "--json", "--in", "pcap:in.pcap", "--out", "pcap:out.pcap"];
+            serde_json::from_str(&ok(directory.path(), &[&["run"], words, &args, more].concat())).unwrap()
+        };
+        let (plain, isolated) = (said(&[]), said(&["--isolate"]));
+        let (plain, isolated) = (&plain["functions"][0], &isolated["functions"][0]);
+        assert_eq!(plain["lines"], isolated["lines"], "{words:?}");
+        let counters = plain["counters"].as_object().unwrap().iter();
+        let drops = plain["drops"].as_object().unwrap().iter();
+        let expected: Vec<_> = counters
+            .map(|(name, value)| (name.clone(), value))
+            .chain(drops.map(|(cause, value)| (format!("dropped, {cause}"), value)))
+            .collect();
+        // More than what the line itself counts.
+        assert!(
+            expected.len() > 2 && expected.iter().any(|(name, _)| name.starts_with("dropped")),
+            "{plain}"
+        );
+        for (name, value) in expected {
+            assert_eq!(&isolated["counters"][&name], value, "{words:?}, {name}: {isolated}");
+        }
+    }
+}
+
 #[test]
 fn every_function_that_may_be_isolated_runs_under_the_filter() {
     let directory = directory();
@@ -192,7 +227,8 @@ fn an_isolated_function_that_is_killed_is_replaced() {
     let directory = directory();
     let listeners = ["a", "b"].map(|name| listener(&directory.path().join(name)));
     let ports = ["--in", "unix:a,connect=on", "--out", "unix:b,connect=on"];
-    let args = [&["run", "macswap", "--isolate", "--json"][..], &ports].concat();
+    let secret = "981726354";
+    let args = [&["run", "macswap", "--isolate", "--json", "--seed", secret][..], &ports].concat();
     let weft = weft(directory.path(), &args).stdout(Stdio::piped()).spawn().unwrap();
     let [a, b] = listeners.map(|listener| {
         let socket = net::accept(&listener).unwrap();
@@ -210,6 +246,9 @@ fn an_isolated_function_that_is_killed_is_replaced() {
     passes();
     let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", weft.id())).unwrap();
     let [guest] = children.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{children}") };
+    let arguments = text(&std::fs::read(format!("/proc/{guest}/cmdline")).unwrap());
+    assert!(arguments.ends_with("__function\0macswap\0") && !arguments.contains(secret), "{arguments:?}");
+    assert!(std::fs::read(format!("/proc/{guest}/environ")).unwrap().is_empty());
     let guest = Pid::from_raw(guest.parse().unwrap()).unwrap();
     let end = pidfd_open(guest, PidfdFlags::empty()).unwrap();
     kill_process(guest, Signal::KILL).unwrap();
