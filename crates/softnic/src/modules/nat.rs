@@ -196,6 +196,8 @@ mod tests {
     use packet::wire::{EtherType, IpProtocol, icmpv4, ipv4, udp};
 
     use super::super::frames::{datagram, framed, ip, packet, segment};
+    use packet::parse::Layers;
+
     use super::*;
     use crate::engine::Rig;
 
