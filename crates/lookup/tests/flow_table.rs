@@ -201,6 +201,10 @@ impl<S: std::hash::BuildHasher> Both<S> {
             prop_assert_eq!(found, self.twin.find(key, self.now_ns));
             prop_assert_eq!(found, self.table.find(&key, self.now_ns));
             prop_assert_eq!(found, self.table.find_tagged(tags[at], &key, self.now_ns));
+            let entry = self.table.find_entry(tags[at], &key, self.now_ns);
+            let seen = entry.map(|(id, mut entry)| (id, *entry.value_mut(), entry.deadline_ns()));
+            let known = found.and_then(|id| Some((id, *self.table.get(id)?, self.table.deadline_ns(id)?)));
+            prop_assert_eq!(seen, known);
             prop_assert!(touched[at] || found.is_none());
         }
         let mut all: Vec<_> = self.table.iter().map(|(id, &key, &value)| (value, key, id)).collect();

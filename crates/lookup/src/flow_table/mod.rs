@@ -354,6 +354,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
         self.live(slot, now_ns)
     }
 
+    /// [`find_tagged`](Self::find_tagged) and [`entry`](Self::entry) in one look.
+    #[inline]
+    pub fn find_entry(&mut self, tag: Tag, key: &K, now_ns: u64) -> Option<(FlowId, Entry<'_, K, V>)> {
+        let slot = self.index.find(tag, |slot| self.holds(slot, key))?;
+        let Slot { deadline_ns, generation, kept, .. } = &mut self.slots[slot as usize];
+        let (Kept { key, value }, id) = (kept.as_mut()?, FlowId { slot, generation: *generation });
+        let live = *deadline_ns > now_ns;
+        live.then_some((id, Entry { slot, deadline_ns, key, value, queue: &mut self.queue }))
+    }
+
     /// Puts an entry in. One of the same key is replaced: its id goes stale. A full table first looks for an entry past its
     /// deadline, at [`RECLAIM_TURNS`] at most. What makes way is dropped; who must hear of it calls
     /// [`insert_with`](Self::insert_with).

@@ -18,9 +18,7 @@ pub(super) enum Kind {
 pub(super) struct Segment<'a> {
     view: tcp::View<&'a [u8]>,
     pub(super) kind: Kind,
-    pub(super) syn: bool,
-    pub(super) rst: bool,
-    pub(super) has_ack: bool,
+    flags: Flags,
     pub(super) sequence: u32,
     /// The sequence number behind it.
     pub(super) end: u32,
@@ -41,15 +39,28 @@ impl<'a> Segment<'a> {
         Some(Self {
             view,
             kind,
-            syn: flags.contains(Flags::SYN),
-            rst: flags.contains(Flags::RST),
-            has_ack: flags.contains(Flags::ACK),
+            flags,
             sequence,
             end: sequence.wrapping_add(view.sequence_len()),
             ack: view.ack(),
             window: view.window(),
             is_fragment: layers.fragment.is_some(),
         })
+    }
+
+    #[inline]
+    pub(super) const fn syn(&self) -> bool {
+        self.flags.contains(Flags::SYN)
+    }
+
+    #[inline]
+    pub(super) const fn rst(&self) -> bool {
+        self.flags.contains(Flags::RST)
+    }
+
+    #[inline]
+    pub(super) const fn has_ack(&self) -> bool {
+        self.flags.contains(Flags::ACK)
     }
 
     #[inline]

@@ -270,7 +270,7 @@ impl Tcp {
     /// Where the state machine leads.
     fn lead(&mut self, direction: Direction, segment: &Segment<'_>) -> Result<Move, Step> {
         let Some(from) = self.state else {
-            let to = if segment.syn { TcpState::SynSent } else { TcpState::Established };
+            let to = if segment.syn() { TcpState::SynSent } else { TcpState::Established };
             return Ok(Move { from: None, to, unchecked: false });
         };
         match next(from, direction, segment.kind) {
@@ -453,7 +453,7 @@ impl Tcp {
         let full_ns = rules.tcp_ns(state);
         if self.retransmissions >= rules.retransmissions_max && full_ns > rules.retransmitting_ns {
             rules.retransmitting_ns
-        } else if segment.rst {
+        } else if segment.rst() {
             rules.tcp_ns(TcpState::Close)
         } else if self.sides.iter().any(Side::is_unacknowledged) && full_ns > rules.unacknowledged_ns {
             rules.unacknowledged_ns

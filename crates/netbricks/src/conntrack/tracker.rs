@@ -252,16 +252,17 @@ impl<T: Default> Tracker<T> {
         bytes: usize,
         gone: &mut dyn FnMut(End, Flow<T>),
     ) -> Verdict {
-        let under_index = self.flows.find_tagged(tag, &way.index, now_ns);
-        if let Some(id) = under_index
-            && let Some(mut entry) = self.flows.entry(id)
-            && let Some(direction) = entry.value_mut().direction_of(way, true)
-        {
-            let done = follow(&mut entry, direction, segment, bytes, now_ns, &self.rules, &mut self.counters);
-            return match done {
-                Followed::Stays(state) => Verdict { state, direction, flow: Some(id) },
-                rare => self.end_follow(rare, id, direction, now_ns, way, segment, bytes, gone),
-            };
+        let mut under_index = None;
+        if let Some((id, mut entry)) = self.flows.find_entry(tag, &way.index, now_ns) {
+            if let Some(direction) = entry.value_mut().direction_of(way, true) {
+                let (rules, counters) = (&self.rules, &mut self.counters);
+                let done = follow(&mut entry, direction, segment, bytes, now_ns, rules, counters);
+                return match done {
+                    Followed::Stays(state) => Verdict { state, direction, flow: Some(id) },
+                    rare => self.end_follow(rare, id, direction, now_ns, way, segment, bytes, gone),
+                };
+            }
+            under_index = Some(id);
         }
         self.packet_of_other(now_ns, way, tag, under_index, segment, bytes, gone)
     }

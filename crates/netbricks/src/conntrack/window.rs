@@ -229,7 +229,7 @@ pub(super) fn fit(
     }
     match place.judge(sender, receiver) {
         Fit::Within => {
-            let scale = if segment.syn { 0 } else { sender.scale }; // RFC 7323 §2.2: never in a SYN
+            let scale = if segment.syn() { 0 } else { sender.scale }; // RFC 7323 §2.2: never in a SYN
             place.advance(sender, receiver, segment, scale);
             Fit::Within
         }
@@ -266,29 +266,29 @@ impl Place {
         segment: &Segment<'_>,
     ) -> Option<Fit> {
         if sender.is_unseen() {
-            if segment.syn {
+            if segment.syn() {
                 sender.open_towards(receiver, segment, direction);
-                if !segment.has_ack {
+                if !segment.has_ack() {
                     return Some(Fit::Within); // simultaneous open
                 }
             } else {
                 sender.join(receiver, segment, self.sack);
             }
-        } else if segment.syn
+        } else if segment.syn()
             && after(segment.end, sender.end)
             && matches!(state, Some(TcpState::SynSent | TcpState::SynReceived))
         {
             // Another SYN than the last: what it says counts (RFC 9293 §3.4.3).
             sender.open_towards(receiver, segment, direction);
-            if direction == Direction::Reply && !segment.has_ack {
+            if direction == Direction::Reply && !segment.has_ack() {
                 return Some(Fit::Within);
             }
         }
-        if !segment.has_ack || segment.rst && segment.ack == 0 {
+        if !segment.has_ack() || segment.rst() && segment.ack == 0 {
             // Nothing is acknowledged; some stacks set the flag in resets all the same.
             (self.ack, self.sack) = (receiver.end, receiver.end);
         }
-        if segment.rst && segment.sequence == 0 && state == Some(TcpState::SynSent) {
+        if segment.rst() && segment.sequence == 0 && state == Some(TcpState::SynSent) {
             (self.sequence, self.end) = (sender.end, sender.end); // the answer to a SYN (RFC 9293 §3.10.7.1)
         }
         None
@@ -326,7 +326,7 @@ impl Place {
         if after(self.end, sender.end) {
             (sender.end, sender.unacknowledged) = (self.end, true);
         }
-        if segment.has_ack && (!sender.acks || after(self.ack, sender.max_ack)) {
+        if segment.has_ack() && (!sender.acks || after(self.ack, sender.max_ack)) {
             (sender.acks, sender.max_ack) = (true, self.ack);
         }
         if !receiver.is_unseen() && after(self.end, sender.max_end) {
