@@ -6,7 +6,7 @@
 # with the packages are not started: the tests start their own, in their own namespaces.
 set -euo pipefail
 
-# The one list. Package, then the file it must put in place.
+# The one list. Package, then the program or file it must put in place.
 test_packages=(
   "iproute2 ip"                 # peers: links, routes and namespaces as the kernel sees them
   "iputils-ping ping"           # peers: gateways answer ping
@@ -22,12 +22,13 @@ test_packages=(
   "dpdk-dev dpdk-test-acl"      # access control lists, judged result by result
   "tcpflow tcpflow"             # reassembled streams, judged byte by byte
   "tshark tshark"               # the same, and what TCP connections are like
-  "traceroute traceroute"       # ICMP errors, as those who ask for them see them
 )
 bench_packages=(
   "openvswitch-switch ovs-vswitchd"  # the userspace datapath the benchmarks compare with
   "dpdk-dev dpdk-testpmd"            # the packet forwarder the network functions are measured beside
   "valgrind valgrind"                # counts instructions
+  "pkgconf pkg-config"               # finds DPDK's headers
+  "libdpdk-dev /usr/include/dpdk/rte_lpm.h" # the prefix table that ours is measured beside
 )
 
 packages=("${test_packages[@]}")
@@ -37,7 +38,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 missing=()
 for entry in "${packages[@]}"; do
   read -r package program <<<"$entry"
-  command -v "$program" >/dev/null || missing+=("$package")
+  command -v "$program" >/dev/null || [ -e "$program" ] || missing+=("$package")
 done
 command -v cc >/dev/null || missing+=(build-essential)
 
