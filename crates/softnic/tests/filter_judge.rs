@@ -226,7 +226,7 @@ fn primitive(random: &mut Random) -> String {
                 0 => ids = format!("({ids} or {})", id(random, kind)),
                 1 => {
                     ids =
-                        format!("{ids} {} {}", random.pick(&["or", "and", "or not", "||"]), id(random, kind))
+                        format!("{ids} {} {}", random.pick(&["or", "and", "or not", "||"]), id(random, kind));
                 }
                 _ => {}
             }

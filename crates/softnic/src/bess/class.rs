@@ -34,10 +34,13 @@ pub(crate) struct Class {
     /// The message that creates it.
     pub(crate) arg: &'static str,
     /// Makes a module from an encoded argument.
-    pub(crate) build: fn(&mut Setup<'_>, &Argument<'_>) -> Result<Box<dyn Module>, Failure>,
+    pub(crate) build: Build,
     /// What its modules can be told.
     pub(crate) commands: &'static [Command],
 }
+
+/// Makes a module from an encoded argument.
+pub(crate) type Build = fn(&mut Setup<'_>, &Argument<'_>) -> Result<Box<dyn Module>, Failure>;
 
 /// A command of a class.
 pub(crate) struct Command {

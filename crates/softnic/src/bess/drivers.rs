@@ -38,8 +38,11 @@ pub(crate) struct Driver {
     pub(crate) help: &'static str,
     pub(crate) open: fn(&Request<'_>) -> Result<Box<dyn Port>, Failure>,
     /// Sets an interface's address and MTU.
-    pub(crate) configure: fn(&str, Option<[u8; 6]>, Option<u32>) -> Result<(), Failure>,
+    pub(crate) configure: Configure,
 }
+
+/// Sets the address and the MTU of an interface, as far as they are given.
+pub(crate) type Configure = fn(&str, Option<[u8; 6]>, Option<u32>) -> Result<(), Failure>;
 
 /// A port to be opened.
 pub(crate) struct Request<'a> {
@@ -83,7 +86,7 @@ pub(crate) const DRIVERS: &[Driver] = &[
 
 impl Request<'_> {
     fn open(&self, spec: &PortSpec) -> Result<Box<dyn Port>, Failure> {
-        ports::open(spec, self.pool).map_err(refused)
+        ports::open(spec, self.pool).map_err(|error| refused(&error))
     }
 
     fn ring(&self) -> Result<Box<dyn Port>, Failure> {
@@ -91,8 +94,8 @@ impl Request<'_> {
     }
 }
 
-fn refused(error: PortError) -> Failure {
-    let code = match &error {
+fn refused(error: &PortError) -> Failure {
+    let code = match error {
         PortError::Privilege { .. } => Errno::PERM,
         PortError::Missing { .. } => Errno::NODEV,
         PortError::System { source, .. } => source.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error),
@@ -102,7 +105,7 @@ fn refused(error: PortError) -> Failure {
     Failure::new(code, error.to_string())
 }
 
-fn kernel(error: host::Error) -> Failure {
+fn kernel(error: &host::Error) -> Failure {
     let code = error.errno().map_or(Errno::IO, Errno::from_raw_os_error);
     Failure::new(code, error.to_string())
 }
@@ -198,12 +201,12 @@ fn vport(request: &Request<'_>) -> Result<Box<dyn Port>, Failure> {
     let addresses = arg.ip_addrs.iter().map(|text| address(text)).collect::<Result<Vec<_>, _>>()?;
     let make = || -> Result<Box<dyn Port>, Failure> {
         let port = request.open(&spec)?;
-        let mut netlink = Netlink::open().map_err(kernel)?;
-        let index = netlink.index(&name).map_err(kernel)?;
+        let mut netlink = Netlink::open().map_err(|error| kernel(&error))?;
+        let index = netlink.index(&name).map_err(|error| kernel(&error))?;
         for &(address, prefix) in &addresses {
-            netlink.add_address(index, address, prefix).map_err(kernel)?;
+            netlink.add_address(index, address, prefix).map_err(|error| kernel(&error))?;
         }
-        netlink.set_up(index, true).map_err(kernel)?;
+        netlink.set_up(index, true).map_err(|error| kernel(&error))?;
         Ok(port)
     };
     let netns = match &arg.cpid {
@@ -221,7 +224,7 @@ fn vport(request: &Request<'_>) -> Result<Box<dyn Port>, Failure> {
             )));
         }
     };
-    host::netns::within(netns.map_err(kernel)?, make).map_err(kernel)?
+    host::netns::within(netns.map_err(|error| kernel(&error))?, make).map_err(|error| kernel(&error))?
 }
 
 /// A namespace by its path, or by its name as `ip netns` keeps it.
@@ -241,13 +244,13 @@ fn address(text: &str) -> Result<(std::net::IpAddr, u8), Failure> {
 }
 
 fn interface(name: &str, mac: Option<[u8; 6]>, mtu: Option<u32>) -> Result<(), Failure> {
-    let mut netlink = Netlink::open().map_err(kernel)?;
-    let index = netlink.index(name).map_err(kernel)?;
+    let mut netlink = Netlink::open().map_err(|error| kernel(&error))?;
+    let index = netlink.index(name).map_err(|error| kernel(&error))?;
     if let Some(mac) = mac {
-        netlink.set_mac(index, host::Mac(mac)).map_err(kernel)?;
+        netlink.set_mac(index, host::Mac(mac)).map_err(|error| kernel(&error))?;
     }
     if let Some(mtu) = mtu {
-        netlink.set_mtu(index, mtu).map_err(kernel)?;
+        netlink.set_mtu(index, mtu).map_err(|error| kernel(&error))?;
     }
     Ok(())
 }

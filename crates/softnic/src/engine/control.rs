@@ -511,7 +511,7 @@ fn describe(node: &Node, worker: Option<usize>) -> ModuleSnapshot {
         class: node.module.class().to_owned(),
         worker,
         tasks: node.task_count,
-        inputs: node.inputs.to_vec(),
+        inputs: node.inputs.clone(),
         input_hooks: node
             .input_hooks
             .iter()

@@ -418,7 +418,9 @@ mod tests {
 
     /// The twin: queues in a map, rounds spelled out, and no batches.
     fn twin(arrivals: &[(u8, usize)], quantum: u64) -> Vec<(u8, u8)> {
-        let mut queues: Vec<(u8, u64, VecDeque<(u8, u64)>)> = Vec::new();
+        /// A flow, its credit, and its packets: number and length.
+        type Flow = (u8, u64, VecDeque<(u8, u64)>);
+        let mut queues: Vec<Flow> = Vec::new();
         for (number, (flow, length)) in arrivals.iter().enumerate() {
             let entry = (number as u8, *length as u64);
             match queues.iter_mut().find(|(known, ..)| known == flow) {

@@ -136,8 +136,11 @@ mod tests {
     use super::*;
     use crate::engine::Rig;
 
-    /// What the module says of a frame: addresses, ports, tunnel, protocol.
-    fn said(frame: &[u8]) -> Option<([[u8; 4]; 2], [[u8; 2]; 2], [[u8; 4]; 2], u8)> {
+    /// Addresses, ports, tunnel, protocol.
+    type Said = ([[u8; 4]; 2], [[u8; 2]; 2], [[u8; 4]; 2], u8);
+
+    /// What the module says of a frame.
+    fn said(frame: &[u8]) -> Option<Said> {
         let mut rig = Rig::new(GtpuParser::default());
         let (gate, packet) = rig.process(0, [packet(frame)]).remove(0);
         let four = |name| rig.place(name).read::<4>(&packet);

@@ -169,10 +169,10 @@ impl Module for Measure {
             let Some(latency) = time.and_then(|time| now_ns.checked_sub(time)) else { continue };
             self.bytes += packet.len() as u64;
             self.latency.insert(latency);
-            if self.random.happens(self.share) {
-                if let Some(last) = self.last_ns.replace(latency) {
-                    self.jitter.insert(latency.abs_diff(last));
-                }
+            if self.random.happens(self.share)
+                && let Some(last) = self.last_ns.replace(latency)
+            {
+                self.jitter.insert(latency.abs_diff(last));
             }
         }
     }

@@ -73,7 +73,6 @@ pub struct UrlFilter {
 }
 
 /// A connection that is remembered, by its packets from the client.
-#[expect(clippy::large_enum_variant, reason = "nothing is allocated for a packet")]
 enum Flow {
     /// Its request is not known yet.
     Read(Reading),

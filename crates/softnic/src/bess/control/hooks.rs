@@ -16,11 +16,25 @@ use crate::hooks::{Capture, ETHERNET_OVERHEAD, Format, Track};
 use pb::gate_hook_info::Gate as Which;
 use pb::get_module_info_response as info;
 
-/// The classes of hooks: name, what default names begin with, help, commands and their arguments.
-const CLASSES: [(&str, &str, &str, &[(&str, &str)]); 3] = [
-    ("PcapNg", "pcapng", "writes packets into a FIFO as pcapng", &[]),
-    ("TcpDump", "tcpdump", "writes packets into a FIFO as pcap", &[]),
-    ("Track", "track", "counts packets and batches", &[("reset", "EmptyArg")]),
+/// A class of hooks.
+struct Class {
+    name: &'static str,
+    /// What default names begin with.
+    prefix: &'static str,
+    help: &'static str,
+    /// Commands and their arguments.
+    commands: &'static [(&'static str, &'static str)],
+}
+
+const CLASSES: [Class; 3] = [
+    Class { name: "PcapNg", prefix: "pcapng", help: "writes packets into a FIFO as pcapng", commands: &[] },
+    Class { name: "TcpDump", prefix: "tcpdump", help: "writes packets into a FIFO as pcap", commands: &[] },
+    Class {
+        name: "Track",
+        prefix: "track",
+        help: "counts packets and batches",
+        commands: &[("reset", "EmptyArg")],
+    },
 ];
 
 /// The hooks that clients have put on gates.
@@ -107,7 +121,7 @@ impl Bess {
         &self,
         _: &pb::EmptyRequest,
     ) -> Result<pb::ListGateHookClassResponse, Failure> {
-        let names = CLASSES.iter().map(|class| class.0.to_owned()).collect();
+        let names = CLASSES.iter().map(|class| class.name.to_owned()).collect();
         Ok(pb::ListGateHookClassResponse { error: None, names })
     }
 
@@ -115,7 +129,7 @@ impl Bess {
         &self,
         request: &pb::GetGateHookClassInfoRequest,
     ) -> Result<pb::GetGateHookClassInfoResponse, Failure> {
-        let (name, _, help, commands) = class(&request.name)?;
+        let Class { name, help, commands, .. } = *class(&request.name)?;
         Ok(pb::GetGateHookClassInfoResponse {
             error: None,
             name: name.to_owned(),
@@ -204,7 +218,7 @@ impl Bess {
         side: Side,
         hook: &pb::GateHookInfo,
     ) -> Result<String, Failure> {
-        let (class, prefix, ..) = class(&hook.class_name)?;
+        let Class { name: class, prefix, .. } = *class(&hook.class_name)?;
         let entries = state.hooks.0.entry((module.name.clone(), side)).or_default();
         let taken = |name: &str| entries.iter().any(|entry| entry.name == name);
         if taken(&hook.hook_name) {
@@ -312,13 +326,11 @@ impl Bess {
     }
 }
 
-fn class(
-    name: &str,
-) -> Result<(&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]), Failure> {
+fn class(name: &str) -> Result<&'static Class, Failure> {
     if name.is_empty() {
         return Err(Failure::invalid("the argument must be a hook class's name"));
     }
-    let found = CLASSES.iter().find(|class| class.0 == name).copied();
+    let found = CLASSES.iter().find(|class| class.name == name);
     found.ok_or_else(|| Failure::not_found(format!("no gate hook class '{name}' found")))
 }
 

@@ -188,9 +188,9 @@ impl Minder {
                 };
                 drop(bess);
                 if idle {
-                    std::thread::park_timeout(Duration::from_secs(1))
+                    std::thread::park_timeout(Duration::from_secs(1));
                 } else {
-                    std::thread::sleep(Self::EVERY)
+                    std::thread::sleep(Self::EVERY);
                 }
             }
         })?;

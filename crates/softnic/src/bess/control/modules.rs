@@ -87,7 +87,7 @@ impl Bess {
         }
         let mut state = self.lock();
         state.built(&request.name)?;
-        self.destroy(&mut state, &[request.name.clone()])?;
+        self.destroy(&mut state, std::slice::from_ref(&request.name))?;
         self.place(&state)?;
         Ok(pb::EmptyResponse::default())
     }

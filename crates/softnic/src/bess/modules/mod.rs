@@ -1,4 +1,5 @@
 //! What the module classes look like to BESS's clients. The modules themselves are in [`crate::modules`].
+#![allow(clippy::needless_pass_by_value)] // All handlers of commands have one shape.
 
 mod acl;
 mod arp_responder;

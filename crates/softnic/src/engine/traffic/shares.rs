@@ -49,12 +49,13 @@ impl Paper {
                 }
             }
             Self::Turns(children) => {
-                let parts = fill(children.iter().map(|child| (1.0, child.demand())).collect(), given);
+                let parts =
+                    fill(&children.iter().map(|child| (1.0, child.demand())).collect::<Vec<_>>(), given);
                 children.iter().zip(parts).for_each(|(child, part)| child.portions(part, out));
             }
             Self::Shares(children) => {
                 let wants = children.iter().map(|(share, child)| (f64::from(*share), child.demand()));
-                let parts = fill(wants.collect(), given);
+                let parts = fill(&wants.collect::<Vec<_>>(), given);
                 children.iter().zip(parts).for_each(|((_, child), part)| child.portions(part, out));
             }
         }
@@ -106,7 +107,7 @@ impl Paper {
 }
 
 /// Shares `given` out by weight, to nobody more than he wants.
-fn fill(wants: Vec<(f64, f64)>, given: f64) -> Vec<f64> {
+fn fill(wants: &[(f64, f64)], given: f64) -> Vec<f64> {
     let mut parts = vec![0.0; wants.len()];
     let mut open: Vec<usize> = (0..wants.len()).collect();
     let mut rest = given;

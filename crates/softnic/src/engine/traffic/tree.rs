@@ -299,9 +299,9 @@ impl Tree {
             }
             let parent = class.parent;
             if blocked {
-                self.leave(id, parent)
+                self.leave(id, parent);
             } else {
-                self.enter(id, parent, now_ns)
+                self.enter(id, parent, now_ns);
             }
             id = parent;
         }

@@ -175,7 +175,7 @@ impl Twin {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Turn { cycles: u64, packets: u64, bytes: u64, again: bool },
     Ready(ClassId),

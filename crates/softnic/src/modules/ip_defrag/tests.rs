@@ -93,7 +93,7 @@ fn what_is_whole_passes() {
     let pool = large();
     let mut rig = rig(&pool);
     let frame = whole(false, 100);
-    assert_eq!(give(&mut rig, &pool, &[frame.clone()]), [(1, frame.clone())]);
+    assert_eq!(give(&mut rig, &pool, std::slice::from_ref(&frame)), [(1, frame.clone())]);
     let lldp = framed(EtherType::LLDP, &[0; 20]);
     let first = fragment(&frame, 0, 56, true);
     let last = fragment(&frame, 56, 108, false);
