@@ -1,11 +1,11 @@
 //! Traffic classes with live engines: who gets how much, who stands where, and what is refused.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use packet::{Pool, PoolConfig};
 use softnic::engine::{
-    ClassError, ClassKind, ClassSnapshot, Edit, EditError, Engine, Parent, Policy, Rank, Resource, Usage,
-    WorkerConfig,
+    ClassError, ClassKind, ClassSnapshot, ClassStats, Edit, EditError, Engine, Parent, Policy, Rank,
+    Resource, Usage, WorkerConfig,
 };
 use softnic::modules::{NoOp, Sink, Source};
 
@@ -97,13 +97,23 @@ fn shares_are_kept_in_every_resource() {
     assert_near(&got, &[0.125, 0.25, 0.625], 0.1, "cycle");
 }
 
-/// How much of a resource a class uses in a second, over `span`.
+/// Waits for so long, by the clock of a class's statistics; returns how much of a resource it used in a second.
 fn rate(engine: &Engine, class: &str, resource: Resource, span: Duration) -> f64 {
     let begin = engine.class_stats(class).unwrap();
-    let passed = |at: SystemTime| at.duration_since(begin.at).unwrap_or_default();
-    until("time passes", || passed(SystemTime::now()) >= span);
+    let mut got = 0.0;
+    until("time passes", || {
+        let passed;
+        (got, passed) = rate_since(engine, class, resource, &begin);
+        passed >= span
+    });
+    got
+}
+
+fn rate_since(engine: &Engine, class: &str, resource: Resource, begin: &ClassStats) -> (f64, Duration) {
     let end = engine.class_stats(class).unwrap();
-    (end.usage.of(resource) - begin.usage.of(resource)) as f64 / passed(end.at).as_secs_f64()
+    let passed = end.at.duration_since(begin.at).unwrap_or_default();
+    let used = end.usage.of(resource) - begin.usage.of(resource);
+    (used as f64 / passed.as_secs_f64().max(1e-9), passed)
 }
 
 #[test]
@@ -124,8 +134,16 @@ fn limits_are_kept_in_every_resource() {
         engine.update_class("limit", policy(resource, limit, max_burst)).unwrap();
         let before = usage(&engine, "limit").of(resource);
         until("the burst is used up", || usage(&engine, "limit").of(resource) > before + 2 * max_burst);
-        let got = rate(&engine, "limit", resource, Duration::from_millis(1500));
-        assert_near(&[got], &[limit as f64], 0.02, &format!("{resource}s a second"));
+        // While another process has the core the worker is behind, at either end of the time. What it makes good in the end
+        // is within 1 %; a limit that is missed by more never gets there.
+        let begin = engine.class_stats("limit").unwrap();
+        let mut got = 0.0;
+        until(&format!("{limit} {resource}s a second"), || {
+            let passed;
+            (got, passed) = rate_since(&engine, "limit", resource, &begin);
+            passed >= Duration::from_secs(1) && (got / limit as f64 - 1.0).abs() <= 0.01
+        });
+        println!("{got:.0} {resource}s a second, {limit} wanted");
     }
 }
 
