@@ -368,7 +368,8 @@ fn who_leads_to_a_full_module_rests() {
         .update_class("slow", Policy::RateLimit { resource: Resource::Packet, limit: 0, max_burst: 0 })
         .unwrap();
     until("it is full again", || {
-        engine.snapshot().module("brim").unwrap().held > 192
+        // It may be full from before, and then holds what it did not let out since.
+        engine.snapshot().module("brim").unwrap().held > 0
             && engine.classes().iter().any(|class| class.name == "!leaf_source:0" && class.blocked)
     });
     engine.apply(Edit::new().remove("brim").connect("wire", 0, "sink", 0)).unwrap();
