@@ -307,6 +307,8 @@ fn compare(frames: &[(Vec<u8>, u32)], text: &str, optimised: bool, seed: u64) ->
             assert_eq!(passed, 0, "WEFT_SEED={seed}: '{text}': {sentence}");
             None
         }
+        // libpcap takes `x % ip[0]` for a division by the index.
+        (Err(sentence), Ok(_)) if sentence.contains("by zero") => None,
         (Err(_), Err(_)) => None,
         (Err(sentence), Ok(_)) => panic!("WEFT_SEED={seed}: only we take '{text}': {sentence}"),
         (Ok(_), Err(error)) => panic!("WEFT_SEED={seed}: only tcpdump takes '{text}': {error}"),

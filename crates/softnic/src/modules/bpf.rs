@@ -9,6 +9,8 @@ use crate::filter::Filter;
 
 /// Most filters of one module.
 pub const FILTERS_MAX: usize = 1024;
+/// Most tests of all of its filters: what a packet may cost.
+pub const FILTER_TESTS_MAX: usize = 1 << 16;
 
 /// Sends packets to gates by filters in tcpdump's language.
 ///
@@ -40,10 +42,15 @@ pub struct PacketFilter {
     pub filter: Filter,
 }
 
-/// There would be more than [`FILTERS_MAX`].
+/// There would be too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("{0} filters: at most {FILTERS_MAX}")]
-pub struct TooManyFilters(pub usize);
+#[error("{filters} filters with {tests} tests: at most {FILTERS_MAX} with {FILTER_TESTS_MAX}")]
+pub struct TooManyFilters {
+    /// Filters.
+    pub filters: usize,
+    /// Their tests.
+    pub tests: usize,
+}
 
 impl Bpf {
     /// Adds filters.
@@ -53,10 +60,11 @@ impl Bpf {
     pub fn add(&mut self, filters: impl IntoIterator<Item = PacketFilter>) -> Result<(), TooManyFilters> {
         let before = self.filters.len();
         self.filters.extend(filters.into_iter().take(FILTERS_MAX + 1));
-        let count = self.filters.len();
-        if count > FILTERS_MAX {
+        let tests = self.filters.iter().map(|filter| filter.filter.tests()).sum();
+        let filters = self.filters.len();
+        if filters > FILTERS_MAX || tests > FILTER_TESTS_MAX {
             self.filters.truncate(before);
-            return Err(TooManyFilters(count));
+            return Err(TooManyFilters { filters, tests });
         }
         self.filters.sort_by_key(|filter| std::cmp::Reverse(filter.priority));
         Ok(())
@@ -141,8 +149,15 @@ mod tests {
     #[test]
     fn there_are_not_too_many() {
         let mut module = Bpf::default();
-        module.add(std::iter::repeat_n(filter(0, 1, "tcp"), FILTERS_MAX)).unwrap();
-        assert_eq!(module.add([filter(0, 1, "udp")]), Err(TooManyFilters(FILTERS_MAX + 1)));
+        module.add(std::iter::repeat_n(filter(0, 1, "arp"), FILTERS_MAX)).unwrap();
+        let full = TooManyFilters { filters: FILTERS_MAX + 1, tests: FILTERS_MAX + 1 };
+        assert_eq!(module.add([filter(0, 1, "ip")]), Err(full));
         assert_eq!(module.filters().len(), FILTERS_MAX);
+        module.clear();
+        let long = filter(0, 1, &format!("port 1{}", " or 2".repeat(400)));
+        let fit = FILTER_TESTS_MAX / long.filter.tests();
+        let error = module.add(std::iter::repeat_n(long.clone(), fit + 1)).unwrap_err();
+        assert_eq!(error.filters, fit + 1);
+        module.add(std::iter::repeat_n(long, fit)).unwrap();
     }
 }

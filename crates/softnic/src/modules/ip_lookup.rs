@@ -35,8 +35,8 @@ const TAGS_MAX: usize = 2;
 /// ```
 #[derive(Debug)]
 pub struct IpLookup {
-    v4: Lpm<Ipv4Addr, Gate>,
-    /// Made when it has something to hold: its array alone is two megabytes.
+    /// Made when they have something to hold: the array alone is two megabytes.
+    v4: Option<Box<Lpm<Ipv4Addr, Gate>>>,
     v6: Option<Box<Lpm<Ipv6Addr, Gate>>>,
     limit: usize,
     default_v4: Gate,
@@ -68,7 +68,7 @@ pub enum IpLookupError {
 impl IpLookup {
     /// Tables of up to `limit` prefixes each.
     pub fn new(limit: usize) -> Self {
-        Self { v4: Lpm::with_limit(limit), v6: None, limit, default_v4: DROP, default_v6: DROP }
+        Self { v4: None, v6: None, limit, default_v4: DROP, default_v6: DROP }
     }
 
     /// Puts a prefix in, or changes its gate.
@@ -79,14 +79,11 @@ impl IpLookup {
         match address {
             IpAddr::V4(address) => match Prefix::new(address, len)? {
                 Prefix::<Ipv4Addr>::ALL => self.default_v4 = gate,
-                prefix => _ = self.v4.insert(prefix, gate)?,
+                prefix => insert(&mut self.v4, self.limit, prefix, gate)?,
             },
             IpAddr::V6(address) => match Prefix::new(address, len)? {
                 Prefix::<Ipv6Addr>::ALL => self.default_v6 = gate,
-                prefix => {
-                    let table = self.v6.get_or_insert_with(|| Box::new(Lpm::with_limit(self.limit)));
-                    table.insert(prefix, gate)?;
-                }
+                prefix => insert(&mut self.v6, self.limit, prefix, gate)?,
             },
         }
         Ok(())
@@ -100,7 +97,7 @@ impl IpLookup {
         let gone = match address {
             IpAddr::V4(address) => match Prefix::new(address, len)? {
                 Prefix::<Ipv4Addr>::ALL => Some(std::mem::replace(&mut self.default_v4, DROP)),
-                prefix => self.v4.remove(prefix),
+                prefix => self.v4.as_mut().and_then(|table| table.remove(prefix)),
             },
             IpAddr::V6(address) => match Prefix::new(address, len)? {
                 Prefix::<Ipv6Addr>::ALL => Some(std::mem::replace(&mut self.default_v6, DROP)),
@@ -112,17 +109,17 @@ impl IpLookup {
 
     /// Takes all prefixes out but the default gates.
     pub fn clear(&mut self) {
-        self.v4 = Lpm::with_limit(self.limit);
-        self.v6 = None;
+        (self.v4, self.v6) = (None, None);
     }
 
     /// The gate of an address; `None` where it is dropped.
     pub fn lookup(&self, address: IpAddr) -> Option<Gate> {
         let gate = match address {
-            IpAddr::V4(address) => self.v4.lookup(address).unwrap_or(self.default_v4),
+            IpAddr::V4(address) => {
+                self.v4.as_ref().and_then(|table| table.lookup(address)).unwrap_or(self.default_v4)
+            }
             IpAddr::V6(address) => {
-                let found = self.v6.as_ref().and_then(|table| table.lookup(address));
-                found.unwrap_or(self.default_v6)
+                self.v6.as_ref().and_then(|table| table.lookup(address)).unwrap_or(self.default_v6)
             }
         };
         (gate != DROP).then_some(gate)
@@ -130,13 +127,22 @@ impl IpLookup {
 
     /// Prefixes, default gates not among them.
     pub fn len(&self) -> usize {
-        self.v4.len() + self.v6.as_ref().map_or(0, |table| table.len())
+        self.v4.as_ref().map_or(0, |table| table.len()) + self.v6.as_ref().map_or(0, |table| table.len())
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+fn insert<A: Address>(
+    table: &mut Option<Box<Lpm<A, Gate>>>,
+    limit: usize,
+    prefix: Prefix<A>,
+    gate: Gate,
+) -> Result<(), Full> {
+    table.get_or_insert_with(|| Box::new(Lpm::with_limit(limit))).insert(prefix, gate).map(|_| ())
 }
 
 /// The destination address of a frame.
@@ -209,7 +215,9 @@ impl Module for IpLookup {
                 None => {}
             }
         }
-        four.look_up(&self.v4, &mut gates);
+        if let Some(table) = &self.v4 {
+            four.look_up(table, &mut gates);
+        }
         if let Some(table) = self.v6.as_ref().filter(|_| six.count > 0) {
             six.look_up(table, &mut gates);
         }

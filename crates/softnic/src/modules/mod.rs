@@ -76,7 +76,7 @@ mod worker_split;
 
 pub use acl::Acl;
 pub use arp_responder::{ArpResponder, TooManyStations};
-pub use bpf::{Bpf, FILTERS_MAX, PacketFilter, TooManyFilters};
+pub use bpf::{Bpf, FILTER_TESTS_MAX, FILTERS_MAX, PacketFilter, TooManyFilters};
 pub use buffer::Buffer;
 pub use bypass::{BYPASS_NS_MAX, Bypass};
 pub use counter::{Counter, CounterError, Counts};
