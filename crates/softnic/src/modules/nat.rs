@@ -97,12 +97,17 @@ impl Nat {
             timeouts,
             ..conntrack::Config::default()
         };
-        let addresses = externals.iter().map(|external| external.address).collect();
+        let mut addresses: Vec<Ipv4Addr> = externals.iter().map(|external| external.address).collect();
+        // An address that is named twice has the ports of both, but each once.
+        addresses.sort_unstable();
+        addresses.dedup();
         let config =
             nat::Config { realm: Realm::V4, externals: addresses, limits, filters: false, conntrack };
         let mut nat = nat::Nat::new(&config, FlowHasher::new(key));
-        for external in externals {
-            nat.restrict(external.address, &external.ports);
+        for address in &config.externals {
+            let of_address = externals.iter().filter(|external| external.address == *address);
+            let ports: Vec<_> = of_address.flat_map(|external| external.ports.iter().cloned()).collect();
+            nat.restrict(*address, &ports);
         }
         Ok(Self { nat, drops: Drops::default() })
     }
@@ -204,8 +209,13 @@ mod tests {
     const OUTSIDE: &str = "192.168.1.1";
 
     fn nat(ports: &[RangeInclusive<u16>]) -> Rig<Nat> {
-        let external = ExternalAddress { address: OUTSIDE.parse().unwrap(), ports: ports.to_vec() };
-        let config = NatConfig { externals: vec![external], flows: 1000, mappings: 1000 };
+        // The address comes once with each range, which is as good as once with all.
+        let external = |range: &RangeInclusive<u16>| ExternalAddress {
+            address: OUTSIDE.parse().unwrap(),
+            ports: vec![range.clone()],
+        };
+        let externals = ports.iter().map(external).collect();
+        let config = NatConfig { externals, flows: 1000, mappings: 1000 };
         Rig::new(Nat::new(&config, 7).unwrap())
     }
 

@@ -1,4 +1,4 @@
-//! `NAT`.
+//! `NAT`. `get_initial_arg` gives back the argument as it came; BESS puts its addresses in order.
 
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
