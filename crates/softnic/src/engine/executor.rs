@@ -5,6 +5,8 @@
 //! module after module, and the packets of one path never overtake each other. A batch that leaves whole by
 //! [`Context::forward`](super::Context::forward) and has nobody beside it does not even see the stack.
 
+mod trace;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use packet::{BATCH, Batch};
@@ -12,6 +14,8 @@ use packet::{BATCH, Batch};
 use super::context::{Context, Emission};
 use super::node::{NOT_OPEN, Node, NodeId, show};
 use super::{Gate, Place, Ran};
+
+pub(crate) use trace::Walk;
 
 /// Modules that a packet may cross in one turn. What is still on its way then goes in circles and is dropped.
 pub const HOPS_MAX: u16 = 256;

@@ -79,6 +79,7 @@ mod scheduler;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod stand;
+mod trace;
 mod traffic;
 mod worker;
 mod workers;
@@ -100,6 +101,7 @@ pub(crate) use rig::{Left, Rig};
 pub use snapshot::{
     AttributeSnapshot, GateSnapshot, ModuleLinks, ModuleSnapshot, PortSnapshot, Snapshot, WorkerSnapshot,
 };
+pub use trace::{TRACE_STEPS_MAX, Trace, TraceEnd, TraceError, TraceExit, TraceStep};
 pub use traffic::{PACKET_OVERHEAD_BYTES, Policy, Resource, Usage};
 pub use worker::{POLL_MAX_NS, WorkerConfig};
 pub use workers::{WORKERS_MAX, WorkerError};
