@@ -32,7 +32,7 @@ pub use failure::Failure;
 pub use server::{ServeError, serve};
 
 /// The message that creates a module of a class.
-pub(crate) fn argument_of(class: &str) -> Option<&'static str> {
+pub fn argument_of(class: &str) -> Option<&'static str> {
     modules::find(class).map(|class| class.arg)
 }
 
@@ -40,6 +40,19 @@ pub(crate) fn argument_of(class: &str) -> Option<&'static str> {
 pub(crate) fn command_argument_of(class: &str, command: &str) -> Option<&'static str> {
     let commands = modules::find(class)?.commands;
     commands.iter().find(|known| known.name == command).map(|command| command.arg)
+}
+
+/// What the names of a class's modules begin with when they are given none.
+pub(crate) fn name_template(class: &str) -> String {
+    match modules::find(class) {
+        Some(class) if !class.template.is_empty() => class.template.to_owned(),
+        _ => class::template(class),
+    }
+}
+
+/// Whether there is a port driver of that name.
+pub(crate) fn has_driver(name: &str) -> bool {
+    drivers::DRIVERS.iter().any(|driver| driver.name == name)
 }
 
 /// The schema of the interface, an encoded `FileDescriptorSet`.

@@ -89,8 +89,7 @@ fn statement(
             bess.module_command(&pb::CommandRequest { name: module.clone(), cmd: call.name.clone(), arg })?;
         }
         StatementKind::Hook { call, module, input, gate } => {
-            let name = if call.name == "TcpDump" { "TcpdumpArg" } else { "PcapngArg" };
-            let name = if call.name == "Track" { "TrackArg" } else { name };
+            let name = hook_argument(&call.name)?;
             let gate = *gate as i64;
             let gate = if *input {
                 pb::gate_hook_info::Gate::Igate(gate)
@@ -108,6 +107,16 @@ fn statement(
         }
     }
     Ok(())
+}
+
+/// The message that a class of hooks takes.
+pub(super) fn hook_argument(class: &str) -> Result<&'static str, Problem> {
+    match class {
+        "TcpDump" => Ok("TcpdumpArg"),
+        "PcapNg" => Ok("PcapngArg"),
+        "Track" => Ok("TrackArg"),
+        _ => Err(Problem::Wrong(format!("there is no hook class `{class}`, only PcapNg, TcpDump, Track"))),
+    }
 }
 
 /// Creates the modules of a chain that are not there yet, and connects each to the next.
@@ -166,7 +175,7 @@ fn traffic_class(place: &Place) -> pb::TrafficClass {
 }
 
 /// Resource, limit and burst.
-fn parametrise(class: &mut pb::TrafficClass, parameters: &[Value]) -> Result<(), Problem> {
+pub(super) fn parametrise(class: &mut pb::TrafficClass, parameters: &[Value]) -> Result<(), Problem> {
     let wrong = || {
         Problem::Wrong("a class takes a resource (count, cycle, packet, bit), a limit and a burst".to_owned())
     };

@@ -81,6 +81,38 @@ pub(crate) fn known(kind: &MessageDescriptor) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+/// An argument of a class or a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// What it is, for people.
+    pub kind: String,
+}
+
+/// The arguments that a message carries, such as `ACLArg`; none where it is not known.
+///
+/// ```
+/// let fields = softnic::config::fields("ACLArg");
+/// assert_eq!((fields[0].name.as_str(), &fields[0].kind[..24]), ("rules", "list of records of src_i"));
+/// ```
+pub fn fields(message: &str) -> Vec<Field> {
+    let kind = |field: &FieldDescriptor| {
+        if field.is_map() {
+            return "a record".to_owned();
+        }
+        let one = describe(&field.kind());
+        match one.strip_prefix("a record of ") {
+            _ if !field.is_list() => one,
+            Some(fields) => format!("list of records of {fields}"),
+            None => format!("list, each {one}"),
+        }
+    };
+    let message = self::message(message);
+    let fields = message.iter().flat_map(|message| message.fields());
+    fields.map(|field| Field { name: field.name().to_owned(), kind: kind(&field) }).collect()
+}
+
 /// The value of a field, which may be a list or a map.
 fn whole(field: &FieldDescriptor, value: &Value) -> Result<prost_reflect::Value, ArgumentError> {
     if field.is_map() {
@@ -142,6 +174,8 @@ fn describe(kind: &Kind) -> String {
         Kind::Bool => "true or false".to_owned(),
         Kind::Double => "a number".to_owned(),
         Kind::String => "text".to_owned(),
+        Kind::Bytes => "bytes, or an IP or MAC address".to_owned(),
+        Kind::Message(message) if message.name() == "FieldData" => "a number, or bytes".to_owned(),
         Kind::Message(message) => format!("a record of {}", known(message)),
         _ => "a whole number".to_owned(),
     }

@@ -38,8 +38,10 @@
 
 mod apply;
 mod arguments;
+mod check;
 mod parse;
 
 pub use apply::{ApplyError, Problem, apply};
-pub use arguments::ArgumentError;
+pub use arguments::{ArgumentError, Field, fields};
+pub use check::check;
 pub use parse::{Call, Chain, Parsed, Place, Statement, StatementKind, Step, SyntaxError, Value, parse};

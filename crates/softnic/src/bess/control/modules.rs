@@ -5,9 +5,9 @@ use std::any::Any as Anything;
 use prost_types::Any;
 
 use super::{Bess, Ports, State};
-use crate::bess::class::{Argument, Class, Run, Setup, Target, template};
+use crate::bess::class::{Argument, Class, Run, Setup, Target};
 use crate::bess::modules::{CLASSES, find};
-use crate::bess::{Failure, pb};
+use crate::bess::{Failure, name_template, pb};
 use crate::engine::{Edit, MODULES_MAX, Module};
 use crate::modules::{PortIn, PortOut};
 
@@ -181,7 +181,7 @@ impl State {
         if !wanted.is_empty() {
             return Ok(wanted.to_owned());
         }
-        let prefix = if class.template.is_empty() { template(class.name) } else { class.template.to_owned() };
+        let prefix = name_template(class.name);
         let free =
             (0..).map(|number| format!("{prefix}{number}")).find(|name| !self.modules.contains_key(name));
         free.ok_or_else(|| Failure::no_memory("no name is free"))
