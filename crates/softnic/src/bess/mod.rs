@@ -15,8 +15,10 @@
 //! - **Errors** travel in the answer, as they do there; the sentences are ours.
 
 mod class;
+mod client;
 mod control;
 mod drivers;
+mod face;
 mod failure;
 mod modules;
 mod placement;
@@ -27,7 +29,9 @@ pub mod pb {
 pub mod process;
 mod server;
 
+pub use client::{Client, ClientError, pack};
 pub use control::{Bess, Config};
+pub use face::{End as TraceEnd, Exit as TraceExit, Step as TraceStep, TraceReply, TraceRequest};
 pub use failure::Failure;
 pub use server::{ServeError, serve};
 

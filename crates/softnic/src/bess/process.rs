@@ -25,12 +25,14 @@ const WAIT: Duration = Duration::from_millis(100);
 /// How a daemon process is set up.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where clients connect.
-    pub listen: SocketAddr,
+    /// Where clients connect; nowhere if there is no address.
+    pub listen: Option<SocketAddr>,
     /// The file that holds its number and the lock; without one, several may run.
     pub pid_file: Option<PathBuf>,
     /// Whether a daemon that runs already is ended first.
     pub replace: bool,
+    /// When it ends by itself.
+    pub duration: Option<Duration>,
     /// What it starts with.
     pub config: Config,
 }
@@ -71,7 +73,7 @@ pub enum ProcessError {
     Serve(#[from] ServeError),
 }
 
-/// Runs a daemon until a client calls `KillBess`, or SIGTERM or SIGINT comes. `start` gets it before clients do, to build
+/// Runs a daemon until a client calls `KillBess`, SIGTERM or SIGINT comes, or its time is over. `start` gets it before clients do, to build
 /// what a file says; `ready` gets the address once they can connect.
 ///
 /// # Errors
@@ -91,8 +93,21 @@ pub fn run<E: From<ProcessError>>(
     let served = runtime.map_err(ProcessError::from)?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let serving = async {
+            match options.listen {
+                Some(address) => serve(bess.clone(), address, ready).await.map_err(ProcessError::from),
+                None => Ok(bess.over().await),
+            }
+        };
+        let end = async {
+            match options.duration {
+                Some(duration) => tokio::time::sleep(duration).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            served = serve(bess.clone(), options.listen, ready) => served.map_err(ProcessError::from),
+            served = serving => served,
+            () = end => Ok(()),
             _ = terminate.recv() => Ok(()),
             _ = interrupt.recv() => Ok(()),
         }

@@ -10,6 +10,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::control::Bess;
+use super::face::Face;
 use super::pb::bess_control_server::{BessControl, BessControlServer};
 use super::{Failure, pb};
 
@@ -48,9 +49,10 @@ pub async fn serve(
     let service = BessControlServer::new(Service(bess.clone()))
         .max_decoding_message_size(REQUEST_MAX)
         .max_encoding_message_size(REQUEST_MAX);
-    let over = async move { bess.over().await };
+    let (beside, over) = (bess.clone(), async move { bess.over().await });
     Server::builder()
         .add_service(service)
+        .add_service(Face::service(beside))
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), over)
         .await?;
     Ok(())
@@ -59,8 +61,9 @@ pub async fn serve(
 struct Service(Arc<Bess>);
 
 /// An answer that can say that the request failed.
-trait Answer: Default + Send + 'static {
+pub(super) trait Answer: Default + Send + 'static {
     fn set_error(&mut self, error: pb::Error);
+    fn take_error(&mut self) -> Option<pb::Error>;
 }
 
 impl Service {
@@ -101,62 +104,74 @@ macro_rules! calls {
     };
 }
 
-calls! {
-    get_version(EmptyRequest) -> VersionResponse;
-    reset_all(EmptyRequest) -> EmptyResponse;
-    kill_bess(EmptyRequest) -> EmptyResponse;
-    import_plugin(ImportPluginRequest) -> EmptyResponse;
-    unload_plugin(UnloadPluginRequest) -> EmptyResponse;
-    list_plugins(EmptyRequest) -> ListPluginsResponse;
-    pause_all(EmptyRequest) -> EmptyResponse;
-    pause_worker(PauseWorkerRequest) -> EmptyResponse;
-    resume_worker(ResumeWorkerRequest) -> EmptyResponse;
-    resume_all(EmptyRequest) -> EmptyResponse;
-    reset_workers(EmptyRequest) -> EmptyResponse;
-    list_workers(EmptyRequest) -> ListWorkersResponse;
-    add_worker(AddWorkerRequest) -> EmptyResponse;
-    destroy_worker(DestroyWorkerRequest) -> EmptyResponse;
-    reset_tcs(EmptyRequest) -> EmptyResponse;
-    list_tcs(ListTcsRequest) -> ListTcsResponse;
-    check_scheduling_constraints(EmptyRequest) -> CheckSchedulingConstraintsResponse;
-    add_tc(AddTcRequest) -> EmptyResponse;
-    update_tc_params(UpdateTcParamsRequest) -> EmptyResponse;
-    update_tc_parent(UpdateTcParentRequest) -> EmptyResponse;
-    get_tc_stats(GetTcStatsRequest) -> GetTcStatsResponse;
-    list_drivers(EmptyRequest) -> ListDriversResponse;
-    get_driver_info(GetDriverInfoRequest) -> GetDriverInfoResponse;
-    reset_ports(EmptyRequest) -> EmptyResponse;
-    list_ports(EmptyRequest) -> ListPortsResponse;
-    create_port(CreatePortRequest) -> CreatePortResponse;
-    destroy_port(DestroyPortRequest) -> EmptyResponse;
-    set_port_conf(SetPortConfRequest) -> CommandResponse;
-    get_port_conf(GetPortConfRequest) -> GetPortConfResponse;
-    get_port_stats(GetPortStatsRequest) -> GetPortStatsResponse;
-    get_link_status(GetLinkStatusRequest) -> GetLinkStatusResponse;
-    list_mclass(EmptyRequest) -> ListMclassResponse;
-    get_mclass_info(GetMclassInfoRequest) -> GetMclassInfoResponse;
-    reset_modules(EmptyRequest) -> EmptyResponse;
-    list_modules(EmptyRequest) -> ListModulesResponse;
-    create_module(CreateModuleRequest) -> CreateModuleResponse;
-    destroy_module(DestroyModuleRequest) -> EmptyResponse;
-    get_module_info(GetModuleInfoRequest) -> GetModuleInfoResponse;
-    connect_modules(ConnectModulesRequest) -> EmptyResponse;
-    disconnect_modules(DisconnectModulesRequest) -> EmptyResponse;
-    dump_mempool(DumpMempoolRequest) -> DumpMempoolResponse;
-    module_command(CommandRequest) -> CommandResponse;
-    list_gate_hook_class(EmptyRequest) -> ListGateHookClassResponse;
-    get_gate_hook_class_info(GetGateHookClassInfoRequest) -> GetGateHookClassInfoResponse;
-    configure_gate_hook(ConfigureGateHookRequest) -> ConfigureGateHookResponse;
-    list_gate_hooks(EmptyRequest) -> ListGateHooksResponse;
-    gate_hook_command(GateHookCommandRequest) -> CommandResponse;
-    configure_resume_hook(ConfigureResumeHookRequest) -> CommandResponse;
+/// Gives every call of the interface to a macro: the server and the client have the same list.
+macro_rules! interface {
+    ($each:ident) => {
+        $each! {
+            get_version(EmptyRequest) -> VersionResponse;
+            reset_all(EmptyRequest) -> EmptyResponse;
+            kill_bess(EmptyRequest) -> EmptyResponse;
+            import_plugin(ImportPluginRequest) -> EmptyResponse;
+            unload_plugin(UnloadPluginRequest) -> EmptyResponse;
+            list_plugins(EmptyRequest) -> ListPluginsResponse;
+            pause_all(EmptyRequest) -> EmptyResponse;
+            pause_worker(PauseWorkerRequest) -> EmptyResponse;
+            resume_worker(ResumeWorkerRequest) -> EmptyResponse;
+            resume_all(EmptyRequest) -> EmptyResponse;
+            reset_workers(EmptyRequest) -> EmptyResponse;
+            list_workers(EmptyRequest) -> ListWorkersResponse;
+            add_worker(AddWorkerRequest) -> EmptyResponse;
+            destroy_worker(DestroyWorkerRequest) -> EmptyResponse;
+            reset_tcs(EmptyRequest) -> EmptyResponse;
+            list_tcs(ListTcsRequest) -> ListTcsResponse;
+            check_scheduling_constraints(EmptyRequest) -> CheckSchedulingConstraintsResponse;
+            add_tc(AddTcRequest) -> EmptyResponse;
+            update_tc_params(UpdateTcParamsRequest) -> EmptyResponse;
+            update_tc_parent(UpdateTcParentRequest) -> EmptyResponse;
+            get_tc_stats(GetTcStatsRequest) -> GetTcStatsResponse;
+            list_drivers(EmptyRequest) -> ListDriversResponse;
+            get_driver_info(GetDriverInfoRequest) -> GetDriverInfoResponse;
+            reset_ports(EmptyRequest) -> EmptyResponse;
+            list_ports(EmptyRequest) -> ListPortsResponse;
+            create_port(CreatePortRequest) -> CreatePortResponse;
+            destroy_port(DestroyPortRequest) -> EmptyResponse;
+            set_port_conf(SetPortConfRequest) -> CommandResponse;
+            get_port_conf(GetPortConfRequest) -> GetPortConfResponse;
+            get_port_stats(GetPortStatsRequest) -> GetPortStatsResponse;
+            get_link_status(GetLinkStatusRequest) -> GetLinkStatusResponse;
+            list_mclass(EmptyRequest) -> ListMclassResponse;
+            get_mclass_info(GetMclassInfoRequest) -> GetMclassInfoResponse;
+            reset_modules(EmptyRequest) -> EmptyResponse;
+            list_modules(EmptyRequest) -> ListModulesResponse;
+            create_module(CreateModuleRequest) -> CreateModuleResponse;
+            destroy_module(DestroyModuleRequest) -> EmptyResponse;
+            get_module_info(GetModuleInfoRequest) -> GetModuleInfoResponse;
+            connect_modules(ConnectModulesRequest) -> EmptyResponse;
+            disconnect_modules(DisconnectModulesRequest) -> EmptyResponse;
+            dump_mempool(DumpMempoolRequest) -> DumpMempoolResponse;
+            module_command(CommandRequest) -> CommandResponse;
+            list_gate_hook_class(EmptyRequest) -> ListGateHookClassResponse;
+            get_gate_hook_class_info(GetGateHookClassInfoRequest) -> GetGateHookClassInfoResponse;
+            configure_gate_hook(ConfigureGateHookRequest) -> ConfigureGateHookResponse;
+            list_gate_hooks(EmptyRequest) -> ListGateHooksResponse;
+            gate_hook_command(GateHookCommandRequest) -> CommandResponse;
+            configure_resume_hook(ConfigureResumeHookRequest) -> CommandResponse;
+        }
+    };
 }
+pub(super) use interface;
+
+interface!(calls);
 
 macro_rules! answers {
     ($($answer:ident)*) => {
         $(impl Answer for pb::$answer {
             fn set_error(&mut self, error: pb::Error) {
                 self.error = Some(error);
+            }
+
+            fn take_error(&mut self) -> Option<pb::Error> {
+                self.error.take()
             }
         })*
     };

@@ -5,6 +5,7 @@ mod gates;
 mod hooks;
 mod modules;
 mod ports;
+mod trace;
 mod workers;
 
 use std::collections::BTreeMap;

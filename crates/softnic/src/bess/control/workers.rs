@@ -12,7 +12,7 @@ use crate::bess::{Failure, pb};
 use crate::engine::{Edit, ModuleLinks, WORKERS_MAX, WorkerConfig};
 
 /// The number of our own worker.
-const NURSERY: usize = WORKERS_MAX - 1;
+pub(super) const NURSERY: usize = WORKERS_MAX - 1;
 
 /// The workers that clients know of.
 #[derive(Default)]

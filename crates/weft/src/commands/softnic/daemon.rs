@@ -73,9 +73,10 @@ impl Daemon {
         }
         self.write_log()?;
         let options = Options {
-            listen: self.listen,
+            listen: Some(self.listen),
             pid_file: Some(self.pid_file.clone()),
             replace: self.kill,
+            duration: None,
             config: self.config()?,
         };
         let detached = self.detached;
