@@ -3,6 +3,7 @@
 pub(crate) mod blueprint;
 pub(crate) mod exec;
 pub(crate) mod graph;
+pub(crate) mod live;
 pub(crate) mod logs;
 pub(crate) mod netbricks;
 pub(crate) mod ps;

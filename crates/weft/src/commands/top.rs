@@ -5,15 +5,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use quilt::runtime;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
-use ratatui::layout::{Constraint, Layout};
-use ratatui::style::{Style, Stylize};
-use ratatui::widgets::{Block, Cell, Row, Table};
-use ratatui::{DefaultTerminal, Frame};
 use softnic::daemon::{Client, Snapshot};
 
+use super::live::{self, Live, Section};
 use super::{Which, print_json, report};
-use crate::style::{bytes, columns, count};
+use crate::style::{bytes, count};
 
 /// Watch traffic and drops, live.
 #[derive(Debug, Args)]
@@ -39,22 +35,21 @@ impl Top {
         if self.json {
             return print_json(&dataplane.snapshot().map_err(report)?);
         }
-        let mut view = View::new(deployment.name(), &mut dataplane)?;
+        let mut view = View::new(deployment.name(), dataplane)?;
+        let every = Duration::from_secs(self.every);
         if self.once || !std::io::stdout().is_terminal() {
-            std::thread::sleep(Duration::from_secs(self.every));
-            view.refresh(&mut dataplane)?;
-            print!("{}", view.text());
+            std::thread::sleep(every);
+            view.refresh()?;
+            print!("{}", live::text(&view));
             return Ok(());
         }
-        let mut terminal = ratatui::init();
-        let result = view.watch(&mut terminal, &mut dataplane, Duration::from_secs(self.every));
-        ratatui::restore();
-        result
+        live::watch(&mut view, every)
     }
 }
 
 /// Two snapshots, and what happened between them.
 struct View {
+    dataplane: Client,
     name: String,
     before: Snapshot,
     now: Snapshot,
@@ -62,75 +57,15 @@ struct View {
     seconds: f64,
 }
 
-/// One table of the view.
-struct Section {
-    title: &'static str,
-    rows: Vec<Vec<String>>,
-}
-
 impl View {
-    fn new(name: &str, dataplane: &mut Client) -> miette::Result<Self> {
+    fn new(name: &str, mut dataplane: Client) -> miette::Result<Self> {
         let now = dataplane.snapshot().map_err(report)?;
-        Ok(Self { name: name.to_owned(), before: now.clone(), now, taken: Instant::now(), seconds: 1.0 })
-    }
-
-    fn refresh(&mut self, dataplane: &mut Client) -> miette::Result<()> {
-        let now = dataplane.snapshot().map_err(report)?;
-        self.before = std::mem::replace(&mut self.now, now);
-        self.seconds = self.taken.elapsed().as_secs_f64().max(1e-3);
-        self.taken = Instant::now();
-        Ok(())
-    }
-
-    fn watch(
-        &mut self,
-        terminal: &mut DefaultTerminal,
-        dataplane: &mut Client,
-        every: Duration,
-    ) -> miette::Result<()> {
-        let failed = |error: std::io::Error| miette::miette!("the terminal: {error}");
-        loop {
-            terminal.draw(|frame| self.draw(frame)).map_err(failed)?;
-            let due = self.taken + every;
-            while event::poll(due.saturating_duration_since(Instant::now())).map_err(failed)? {
-                match event::read().map_err(failed)? {
-                    Event::Key(key) if key.kind == KeyEventKind::Press => {
-                        let interrupt =
-                            key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-                        if interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
-                            return Ok(());
-                        }
-                    }
-                    Event::Resize(..) => break,
-                    _ => {}
-                }
-            }
-            if Instant::now() >= due {
-                self.refresh(dataplane)?;
-            }
-        }
-    }
-
-    fn summary(&self) -> String {
-        let flows = &self.now.fabric.flows;
-        format!(
-            "{}: {} open connections of {} at most, {} refused, {} cut, worker {:.0} % busy",
-            self.name,
-            flows.active,
-            flows.max,
-            flows.refused,
-            flows.cut,
-            self.now.busy_since(&self.before) * 100.0
-        )
+        let (name, before, taken) = (name.to_owned(), now.clone(), Instant::now());
+        Ok(Self { dataplane, name, before, now, taken, seconds: 1.0 })
     }
 
     fn rate(&self, now: u64, before: u64) -> f64 {
         now.saturating_sub(before) as f64 / self.seconds
-    }
-
-    /// Containers, links, drops and denied pairs, those with most traffic first.
-    fn sections(&self) -> [Section; 4] {
-        [self.containers(), self.links(), self.drops(), self.denied()]
     }
 
     fn containers(&self) -> Section {
@@ -154,7 +89,7 @@ impl View {
                 ],
             ));
         }
-        section("CONTAINER,LINK,SENT,PACKETS,RECEIVED,PACKETS,DROPPED", lines)
+        Section::sorted("CONTAINER,LINK,SENT,PACKETS,RECEIVED,PACKETS,DROPPED", 3, lines)
     }
 
     fn links(&self) -> Section {
@@ -175,7 +110,7 @@ impl View {
                 ],
             ));
         }
-        section("ALLOWED,LINE,CONNECTIONS,BYTES,PACKETS", lines)
+        Section::sorted("ALLOWED,LINE,CONNECTIONS,BYTES,PACKETS", 2, lines)
     }
 
     fn drops(&self) -> Section {
@@ -185,7 +120,7 @@ impl View {
             let rate = self.rate(*total, old.get(reason).copied().unwrap_or(0));
             lines.push((rate, vec![reason.to_string(), total.to_string(), format!("{}/s", count(rate))]));
         }
-        section("DROPPED BECAUSE,PACKETS,RATE", lines)
+        Section::sorted("DROPPED BECAUSE,PACKETS,RATE", 2, lines)
     }
 
     fn denied(&self) -> Section {
@@ -201,44 +136,38 @@ impl View {
                 vec![pair.source.clone(), to, pair.packets.to_string(), pair.reason.to_string()],
             ));
         }
-        section("DENIED,TO,PACKETS,WHY", lines)
-    }
-
-    fn text(&self) -> String {
-        let mut text = self.summary() + "\n";
-        for section in self.sections() {
-            if !section.rows.is_empty() {
-                let header = section.title.split(',').map(str::to_owned).collect();
-                let rows: Vec<_> = std::iter::once(header).chain(section.rows).collect();
-                text = text + "\n" + &columns(&rows);
-            }
-        }
-        text
-    }
-
-    fn draw(&self, frame: &mut Frame<'_>) {
-        let [top, rest] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(frame.area());
-        frame.render_widget(self.summary().bold(), top);
-        let areas = Layout::vertical([
-            Constraint::Fill(3),
-            Constraint::Fill(2),
-            Constraint::Fill(2),
-            Constraint::Fill(2),
-        ])
-        .split(rest);
-        for (section, area) in self.sections().into_iter().zip(areas.iter()) {
-            let titles: Vec<_> = section.title.split(',').collect();
-            let widths =
-                titles.iter().enumerate().map(|(at, _)| Constraint::Fill(if at == 0 { 3 } else { 2 }));
-            let rows = section.rows.into_iter().map(|cells| Row::new(cells.into_iter().map(Cell::from)));
-            let header = Row::new(titles.iter().map(|title| Cell::from(*title))).style(Style::new().bold());
-            frame.render_widget(Table::new(rows, widths).header(header).block(Block::bordered()), *area);
-        }
+        Section::sorted("DENIED,TO,PACKETS,WHY", 2, lines)
     }
 }
 
-/// A section with its lines in the order of their weight; names decide between equals.
-fn section(title: &'static str, mut lines: Vec<(f64, Vec<String>)>) -> Section {
-    lines.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    Section { title, rows: lines.into_iter().map(|(_, cells)| cells).collect() }
+impl Live for View {
+    fn refresh(&mut self) -> miette::Result<()> {
+        let now = self.dataplane.snapshot().map_err(report)?;
+        self.before = std::mem::replace(&mut self.now, now);
+        self.seconds = self.taken.elapsed().as_secs_f64().max(1e-3);
+        self.taken = Instant::now();
+        Ok(())
+    }
+
+    fn taken(&self) -> Instant {
+        self.taken
+    }
+
+    fn summary(&self) -> String {
+        let flows = &self.now.fabric.flows;
+        format!(
+            "{}: {} open connections of {} at most, {} refused, {} cut, worker {:.0} % busy",
+            self.name,
+            flows.active,
+            flows.max,
+            flows.refused,
+            flows.cut,
+            self.now.busy_since(&self.before) * 100.0
+        )
+    }
+
+    /// Containers, links, drops and denied pairs, those with most traffic first.
+    fn sections(&self) -> Vec<Section> {
+        vec![self.containers(), self.links(), self.drops(), self.denied()]
+    }
 }
