@@ -75,7 +75,8 @@ impl Client {
     pub fn connect(address: SocketAddr) -> Result<Self, ClientError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let gone = |source| ClientError::Gone { address, source };
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(gone)?.timeout(PATIENCE);
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(gone)?;
+        let endpoint = endpoint.connect_timeout(PATIENCE).timeout(PATIENCE);
         let channel = runtime.block_on(endpoint.connect()).map_err(gone)?;
         let control = BessControlClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX);
         let face = SoftnicClient::new(channel).max_decoding_message_size(ANSWER_MAX);

@@ -185,7 +185,8 @@ mod tests {
     fn what_is_right_passes() {
         let text = "port p PMDPort(vdev=\"net_ring0\")\nworker 0 core=0\nclass c rate_limit(bit, 1000, 0) worker=0\n\
                     in::PortInc(port=p) -> ACL(rules=[{src_ip: 10.0.0.0/8}]) -> Sink()\nattach in c\n\
-                    acl0:1 -> Sink()\nsink0 -> 1:sink1\nacl0.clear()\nhook TcpDump(fifo=\"/x\") acl0 out 0\n";
+                    both::Replicate(gates=[0, 1]) -> sink0\nboth:1 -> Sink()\nacl0.clear()\n\
+                    hook TcpDump(fifo=\"/x\") acl0 out 0\n";
         check(&parse(text).unwrap()).unwrap();
     }
 

@@ -6,14 +6,14 @@
 //! client is for.
 //!
 //! ```text
-//! # in ──► acl ──► out, what the rules deny is counted
+//! # left ──► acl ──► right, and back as it comes
 //! port left  PMDPort(vdev="net_af_packet0,iface=veth0")
 //! port right UnixSocketPort(path=@right)
 //! worker 0 core=1
 //! class bulk rate_limit(bit, 100000000) worker=0
 //!
 //! in::PortInc(port=left) -> acl::ACL(rules=[{src_ip: 10.0.0.0/8}]) -> PortOut(port=right)
-//! acl:1 -> denied::Sink()
+//! PortInc(port=right) -> PortOut(port=left)
 //!
 //! attach in bulk
 //! acl.add(rules=[{dst_ip: 192.0.2.0/24, drop: true}])
