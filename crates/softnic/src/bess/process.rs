@@ -96,7 +96,10 @@ pub fn run<E: From<ProcessError>>(
         let serving = async {
             match options.listen {
                 Some(address) => serve(bess.clone(), address, ready).await.map_err(ProcessError::from),
-                None => Ok(bess.over().await),
+                None => {
+                    bess.over().await;
+                    Ok(())
+                }
             }
         };
         let end = async {

@@ -106,6 +106,7 @@ impl std::str::FromStr for GateOf {
 }
 
 /// What went wrong between us and the daemon, and what to do about it.
+#[allow(clippy::needless_pass_by_value)] // `map_err` hands it over.
 fn report(error: ClientError) -> Report {
     let help = match &error {
         ClientError::Gone { .. } => {
