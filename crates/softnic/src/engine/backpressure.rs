@@ -50,7 +50,11 @@ impl Backpressure {
                         continue;
                     }
                     let has_tasks = executor.node(source).is_some_and(|node| node.task_count > 0);
-                    if has_tasks { found.push(source) } else { rest.push(source) }
+                    if has_tasks {
+                        found.push(source);
+                    } else {
+                        rest.push(source);
+                    }
                 }
             }
             found
