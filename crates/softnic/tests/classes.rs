@@ -56,13 +56,17 @@ fn class(engine: &Engine, name: &str) -> ClassSnapshot {
 
 /// What `class` used of a resource while its parent used `amount`.
 fn shares(engine: &Engine, parent: &str, classes: &[&str], resource: Resource, amount: u64) -> Vec<f64> {
-    let read = || classes.iter().map(|class| usage(engine, class).of(resource)).collect::<Vec<u64>>();
-    let (before, all_before) = (read(), usage(engine, parent).of(resource));
-    until("enough is used", || usage(engine, parent).of(resource) >= all_before + amount);
     // The worker pauses between two turns, so that all are read at the same moment.
-    engine.pause_all();
-    let (after, all_after) = (read(), usage(engine, parent).of(resource));
-    engine.resume_all();
+    let read = || {
+        engine.pause_all();
+        let each: Vec<u64> = classes.iter().map(|class| usage(engine, class).of(resource)).collect();
+        let all = usage(engine, parent).of(resource);
+        engine.resume_all();
+        (each, all)
+    };
+    let (before, all_before) = read();
+    until("enough is used", || usage(engine, parent).of(resource) >= all_before + amount);
+    let (after, all_after) = read();
     let all = (all_after - all_before) as f64;
     before.iter().zip(after).map(|(before, after)| (after - before) as f64 / all).collect()
 }
