@@ -237,7 +237,7 @@ fn a_running_daemon_is_shown() {
     let drawn = ok(&daemon.ask(&["show", "pipeline"]));
     let lines: Vec<&str> = drawn.lines().collect();
     assert!(lines.contains(&"from_inside  PortInc  inside/UnixSocketPort"), "{drawn}");
-    assert!(lines.contains(&"│ 2") && lines.contains(&"rules  ACL  1 ended here"), "{drawn}");
+    assert!(lines.contains(&"│ 2") && lines.contains(&"rules  ACL  3 rules  1 ended here"), "{drawn}");
     let dot = ok(&daemon.ask(&["show", "pipeline", "--dot"]));
     assert!(
         dot.contains("\"from_inside\" -> \"rules\" [taillabel=\"0\", headlabel=\"0\", label=\"2\"];"),
@@ -268,7 +268,7 @@ fn a_running_daemon_is_shown() {
     assert_eq!(line, "nothing moves\nnothing moves\n");
 
     let printed = acl.daemon.end();
-    assert!(printed.contains("rules  ACL  1 ended here") && printed.contains("inside"), "{printed}");
+    assert!(printed.contains("rules  ACL  3 rules  1 ended here") && printed.contains("inside"), "{printed}");
 }
 
 #[test]

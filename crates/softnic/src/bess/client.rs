@@ -62,7 +62,7 @@ impl From<Status> for ClientError {
 /// ```
 pub struct Client(Way);
 
-#[allow(clippy::large_enum_variant)] // There is one of these in a process.
+#[expect(clippy::large_enum_variant, reason = "there are few clients")]
 enum Way {
     Served { runtime: Runtime, control: BessControlClient<Channel>, face: SoftnicClient<Channel> },
     Within(Arc<Bess>),

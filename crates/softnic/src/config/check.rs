@@ -161,8 +161,8 @@ impl Known {
             Some(name) => name.to_owned(),
             None => {
                 let prefix = name_template(&call.name);
-                let names = (0..).map(|number| format!("{prefix}{number}"));
-                names.into_iter().find(|name| !self.modules.contains_key(name)).unwrap_or_default()
+                let mut names = (0..).map(|number| format!("{prefix}{number}"));
+                names.find(|name| !self.modules.contains_key(name)).unwrap_or_default()
             }
         };
         match self.modules.insert(module.clone(), call.name.clone()) {

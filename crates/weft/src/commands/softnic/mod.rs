@@ -106,7 +106,6 @@ impl std::str::FromStr for GateOf {
 }
 
 /// What went wrong between us and the daemon, and what to do about it.
-#[allow(clippy::needless_pass_by_value)] // `map_err` hands it over.
 fn report(error: ClientError) -> Report {
     let help = match &error {
         ClientError::Gone { .. } => {
@@ -115,7 +114,7 @@ fn report(error: ClientError) -> Report {
         ClientError::Refused(failure) if failure.code == rustix::io::Errno::NOENT.raw_os_error() => {
             "`weft softnic show pipeline` shows the modules and their gates"
         }
-        _ => return miette!("{error}"),
+        _ => return Report::msg(error),
     };
     let cause = std::error::Error::source(&error).and_then(std::error::Error::source);
     let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();

@@ -160,7 +160,7 @@ fn classes_text(classes: &[Class]) -> String {
             .iter()
             .map(|(resource, limit)| format!("{} {resource}/s", count(*limit as f64)))
             .collect();
-        let state = if class.blocked { "waits" } else { "" };
+        let state = if class.blocked { "idle" } else { "" };
         vec![
             format!("{}{}", "  ".repeat(depth), class.name),
             class.worker.to_string(),

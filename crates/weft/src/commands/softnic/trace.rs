@@ -1,6 +1,6 @@
 //! `weft softnic trace`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -90,7 +90,7 @@ impl Trace {
     }
 
     /// The packet of a capture file.
-    fn captured(&self, path: &PathBuf) -> miette::Result<Vec<u8>> {
+    fn captured(&self, path: &Path) -> miette::Result<Vec<u8>> {
         let failed = |error: packet::pcap::PcapError| miette!("{}: {error}", path.display());
         let mut capture = packet::pcap::open(path).map_err(failed)?;
         let mut number = 0;
