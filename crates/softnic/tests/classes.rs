@@ -141,7 +141,7 @@ fn limits_are_kept_in_every_resource() {
         (Resource::Packet, 100_000),
         (Resource::Bit, 100_000_000),
         (Resource::Count, 2_000),
-        (Resource::Cycle, host::cycles::per_second() / 50),
+        (Resource::Cycle, host::cycles::per_second() / 10),
     ];
     engine.add_class("limit", policy(Resource::Packet, 0, 0), Parent::worker(0)).unwrap();
     engine.attach_task("source", 0, Parent::class("limit")).unwrap();
@@ -152,13 +152,15 @@ fn limits_are_kept_in_every_resource() {
         let before = usage(&engine, "limit").of(resource);
         until("the burst is used up", || usage(&engine, "limit").of(resource) > before + 2 * max_burst);
         // While another process has the core the worker is behind, at either end of the time. What it makes good in the end
-        // is within 1 %; a limit that is missed by more never gets there.
+        // is within 1 %; a limit that is missed by more never gets there. In cycles one turn that lost its core is a debt of
+        // half a second and more, hence 5 %.
+        let apart = if resource == Resource::Cycle { 0.05 } else { 0.01 };
         let begin = engine.class_stats("limit").unwrap();
         let mut got = 0.0;
         until(&format!("{limit} {resource}s a second"), || {
             let passed;
             (got, passed) = rate_since(&engine, "limit", resource, &begin);
-            passed >= Duration::from_secs(1) && (got / limit as f64 - 1.0).abs() <= 0.01
+            passed >= Duration::from_secs(1) && (got / limit as f64 - 1.0).abs() <= apart
         });
         println!("{got:.0} {resource}s a second, {limit} wanted");
     }
