@@ -89,6 +89,7 @@ impl From<EditError> for Failure {
             EditError::NoModule(_) => Errno::NOENT,
             EditError::Connected { .. } => Errno::BUSY,
             EditError::TooManyModules(_) => Errno::NOMEM,
+            EditError::Class(error) => return error.clone().into(),
             _ => Errno::INVAL,
         };
         Self::new(code, error.to_string())

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::{Bess, State};
 use crate::bess::{Failure, pb};
-use crate::engine::{ClassError, ClassKind, ClassSnapshot, Parent, Policy, Rank, Resource};
+use crate::engine::{ClassError, ClassKind, ClassSnapshot, Edit, Parent, Policy, Rank, Resource};
 
 use pb::traffic_class::Arg;
 
@@ -185,11 +185,28 @@ impl Bess {
         let known = self.find_class(&state, &class)?;
         let parent = self.parent(&mut state, &class)?;
         match &known.kind {
-            ClassKind::Leaf { module, task } => self.engine.attach_task(module, *task, parent)?,
+            ClassKind::Leaf { module, task } => self.attach(module, *task, parent)?,
             ClassKind::Inner(_) => self.engine.move_class(&known.name, parent)?,
         }
         self.place(&state)?;
         Ok(pb::EmptyResponse::default())
+    }
+
+    /// Gives a task its place, and in the same moment the modules that it leads to their worker, as far as the place is in
+    /// the list of classes, which leaves out the top of a worker that has one class.
+    fn attach(&self, module: &str, task: usize, parent: Parent) -> Result<(), Failure> {
+        let worker = match &parent {
+            Parent::Worker(worker) => Some(*worker),
+            Parent::Class { name, .. } => {
+                let classes = self.engine.classes();
+                classes.iter().find(|class| class.name == *name).map(|class| class.worker)
+            }
+        };
+        let mut graph = self.engine.graph();
+        if let Some((found, worker)) = graph.iter_mut().find(|found| found.name == module).zip(worker) {
+            found.worker = worker;
+        }
+        self.place_with(Edit::new().attach_task(module, task, parent), &graph)
     }
 
     pub(crate) fn get_tc_stats(

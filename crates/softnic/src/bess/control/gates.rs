@@ -21,16 +21,18 @@ impl Bess {
         state.built(&request.m1)?;
         state.built(&request.m2)?;
         let (output, input) = (gate(request.ogate)?, gate(request.igate)?);
+        let mut graph = self.engine.graph();
+        if let Some(module) = graph.iter_mut().find(|module| module.name == request.m1) {
+            module.links.push((output, request.m2.clone(), input));
+        }
         let edit = Edit::new().connect(request.m1.clone(), output, request.m2.clone(), input);
-        self.engine.apply(edit).map_err(|error| {
-            let Failure { code, message } = error.into();
+        self.place_with(edit, &graph).map_err(|Failure { code, message }| {
             let (m1, m2) = (&request.m1, &request.m2);
             Failure { code, message: format!("connection {m1}:{output}->{input}:{m2} failed: {message}") }
         })?;
         if !request.skip_default_hooks {
             self.track(&mut state, &request.m1, Side::Output(output))?;
         }
-        self.place(&state)?;
         Ok(pb::EmptyResponse::default())
     }
 

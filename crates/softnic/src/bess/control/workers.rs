@@ -72,11 +72,16 @@ impl Bess {
 
     /// Gives modules to the workers whose tasks lead to them.
     pub(super) fn place(&self, _state: &State) -> Result<(), Failure> {
-        let graph = self.engine.graph();
-        let workers = placement::place(&nodes(&graph), NURSERY);
+        self.place_with(Edit::new(), &self.engine.graph())
+    }
+
+    /// Makes an edit that turns the graph into `graph`, and in the same moment gives modules to the workers whose tasks lead
+    /// to them then. One after the other, packets would go to a worker that is not to have them, and be lost once the ring
+    /// to it is full; the nursery empties none.
+    pub(super) fn place_with(&self, edit: Edit, graph: &[ModuleLinks]) -> Result<(), Failure> {
+        let workers = placement::place(&nodes(graph), NURSERY);
         let moved = graph.iter().zip(workers).filter(|(module, worker)| module.worker != *worker);
-        let edit =
-            moved.fold(Edit::new(), |edit, (module, worker)| edit.move_to(module.name.clone(), worker));
+        let edit = moved.fold(edit, |edit, (module, worker)| edit.move_to(module.name.clone(), worker));
         self.engine.apply(edit)?;
         Ok(())
     }
