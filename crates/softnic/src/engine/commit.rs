@@ -105,7 +105,9 @@ impl Meeting {
         let go = table.go.remove(&worker.index).unwrap_or_default();
         drop(table);
         put_in(worker, go);
-        begin.elapsed()
+        let took = begin.elapsed();
+        worker.stalled(took);
+        took
     }
 
     /// After the meeting: the modules that nobody has any more, and how many packets were on their way to them.

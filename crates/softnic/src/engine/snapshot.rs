@@ -54,6 +54,8 @@ pub struct WorkerSnapshot {
     pub cpu_ns: u64,
     /// Packets dropped because they went in circles.
     pub circling: u64,
+    /// Nanoseconds that the longest edit has kept it from its packets.
+    pub stall_ns_max: u64,
 }
 
 /// A module.

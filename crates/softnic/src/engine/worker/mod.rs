@@ -128,6 +128,7 @@ pub(crate) struct Worker {
     sleeps: u64,
     started_ns: u64,
     slept_ns: u64,
+    stall_ns_max: u64,
 }
 
 impl Worker {
@@ -166,6 +167,7 @@ impl Worker {
             sleeps: 0,
             started_ns: monotonic_ns(),
             slept_ns: 0,
+            stall_ns_max: 0,
         })
     }
 
@@ -202,6 +204,12 @@ impl Worker {
     /// Gives no turns, or gives them again.
     pub(crate) fn set_paused(&mut self, paused: bool) {
         self.paused = paused;
+    }
+
+    /// An edit has kept it from its packets for so long.
+    pub(crate) fn stalled(&mut self, took: Duration) {
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.stall_ns_max = self.stall_ns_max.max(ns);
     }
 
     /// What traffic classes have used, and whether they are blocked.
@@ -291,6 +299,7 @@ impl Worker {
             asleep_ns: self.slept_ns,
             cpu_ns: thread_cpu_ns(),
             circling: self.executor.circling(),
+            stall_ns_max: self.stall_ns_max,
         }
     }
 }
