@@ -26,7 +26,8 @@ use template::{Span, Template};
 /// distributed as a Pareto distribution of exponent 1.3 whose last 1 % is cut off. With `quick_rampup` as many flows as
 /// on average are there from the beginning, each at some point of its life.
 ///
-/// Time begins with the first turn. At most [`FlowGen::FLOWS_MAX`] flows are there at a time; those that would come
+/// Time begins with the first turn, and stands still while there are no turns: after a pause of hours no flood comes, only
+/// the last tenth of a second is made good. At most [`FlowGen::FLOWS_MAX`] flows are there at a time; those that would come
 /// beyond are left out. While the pool has no buffer, packets are left out as well.
 ///
 /// ```
@@ -191,6 +192,8 @@ const EVENTS_MAX: usize = 4 * BATCH;
 
 /// How often one that may make nothing looks whether it may again.
 const PAUSE_NS: u64 = 1_000_000;
+/// How much of what it could not make in time it makes good.
+const BEHIND_NS: u64 = 100_000_000;
 
 /// The value of the Pareto distribution at `y`, 0 to 1.
 fn pareto(y: f64) -> f64 {
@@ -430,8 +433,11 @@ impl Module for FlowGen {
     }
 
     fn run(&mut self, ctx: &mut Context<'_>, _task: usize, batch: &mut Batch) -> Ran {
-        let now_ns = ctx.now_ns();
-        let origin_ns = *self.origin_ns.get_or_insert(now_ns);
+        let (now_ns, next_ns) = (ctx.now_ns(), self.next_ns());
+        let origin_ns = self.origin_ns.get_or_insert(now_ns);
+        let behind_ns = now_ns.saturating_sub(*origin_ns).saturating_sub(next_ns);
+        *origin_ns += behind_ns.saturating_sub(BEHIND_NS);
+        let origin_ns = *origin_ns;
         let time_ns = now_ns.saturating_sub(origin_ns);
         self.arrive(time_ns);
         self.make(time_ns, self.burst.min(ctx.budget()), batch);

@@ -104,6 +104,33 @@ mod tests {
         assert_eq!(bucket.change(0, 0, 20), Verdict::Never);
     }
 
+    /// BESS lets nothing in any more after two weeks (NetSys/bess issue 1054).
+    #[test]
+    fn weeks_change_nothing() {
+        const WEEK_NS: u64 = 7 * 24 * 3600 * 1_000_000_000;
+        let turns = |begin: u64, until: u64| {
+            let mut bucket = Bucket::new(100, 10);
+            bucket.resume(begin);
+            let (mut now, mut used) = (begin, 0);
+            while now < until {
+                used += 32;
+                match bucket.charge(32, now) {
+                    Verdict::Wait(next) => now = next,
+                    other => assert_eq!(other, Verdict::Pass),
+                }
+            }
+            (used, now - begin)
+        };
+        let fresh = turns(0, WEEK_NS / 1000);
+        for weeks in [2, 3, 500] {
+            assert_eq!(turns(weeks * WEEK_NS, weeks * WEEK_NS + WEEK_NS / 1000), fresh, "{weeks} weeks");
+        }
+        // Three weeks without a break: all that came in was used, but for less than a turn.
+        let (used, took_ns) = turns(WEEK_NS, 4 * WEEK_NS);
+        let came = 10 + took_ns / 10_000_000;
+        assert!(used <= came && came - used < 32, "{used} of {came}");
+    }
+
     #[test]
     fn no_number_is_too_large() {
         let mut bucket = Bucket::new(u64::MAX, u64::MAX);

@@ -30,8 +30,12 @@ fn rig(config: FlowGenConfig) -> Rig<FlowGen> {
 }
 
 /// Runs the task as its worker would, for so long; `see` gets all packets.
-fn run(rig: &mut Rig<FlowGen>, until_ns: u64, mut see: impl FnMut(u64, &Packet)) {
-    let mut now_ns = 0;
+fn run(rig: &mut Rig<FlowGen>, until_ns: u64, see: impl FnMut(u64, &Packet)) {
+    run_from(rig, 0, until_ns, see);
+}
+
+fn run_from(rig: &mut Rig<FlowGen>, begin_ns: u64, until_ns: u64, mut see: impl FnMut(u64, &Packet)) {
+    let mut now_ns = begin_ns;
     while now_ns <= until_ns {
         let (ran, left) = rig.at(now_ns).run(0);
         assert_eq!(ran.packets as usize, left.len());
@@ -67,6 +71,24 @@ fn rates_are_what_was_asked_for() {
         let packets = packets as f64;
         assert!((150_000.0..250_000.0).contains(&packets), "{arrival:?} {duration:?}: {packets} packets");
     }
+}
+
+/// BESS's packets stop after two weeks (NetSys/bess issue 1054).
+#[test]
+fn weeks_change_nothing() {
+    const WEEKS_NS: u64 = 3 * 7 * 24 * 3600 * 1_000_000_000;
+    let times = |rig: &mut Rig<FlowGen>, begin: u64| {
+        let mut times = Vec::new();
+        run_from(rig, begin, begin + 500_000_000, |now, _| times.push(now - begin));
+        times
+    };
+    let mut fresh = rig(config(datagram(ENDS, b"hello")));
+    let first = times(&mut fresh, 0);
+    assert_eq!(times(&mut rig(config(datagram(ENDS, b"hello"))), WEEKS_NS), first);
+    // One that has had no turns for weeks goes on where it was.
+    let later = times(&mut fresh, WEEKS_NS);
+    assert!(later.len() < 2 * first.len() + 10_000, "{} packets after {}", later.len(), first.len());
+    assert!(later.iter().any(|time| *time > 400_000_000), "it has stopped");
 }
 
 #[test]
