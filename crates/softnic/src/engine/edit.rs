@@ -82,6 +82,9 @@ impl Edit {
     }
 
     /// Leads an output gate to an input gate, wherever it led before.
+    ///
+    /// Packets that wait in a ring further down the old way come out by it. Where both ways meet again, those of the new one
+    /// may overtake them, unless the edit also closes the old way, by `remove` or `disconnect` of what it leads through.
     pub fn rewire(
         mut self,
         from: impl Into<String>,
