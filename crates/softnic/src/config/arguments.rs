@@ -109,7 +109,7 @@ pub fn fields(message: &str) -> Vec<Field> {
         }
     };
     let message = self::message(message);
-    let fields = message.iter().flat_map(|message| message.fields());
+    let fields = message.iter().flat_map(MessageDescriptor::fields);
     fields.map(|field| Field { name: field.name().to_owned(), kind: kind(&field) }).collect()
 }
 

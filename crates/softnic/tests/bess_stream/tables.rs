@@ -50,7 +50,7 @@ impl Work {
         let at = self.dice.roll(1 << 17) as u32;
         let address = ELSEWHERE + at;
         let rules = self.rules.entry(table).or_default();
-        if rules.len() >= RULES_MAX || !rules.is_empty() && at % 2 == 0 || rules.contains(&address) {
+        if rules.len() >= RULES_MAX || !rules.is_empty() && at.is_multiple_of(2) || rules.contains(&address) {
             return (rules.swap_remove(at as usize % rules.len()), false);
         }
         rules.push(address);
