@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -16,6 +17,9 @@ use super::{Failure, pb};
 
 /// Bytes of the longest request.
 const REQUEST_MAX: usize = 64 << 20;
+
+/// How long clients have to hang up once one of them has called for the end.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why serving ended.
 #[derive(Debug, thiserror::Error)]
@@ -49,12 +53,24 @@ pub async fn serve(
     let service = BessControlServer::new(Service(bess.clone()))
         .max_decoding_message_size(REQUEST_MAX)
         .max_encoding_message_size(REQUEST_MAX);
-    let (beside, over) = (bess.clone(), async move { bess.over().await });
-    Server::builder()
+    let (tell, told) = tokio::sync::oneshot::channel::<()>();
+    let beside = bess.clone();
+    let over = async move {
+        bess.over().await;
+        let _ = tell.send(());
+    };
+    let serving = Server::builder()
         .add_service(service)
         .add_service(Face::service(beside))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), over)
-        .await?;
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), over);
+    let patience = async move {
+        let _ = told.await;
+        tokio::time::sleep(PATIENCE).await;
+    };
+    tokio::select! {
+        served = serving => served?,
+        () = patience => {}
+    }
     Ok(())
 }
 
