@@ -39,9 +39,12 @@
 mod apply;
 mod arguments;
 mod check;
+mod lexer;
 mod parse;
+mod statement;
 
 pub use apply::{ApplyError, Problem, apply};
 pub use arguments::{ArgumentError, Field, fields};
 pub use check::check;
-pub use parse::{Call, Chain, Parsed, Place, Statement, StatementKind, Step, SyntaxError, Value, parse};
+pub use parse::{SyntaxError, parse};
+pub use statement::{Call, Chain, Parsed, Place, Statement, StatementKind, Step, Value};

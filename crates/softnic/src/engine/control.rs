@@ -21,7 +21,7 @@ use super::snapshot::{
 };
 use super::traffic::ClassId;
 use super::worker::Worker;
-use super::{Context, GateHook, HOOKS_MAX, HookError, Module, Place, Side};
+use super::{Context, Module, Place};
 
 /// A running graph, and the handle by which other threads work on it.
 ///
@@ -158,89 +158,6 @@ impl Engine {
                     Some(None) => Err(CommandError::Class { module, class, wanted: type_name::<M>() }),
                     None => Err(CommandError::Failed(module)),
                 }
-            })
-        };
-        wait(&answer)
-    }
-
-    /// Puts a hook on a gate, under a name.
-    ///
-    /// # Errors
-    /// When there is no such module or gate, or the gate has a hook of that name or [`HOOKS_MAX`].
-    pub fn add_hook(
-        &self,
-        module: &str,
-        side: Side,
-        name: &str,
-        hook: Box<dyn GateHook>,
-    ) -> Result<(), HookError> {
-        let (module_name, hook_name) = (module.to_owned(), name.to_owned());
-        self.on_hooks(module, side, move |hooks| {
-            if hooks.iter().any(|other| other.name == hook_name) {
-                return Err(HookError::NameTaken { module: module_name, side, hook: hook_name });
-            }
-            if hooks.len() >= HOOKS_MAX {
-                return Err(HookError::TooMany { module: module_name, side });
-            }
-            hooks.push(Hook { name: hook_name, hook });
-            Ok(())
-        })
-    }
-
-    /// Takes hooks off a gate: the one of that name, or every one of which `which` says so by name and class. Returns
-    /// how many.
-    ///
-    /// # Errors
-    /// When there is no such module or gate.
-    pub fn remove_hooks(
-        &self,
-        module: &str,
-        side: Side,
-        which: impl Fn(&str, &str) -> bool + Send + 'static,
-    ) -> Result<usize, HookError> {
-        self.on_hooks(module, side, move |hooks| {
-            let before = hooks.len();
-            hooks.retain(|Hook { name, hook }| !which(name, hook.class()));
-            Ok(before - hooks.len())
-        })
-    }
-
-    /// Runs a command on a hook, between two batches.
-    ///
-    /// # Errors
-    /// When there is no such module, gate or hook, or it is not an `H`.
-    pub fn with_hook<H: GateHook, R: Send + 'static>(
-        &self,
-        module: &str,
-        side: Side,
-        name: &str,
-        command: impl FnOnce(&mut H) -> R + Send + 'static,
-    ) -> Result<R, HookError> {
-        let missing = HookError::NoHook { module: module.to_owned(), side, hook: name.to_owned() };
-        let name = name.to_owned();
-        self.on_hooks(module, side, move |hooks| {
-            let hook = hooks.iter_mut().find(|hook| hook.name == name);
-            let hook: Option<&mut dyn Any> = hook.map(|hook| &mut *hook.hook as &mut dyn Any);
-            hook.and_then(|hook| hook.downcast_mut::<H>()).map(command).ok_or(missing)
-        })
-    }
-
-    fn on_hooks<R: Send + 'static>(
-        &self,
-        module: &str,
-        side: Side,
-        change: impl FnOnce(&mut Vec<Hook>) -> Result<R, HookError> + Send + 'static,
-    ) -> Result<R, HookError> {
-        let answer = {
-            let state = self.lock();
-            let id = state.model.id(module).ok_or_else(|| HookError::NoModule(module.to_owned()))?;
-            let entry = state.model.entry(id).expect("names lead to entries");
-            let missing = HookError::NoGate { module: module.to_owned(), side };
-            state.workers[&entry.worker].ask(move |worker| {
-                let node = worker.executor.node_mut(id).expect("workers have what the model knows");
-                let result = node.hooks(side).map_or(Err(missing), change);
-                node.tidy_hooks();
-                result
             })
         };
         wait(&answer)
