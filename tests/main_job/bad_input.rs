@@ -2,7 +2,7 @@
 
 use std::net::{TcpListener, UdpSocket};
 
-use crate::harness::{Weft, Who, free_port};
+use crate::harness::{Weft, Who, free_port, take};
 
 /// A blueprint, the line at fault, and words of the error.
 const CASES: [(&str, &str, u32, &str); 12] = [
@@ -88,7 +88,7 @@ fn a_port_that_is_taken_costs_nothing_as_an_ordinary_user() {
 fn a_taken_port(who: Who) {
     let weft = Weft::new(who);
     let port = free_port();
-    let _taken = TcpListener::bind(("0.0.0.0", port)).expect("the port");
+    let _taken = take(port, TcpListener::bind);
     let file = weft.blueprint(
         "taken.js",
         &format!("import {{Container, publish}} from 'weft';\nconst a = new Container('a', {{command: ['sleep', '9']}});\npublish(a, {port}, 80);\n"),
@@ -105,7 +105,7 @@ fn a_taken_port(who: Who) {
 fn a_udp_port_that_is_taken_is_told_as_well() {
     let weft = Weft::new(Who::Root);
     let port = free_port();
-    let _taken = UdpSocket::bind(("0.0.0.0", port)).expect("the port");
+    let _taken = take(port, UdpSocket::bind);
     let file = weft.blueprint(
         "taken.js",
         &format!("import {{Container, publish}} from 'weft';\nconst a = new Container('a', {{command: ['sleep', '9']}});\npublish(a, {port}, 53, 'udp');\n"),

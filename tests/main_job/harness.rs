@@ -324,6 +324,18 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
+/// Takes a free port. A program that another test starts at this moment may still hold a port that was just tried out,
+/// until it is executed: then it is tried again.
+pub(crate) fn take<S>(port: u16, bind: impl Fn((&'static str, u16)) -> std::io::Result<S>) -> S {
+    let mut taken = None;
+    let bound = eventually(|| {
+        taken = bind(("0.0.0.0", port)).ok();
+        taken.is_some()
+    });
+    assert!(bound, "port {port} is not free");
+    taken.expect("it is bound")
+}
+
 /// Whether a port of this machine could be published.
 pub(crate) fn port_is_free(port: u16) -> bool {
     TcpListener::bind(("0.0.0.0", port)).is_ok() && UdpSocket::bind(("0.0.0.0", port)).is_ok()

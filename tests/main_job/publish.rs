@@ -3,7 +3,7 @@
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
-use crate::harness::{Weft, Who, eventually, free_port, port_is_free};
+use crate::harness::{Weft, Who, eventually, free_port, port_is_free, take};
 
 /// Answers every datagram with its own name in front.
 const ECHO: &str = r#"use IO::Socket::INET;
@@ -81,7 +81,7 @@ fn ports_come_and_go_with_the_blueprint() {
     assert_eq!(weft.pids(), pids, "no container was started again");
 
     // A port that is taken while others are served: told on its line, and nothing changes.
-    let taken = TcpListener::bind(("0.0.0.0", first)).expect("the port");
+    let taken = take(first, TcpListener::bind);
     let error = weft.fails(&["up", &both]);
     assert!(error.contains(&format!("port {first}/tcp of the host is taken")), "{error}");
     assert!(error.contains("ports.js:3:"), "{error}");
