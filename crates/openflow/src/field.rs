@@ -1,0 +1,248 @@
+//! The fields a packet is matched by: one table of OXM, NXM and their readable names.
+
+use std::fmt;
+
+/// How a field's value is written for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Decimal.
+    Decimal,
+    /// Hexadecimal.
+    Hex,
+    /// A hardware address.
+    Mac,
+    /// An IPv4 address, with a mask or prefix length.
+    Ipv4,
+    /// An IPv6 address, with a mask or prefix length.
+    Ipv6,
+    /// A port of the switch.
+    Port,
+    /// `no`, `yes`, `first`, `later`, `not_later`.
+    Fragment,
+    /// `+syn-ack`.
+    TcpFlags,
+}
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $bits:literal, $maskable:literal, $format:ident,
+        [$(($class:literal, $number:literal $(, $experimenter:literal)?)),+];)+) => {
+        /// A field. In its value the lowest [`Field::bits`] count.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Field {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Field {
+            /// Every field.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// Its name as `ovs-ofctl` has it in a match of its own: `nw_src`, `reg0`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// Its width.
+            #[must_use]
+            pub const fn bits(self) -> u32 {
+                match self { $(Self::$name => $bits,)+ }
+            }
+
+            /// Whether a match may mask it.
+            #[must_use]
+            pub const fn maskable(self) -> bool {
+                match self { $(Self::$name => $maskable,)+ }
+            }
+
+            /// How its value is written.
+            #[must_use]
+            pub const fn format(self) -> Format {
+                match self { $(Self::$name => Format::$format,)+ }
+            }
+
+            /// Class and number of each of its headers, the preferred one first. Class `0x8000` is OXM's own, `0` and
+            /// `1` are Nicira's; an experimenter's (`0xffff`) has its maker too.
+            #[must_use]
+            pub const fn headers(self) -> &'static [(u16, u8, Option<u32>)] {
+                match self {
+                    $(Self::$name => &[$(($class, $number, fields!(@maker $($experimenter)?))),+],)+
+                }
+            }
+        }
+    };
+    (@maker) => { None };
+    (@maker $experimenter:literal) => { Some($experimenter) };
+}
+
+// OpenFlow 1.3.5, section 7.2.3.7; Nicira's from OVS' public header nicira-ext.h and its manual ovs-fields(7).
+fields! {
+    /// Port it came in by. `NXM_OF_IN_PORT` has 16 bits on the wire.
+    InPort = "in_port", 32, false, Port, [(0x8000, 0), (0x0000, 0)];
+    /// Physical port under a logical one.
+    InPhyPort = "in_phy_port", 32, false, Port, [(0x8000, 1)];
+    /// What earlier tables wrote.
+    Metadata = "metadata", 64, true, Hex, [(0x8000, 2)];
+    /// Ethernet destination.
+    EthDst = "dl_dst", 48, true, Mac, [(0x8000, 3), (0x0000, 1)];
+    /// Ethernet source.
+    EthSrc = "dl_src", 48, true, Mac, [(0x8000, 4), (0x0000, 2)];
+    /// EtherType, behind VLAN tags.
+    EthType = "dl_type", 16, false, Hex, [(0x8000, 5), (0x0000, 3)];
+    /// VLAN id, and bit 12 set where there is a tag (`OFPVID_PRESENT`).
+    VlanVid = "vlan_vid", 13, true, Hex, [(0x8000, 6)];
+    /// VLAN priority.
+    VlanPcp = "vlan_pcp", 3, false, Decimal, [(0x8000, 7)];
+    /// Nicira's: the whole tag, its CFI bit set where there is one.
+    VlanTci = "vlan_tci", 16, true, Hex, [(0x0000, 4)];
+    /// DSCP, six bits.
+    IpDscp = "ip_dscp", 6, false, Decimal, [(0x8000, 8)];
+    /// Nicira's: the TOS byte without ECN.
+    NwTos = "nw_tos", 8, false, Decimal, [(0x0000, 5)];
+    /// ECN.
+    IpEcn = "nw_ecn", 2, false, Decimal, [(0x8000, 9), (0x0001, 28)];
+    /// IP protocol, behind IPv6 extension headers.
+    IpProto = "nw_proto", 8, false, Decimal, [(0x8000, 10), (0x0000, 6)];
+    /// IPv4 source.
+    Ipv4Src = "nw_src", 32, true, Ipv4, [(0x8000, 11), (0x0000, 7)];
+    /// IPv4 destination.
+    Ipv4Dst = "nw_dst", 32, true, Ipv4, [(0x8000, 12), (0x0000, 8)];
+    /// TCP source port.
+    TcpSrc = "tcp_src", 16, true, Decimal, [(0x8000, 13), (0x0000, 9)];
+    /// TCP destination port.
+    TcpDst = "tcp_dst", 16, true, Decimal, [(0x8000, 14), (0x0000, 10)];
+    /// UDP source port.
+    UdpSrc = "udp_src", 16, true, Decimal, [(0x8000, 15), (0x0000, 11)];
+    /// UDP destination port.
+    UdpDst = "udp_dst", 16, true, Decimal, [(0x8000, 16), (0x0000, 12)];
+    /// SCTP source port.
+    SctpSrc = "sctp_src", 16, true, Decimal, [(0x8000, 17)];
+    /// SCTP destination port.
+    SctpDst = "sctp_dst", 16, true, Decimal, [(0x8000, 18)];
+    /// ICMPv4 type.
+    Icmpv4Type = "icmp_type", 8, false, Decimal, [(0x8000, 19), (0x0000, 13)];
+    /// ICMPv4 code.
+    Icmpv4Code = "icmp_code", 8, false, Decimal, [(0x8000, 20), (0x0000, 14)];
+    /// ARP operation.
+    ArpOp = "arp_op", 16, false, Decimal, [(0x8000, 21), (0x0000, 15)];
+    /// ARP sender's protocol address.
+    ArpSpa = "arp_spa", 32, true, Ipv4, [(0x8000, 22), (0x0000, 16)];
+    /// ARP target's protocol address.
+    ArpTpa = "arp_tpa", 32, true, Ipv4, [(0x8000, 23), (0x0000, 17)];
+    /// ARP sender's hardware address.
+    ArpSha = "arp_sha", 48, true, Mac, [(0x8000, 24), (0x0001, 17)];
+    /// ARP target's hardware address.
+    ArpTha = "arp_tha", 48, true, Mac, [(0x8000, 25), (0x0001, 18)];
+    /// IPv6 source.
+    Ipv6Src = "ipv6_src", 128, true, Ipv6, [(0x8000, 26), (0x0001, 19)];
+    /// IPv6 destination.
+    Ipv6Dst = "ipv6_dst", 128, true, Ipv6, [(0x8000, 27), (0x0001, 20)];
+    /// IPv6 flow label.
+    Ipv6Label = "ipv6_label", 20, true, Hex, [(0x8000, 28), (0x0001, 27)];
+    /// ICMPv6 type.
+    Icmpv6Type = "icmpv6_type", 8, false, Decimal, [(0x8000, 29), (0x0001, 21)];
+    /// ICMPv6 code.
+    Icmpv6Code = "icmpv6_code", 8, false, Decimal, [(0x8000, 30), (0x0001, 22)];
+    /// Neighbour discovery's target.
+    NdTarget = "nd_target", 128, true, Ipv6, [(0x8000, 31), (0x0001, 23)];
+    /// Neighbour discovery's source link-layer address.
+    NdSll = "nd_sll", 48, true, Mac, [(0x8000, 32), (0x0001, 24)];
+    /// Neighbour discovery's target link-layer address.
+    NdTll = "nd_tll", 48, true, Mac, [(0x8000, 33), (0x0001, 25)];
+    /// MPLS label, outermost.
+    MplsLabel = "mpls_label", 20, false, Decimal, [(0x8000, 34)];
+    /// MPLS traffic class.
+    MplsTc = "mpls_tc", 3, false, Decimal, [(0x8000, 35)];
+    /// MPLS bottom of stack.
+    MplsBos = "mpls_bos", 1, false, Decimal, [(0x8000, 36)];
+    /// PBB I-SID.
+    PbbIsid = "pbb_isid", 24, true, Hex, [(0x8000, 37)];
+    /// Tunnel id.
+    TunnelId = "tun_id", 64, true, Hex, [(0x8000, 38), (0x0001, 16)];
+    /// IPv6 extension headers present.
+    Ipv6ExtHdr = "ipv6_exthdr", 9, true, Hex, [(0x8000, 39)];
+    /// PBB UCA bit (1.4's number, as an extension in 1.3: ONF).
+    PbbUca = "pbb_uca", 1, false, Decimal, [(0xffff, 41, 0x4f4e_4600), (0x8000, 41)];
+    /// TCP flags.
+    TcpFlags = "tcp_flags", 12, true, TcpFlags, [(0xffff, 42, 0x4f4e_4600), (0x8000, 42), (0x0001, 34)];
+    /// The action set's output port (1.5's, as ONF's extension in 1.3).
+    ActsetOutput = "actset_output", 32, false, Port, [(0xffff, 43, 0x4f4e_4600), (0x8000, 43)];
+    /// Nicira's: IP fragments.
+    IpFrag = "ip_frag", 2, true, Fragment, [(0x0001, 26)];
+    /// Nicira's: IP TTL.
+    NwTtl = "nw_ttl", 8, false, Decimal, [(0x0001, 29)];
+    /// Nicira's: MPLS TTL.
+    MplsTtl = "mpls_ttl", 8, false, Decimal, [(0x0001, 30)];
+    /// Nicira's: a tunnel's IPv4 source.
+    TunSrc = "tun_src", 32, true, Ipv4, [(0x0001, 31)];
+    /// Nicira's: a tunnel's IPv4 destination.
+    TunDst = "tun_dst", 32, true, Ipv4, [(0x0001, 32)];
+    /// Nicira's: the packet's mark.
+    PktMark = "pkt_mark", 32, true, Hex, [(0x0001, 33)];
+    /// Nicira's: conjunction.
+    ConjId = "conj_id", 32, false, Decimal, [(0x0001, 37)];
+    /// Nicira's: VXLAN group policy id.
+    TunGbpId = "tun_gbp_id", 16, true, Decimal, [(0x0001, 38)];
+    /// Nicira's: VXLAN group policy flags.
+    TunGbpFlags = "tun_gbp_flags", 8, true, Hex, [(0x0001, 39)];
+    /// Nicira's: tunnel flags.
+    TunFlags = "tun_flags", 16, true, Hex, [(0x0001, 104)];
+    /// Nicira's: connection tracking state.
+    CtState = "ct_state", 32, true, Hex, [(0x0001, 105)];
+    /// Nicira's: connection tracking zone.
+    CtZone = "ct_zone", 16, false, Decimal, [(0x0001, 106)];
+    /// Nicira's: connection tracking mark.
+    CtMark = "ct_mark", 32, true, Hex, [(0x0001, 107)];
+    /// Nicira's: connection tracking label.
+    CtLabel = "ct_label", 128, true, Hex, [(0x0001, 108)];
+    /// Nicira's: a tunnel's IPv6 source.
+    TunIpv6Src = "tun_ipv6_src", 128, true, Ipv6, [(0x0001, 109)];
+    /// Nicira's: a tunnel's IPv6 destination.
+    TunIpv6Dst = "tun_ipv6_dst", 128, true, Ipv6, [(0x0001, 110)];
+    /// Nicira's register 0.
+    Reg0 = "reg0", 32, true, Hex, [(0x0001, 0)];
+    /// Nicira's register 1.
+    Reg1 = "reg1", 32, true, Hex, [(0x0001, 1)];
+    /// Nicira's register 2.
+    Reg2 = "reg2", 32, true, Hex, [(0x0001, 2)];
+    /// Nicira's register 3.
+    Reg3 = "reg3", 32, true, Hex, [(0x0001, 3)];
+    /// Nicira's register 4.
+    Reg4 = "reg4", 32, true, Hex, [(0x0001, 4)];
+    /// Nicira's register 5.
+    Reg5 = "reg5", 32, true, Hex, [(0x0001, 5)];
+    /// Nicira's register 6.
+    Reg6 = "reg6", 32, true, Hex, [(0x0001, 6)];
+    /// Nicira's register 7.
+    Reg7 = "reg7", 32, true, Hex, [(0x0001, 7)];
+    /// Nicira's register 8.
+    Reg8 = "reg8", 32, true, Hex, [(0x0001, 8)];
+    /// Nicira's register 9.
+    Reg9 = "reg9", 32, true, Hex, [(0x0001, 9)];
+    /// Nicira's register 10.
+    Reg10 = "reg10", 32, true, Hex, [(0x0001, 10)];
+    /// Nicira's register 11.
+    Reg11 = "reg11", 32, true, Hex, [(0x0001, 11)];
+    /// Nicira's register 12.
+    Reg12 = "reg12", 32, true, Hex, [(0x0001, 12)];
+    /// Nicira's register 13.
+    Reg13 = "reg13", 32, true, Hex, [(0x0001, 13)];
+    /// Nicira's register 14.
+    Reg14 = "reg14", 32, true, Hex, [(0x0001, 14)];
+    /// Nicira's register 15.
+    Reg15 = "reg15", 32, true, Hex, [(0x0001, 15)];
+    /// Nicira's registers 0 to 3 as one.
+    Xxreg0 = "xxreg0", 128, true, Hex, [(0x0001, 111)];
+    /// Nicira's registers 4 to 7 as one.
+    Xxreg1 = "xxreg1", 128, true, Hex, [(0x0001, 112)];
+    /// Nicira's registers 8 to 11 as one.
+    Xxreg2 = "xxreg2", 128, true, Hex, [(0x0001, 113)];
+    /// Nicira's registers 12 to 15 as one.
+    Xxreg3 = "xxreg3", 128, true, Hex, [(0x0001, 114)];
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
