@@ -49,7 +49,8 @@ fn segment(flow: u32, flags: tcp::Flags) -> Vec<u8> {
 
 fn balancer(mode: Mode) -> Maglev {
     let service = Service { address: [192, 0, 2, 10].into(), port: 80, protocol: IpProtocol::TCP };
-    let backend = |n: u8| Backend { address: [172, 16, 0, n].into(), port: 8080, weight: 1, mac: None };
+    let port = if matches!(mode, Mode::Nat) { 8080 } else { service.port };
+    let backend = |n: u8| Backend { address: [172, 16, 0, n].into(), port, weight: 1, mac: None };
     let backends = (1..=100).map(backend).collect();
     Maglev::new(service, backends, mode, BalancerConfig::default(), FlowHasher::new(0x5eed)).expect("a table")
 }
