@@ -171,6 +171,9 @@ fields! {
     IpFrag = "ip_frag", 2, true, Fragment, [(0x0001, 26)];
     /// Nicira's: IP TTL.
     NwTtl = "nw_ttl", 8, false, Decimal, [(0x0001, 29)];
+    /// Nicira's: the flow entry's cookie, in requests and in 1.0's flow-mods. Its number is that of `MplsTtl`; the length
+    /// tells which.
+    Cookie = "cookie", 64, true, Hex, [(0x0001, 30)];
     /// Nicira's: MPLS TTL.
     MplsTtl = "mpls_ttl", 8, false, Decimal, [(0x0001, 30)];
     /// Nicira's: a tunnel's IPv4 source.
@@ -241,8 +244,139 @@ fields! {
     Xxreg3 = "xxreg3", 128, true, Hex, [(0x0001, 114)];
 }
 
+/// Class and number of `NXM_OF_IN_PORT`, which has 1.0's 16 bits.
+pub(crate) const NXM_IN_PORT: (u16, u8) = (0, 0);
+/// Numbers of fields within a class.
+const NUMBERS: usize = 128;
+
+/// The fields of a class by number, and which of their headers that is.
+const fn by_number(class: u16) -> [Option<(Field, u8)>; NUMBERS] {
+    let mut table = [None; NUMBERS];
+    let mut at = 0;
+    while at < Field::ALL.len() {
+        let field = Field::ALL[at];
+        let headers = field.headers();
+        let mut spelling = 0;
+        while spelling < headers.len() {
+            let (of, number, experimenter) = headers[spelling];
+            // The cookie shares its number and is found by its length.
+            if of == class && experimenter.is_none() && !matches!(field, Field::Cookie) {
+                table[number as usize] = Some((field, spelling as u8));
+            }
+            spelling += 1;
+        }
+        at += 1;
+    }
+    table
+}
+
+static OPENFLOW: [Option<(Field, u8)>; NUMBERS] = by_number(0x8000);
+static NICIRA_0: [Option<(Field, u8)>; NUMBERS] = by_number(0x0000);
+static NICIRA_1: [Option<(Field, u8)>; NUMBERS] = by_number(0x0001);
+
+impl Field {
+    /// Bytes of its value on the wire, in a header of that class.
+    #[inline]
+    #[must_use]
+    pub const fn width(self, class: u16) -> usize {
+        match (self, self.bits()) {
+            (Self::InPort, _) if class == NXM_IN_PORT.0 => 2,
+            (_, 20) => 4,
+            (_, bits) => bits.div_ceil(8) as usize,
+        }
+    }
+
+    /// The field of a header, whose value has `width` bytes, and which of its [`Field::headers`] that is.
+    #[inline]
+    #[must_use]
+    pub fn from_header(
+        class: u16,
+        number: u8,
+        experimenter: Option<u32>,
+        width: usize,
+    ) -> Option<(Self, u8)> {
+        let found = Self::from_number(class, number, experimenter)?;
+        if found.0.width(class) == width {
+            return Some(found);
+        }
+        let (_, cookie, _) = Self::Cookie.headers()[0];
+        (class == 1 && number == cookie && width == Self::Cookie.width(1)).then_some((Self::Cookie, 0))
+    }
+
+    /// The field of that class and number, whatever the length.
+    #[inline]
+    #[must_use]
+    pub fn from_number(class: u16, number: u8, experimenter: Option<u32>) -> Option<(Self, u8)> {
+        let table = match class {
+            0x8000 => &OPENFLOW,
+            0x0000 => &NICIRA_0,
+            0x0001 => &NICIRA_1,
+            _ => return Self::of_experimenter((class, number, experimenter)),
+        };
+        table.get(usize::from(number)).copied().flatten()
+    }
+
+    fn of_experimenter(header: (u16, u8, Option<u32>)) -> Option<(Self, u8)> {
+        Self::ALL.iter().find_map(|field| {
+            let spelling = field.headers().iter().position(|known| *known == header)?;
+            Some((*field, spelling as u8))
+        })
+    }
+
+    /// Which of its headers is Nicira's; the preferred one where none is.
+    #[must_use]
+    pub fn nicira_spelling(self) -> u8 {
+        self.headers().iter().position(|(class, ..)| *class <= 1).unwrap_or(0) as u8
+    }
+
+    /// The bits that its value may have.
+    #[inline]
+    #[must_use]
+    pub const fn all_bits(self) -> u128 {
+        u128::MAX >> (128 - self.bits())
+    }
+
+    /// The field of that name: `dl_dst`, `reg0`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|field| field.name() == name)
+    }
+}
+
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_header_is_found_and_is_the_field_s() {
+        for field in Field::ALL {
+            for (spelling, (class, number, experimenter)) in field.headers().iter().enumerate() {
+                let width = field.width(*class);
+                let found = Field::from_header(*class, *number, *experimenter, width);
+                assert_eq!(found, Some((*field, spelling as u8)), "{field:?}");
+                assert_eq!(Field::from_header(*class, *number, *experimenter, width + 3), None);
+            }
+            assert_eq!(Field::from_name(field.name()), Some(*field), "{field:?}");
+        }
+        assert_eq!(Field::from_header(0x8000, 127, None, 1), None);
+        assert_eq!(Field::from_header(0xffff, 42, Some(1), 2), None);
+    }
+
+    #[test]
+    fn widths_of_the_specification() {
+        // OpenFlow 1.3.5, table 11.
+        assert_eq!(Field::InPort.width(0x8000), 4);
+        assert_eq!(Field::InPort.width(0), 2);
+        assert_eq!(Field::Ipv6Label.width(0x8000), 4);
+        assert_eq!(Field::PbbIsid.width(0x8000), 3);
+        assert_eq!(Field::VlanVid.width(0x8000), 2);
+        assert_eq!(Field::VlanVid.all_bits(), 0x1fff);
+        assert_eq!(Field::Ipv6Src.all_bits(), u128::MAX);
     }
 }

@@ -1,6 +1,7 @@
 //! Flow entries and the packets that go to and from the controller.
 
 use crate::action::Action;
+use crate::field::Field;
 use crate::instruction::Instruction;
 use crate::matching::Match;
 use crate::port::PortNo;
@@ -195,4 +196,12 @@ pub struct PacketOut {
     pub actions: Vec<Action>,
     /// The packet, where it is not in a buffer.
     pub data: Vec<u8>,
+}
+
+impl PacketIn {
+    /// The port it came in by, of its metadata.
+    #[must_use]
+    pub fn in_port(&self) -> Option<PortNo> {
+        self.metadata.exact(Field::InPort).and_then(|port| u32::try_from(port).ok()).map(PortNo)
+    }
 }

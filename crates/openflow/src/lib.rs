@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod codec;
 pub mod error;
 pub mod field;
 pub mod flow;
@@ -25,5 +26,6 @@ pub mod port;
 pub mod queue;
 pub mod table;
 mod version;
+pub mod wire;
 
 pub use version::Version;

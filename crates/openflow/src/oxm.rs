@@ -37,4 +37,32 @@ impl Oxm {
     pub const fn masked(field: Field, value: u128, mask: u128) -> Self {
         Self::Known { field, spelling: 0, value: value & mask, mask: Some(mask) }
     }
+
+    /// The field; `None` where it is not known here. Of a bare header it is found whatever length that says.
+    #[inline]
+    #[must_use]
+    pub fn field(&self) -> Option<Field> {
+        match self {
+            Self::Known { field, .. } => Some(*field),
+            Self::Unknown { header, payload } if payload.len() <= 4 => {
+                let experimenter = payload.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+                let (class, number) = ((header >> 16) as u16, (header >> 9 & 0x7f) as u8);
+                let experimenter = experimenter.filter(|_| class == 0xffff);
+                Field::from_number(class, number, experimenter)
+                    .filter(|_| payload.is_empty() || class == 0xffff)
+                    .map(|(field, _)| field)
+            }
+            Self::Unknown { .. } => None,
+        }
+    }
+
+    /// The bits that decide, of a known field: its mask, or all.
+    #[inline]
+    #[must_use]
+    pub fn effective_mask(&self) -> u128 {
+        match self {
+            Self::Known { field, mask, .. } => mask.unwrap_or(field.all_bits()),
+            Self::Unknown { .. } => 0,
+        }
+    }
 }
