@@ -13,7 +13,8 @@ use crate::parse::Layers;
 use crate::pcap::{self, Capture, LinkType, PcapError};
 use crate::wire::{EtherType, IpProtocol, MacAddr};
 use crate::wire::{
-    arp, dns, ethernet, geneve, gre, gtpu, icmpv4, icmpv6, ipv4, ipv6, mpls, ndp, tcp, udp, vlan, vxlan,
+    arp, dhcpv4, dns, ethernet, geneve, gre, gtpu, icmpv4, icmpv6, ipv4, ipv6, lldp, mpls, ndp, tcp, udp,
+    vlan, vxlan,
 };
 use crate::{checksum, pcapng};
 
@@ -56,6 +57,7 @@ fn views(data: &[u8]) {
     icmp(data);
     tunnels(data);
     names(data);
+    control(data);
 }
 
 fn link(data: &[u8]) {
@@ -322,6 +324,35 @@ fn names(data: &[u8]) {
             assert!(response.is_response() && response.id() == view.id());
             assert!(response.records().unwrap().all(|record| record.is_ok()));
         }
+    }
+}
+
+/// What stations and bridges tell each other.
+fn control(data: &[u8]) {
+    if let Ok(view) = dhcpv4::View::new_checked(data) {
+        black_box((view.to_string(), view.option(dhcpv4::option::SERVER)));
+        assert!(view.options().count() <= dhcpv4::OPTIONS_MAX + 1);
+        if let Ok(repr) = dhcpv4::Repr::parse(&view) {
+            let mut out = vec![0; repr.buffer_len()];
+            repr.emit(&mut dhcpv4::View::new_unchecked(&mut out[..]));
+            let again = dhcpv4::View::new_checked(&out[..]).unwrap();
+            assert_eq!(dhcpv4::Repr::parse(&again), Ok(repr));
+        }
+    }
+    if let Ok(view) = lldp::View::new_checked(data) {
+        assert!(view.tlvs().count() <= lldp::TLVS_MAX && view.tlvs().all(|tlv| tlv.is_ok()));
+        let repr = lldp::Repr::parse(&view).unwrap();
+        let mut out = vec![0; repr.buffer_len()];
+        let mut again = lldp::View::new_unchecked(&mut out[..]);
+        repr.emit(&mut again).unwrap();
+        let mut at = 0;
+        for tlv in view.optional().flatten() {
+            at += tlv.emit(&mut again.optional_mut()[at..]).unwrap();
+        }
+        let again = lldp::View::new_checked(&out[..]).unwrap();
+        assert_eq!(lldp::Repr::parse(&again), Ok(repr));
+        assert!(again.tlvs().eq(view.tlvs()));
+        assert_eq!(again.to_string().is_empty(), view.to_string().is_empty());
     }
 }
 

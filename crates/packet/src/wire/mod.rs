@@ -33,6 +33,7 @@
 use thiserror::Error;
 
 pub mod arp;
+pub mod dhcpv4;
 pub mod dns;
 pub mod ethernet;
 pub mod geneve;
@@ -42,6 +43,7 @@ pub mod icmpv4;
 pub mod icmpv6;
 pub mod ipv4;
 pub mod ipv6;
+pub mod lldp;
 pub mod mpls;
 pub mod ndp;
 pub mod protocol;

@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::ops::Range;
 
+mod control;
 mod dns;
 mod ip;
 mod link;

@@ -130,7 +130,54 @@ fn answer(kind: dns::RecordType, answer: dns::Answer<'_>) -> Vec<u8> {
 pub(crate) fn all() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let mut frames = internet();
     frames.extend(encapsulated());
+    frames.extend(control());
     frames
+}
+
+fn dhcp(repr: &dhcpv4::Repr<'_>, ports: (u16, u16)) -> Vec<u8> {
+    let mut bytes = vec![0; repr.buffer_len()];
+    repr.emit(&mut dhcpv4::View::new_unchecked(&mut bytes[..]));
+    ethernet(EtherType::IPV4, &ip4(IpProtocol::UDP, &udp(false, ports, &bytes)))
+}
+
+fn neighbour_tlvs() -> Vec<u8> {
+    let others = [
+        lldp::Tlv::SystemName(b"s1"),
+        lldp::Tlv::Capabilities { system: 0x14, enabled: 4 },
+        lldp::Tlv::Organization { oui: [0x02, 0x77, 0x66], subtype: 1, data: b"secret" },
+    ];
+    let repr = lldp::Repr {
+        chassis: lldp::ChassisId::Local(b"dpid:1"),
+        port: lldp::PortId::Interface(b"eth3"),
+        ttl_s: 120,
+        optional_len: others.iter().map(lldp::Tlv::buffer_len).sum(),
+    };
+    let mut bytes = vec![0; repr.buffer_len()];
+    let mut view = lldp::View::new_unchecked(&mut bytes[..]);
+    repr.emit(&mut view).unwrap();
+    let mut at = 0;
+    for tlv in others {
+        at += tlv.emit(&mut view.optional_mut()[at..]).unwrap();
+    }
+    bytes
+}
+
+/// What stations and bridges tell each other.
+fn control() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let discover = dhcpv4::Repr { host_name: Some(b"h1"), ..dhcpv4::Repr::discover(7, MAC_A) };
+    let mut ack = discover.reply(dhcpv4::MessageType::ACK, v4(9), v4(1));
+    ack.lease_s = Some(600);
+    ack.subnet_mask = Some([255, 255, 255, 0].into());
+    ack.routers.push(v4(1));
+    vec![
+        (
+            "dhcp_discover",
+            dhcp(&discover, (68, 67)),
+            "BOOTP/DHCP, Request from 02:00:00:00:00:01, length 300",
+        ),
+        ("dhcp_ack", dhcp(&ack, (67, 68)), "BOOTP/DHCP, Reply, length 300"),
+        ("lldp_neighbour", ethernet(EtherType::LLDP, &neighbour_tlvs()), "LLDP, length 44: s1"),
+    ]
 }
 
 fn internet() -> Vec<(&'static str, Vec<u8>, &'static str)> {
