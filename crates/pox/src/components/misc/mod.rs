@@ -1,0 +1,3 @@
+//! Components of all kinds.
+
+pub mod of_tutorial;

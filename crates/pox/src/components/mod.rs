@@ -1,0 +1,22 @@
+//! The stock components. Each is one file, whose doc comment is its manual: `weft pox list` and `weft pox help` print them.
+//!
+//! To add one: a file here with a `build` function, its `mod` line in its group, and a line in [`KINDS`].
+
+pub mod forwarding;
+pub mod info;
+pub mod misc;
+pub mod openflow;
+
+use crate::kind;
+use crate::launch::Kind;
+
+/// All kinds, by name.
+pub const KINDS: &[Kind] = &[
+    kind!("forwarding.hub", "forwarding/hub.rs", forwarding::hub::build),
+    kind!("forwarding.l2_learning", "forwarding/l2_learning.rs", forwarding::l2_learning::build),
+    kind!("forwarding.l2_pairs", "forwarding/l2_pairs.rs", forwarding::l2_pairs::build),
+    kind!("info.packet_dump", "info/packet_dump.rs", info::packet_dump::build),
+    kind!("info.switch_info", "info/switch_info.rs", info::switch_info::build),
+    kind!("misc.of_tutorial", "misc/of_tutorial.rs", misc::of_tutorial::build),
+    kind!("openflow.of_01", "openflow/of_01.rs", openflow::of_01::build, several),
+];

@@ -1,0 +1,3 @@
+//! Components about the switches themselves.
+
+pub mod of_01;
