@@ -101,18 +101,18 @@ impl Controller {
         &mut self.core
     }
 
-    /// A channel is up: both sides have said hello, the switch has told its features and ports.
+    /// A channel is up: both sides have said hello, the switch has told its features and ports. Whoever calls numbers it.
     pub fn connected(
         &mut self,
         now: Duration,
+        connection: ConnectionId,
         version: Version,
         features: Features,
         peer: &str,
-    ) -> ConnectionId {
+    ) {
         self.pass(now);
-        let id = self.core.connected(version, features, peer);
+        self.core.connected(connection, version, features, peer);
         self.core.settle();
-        id
     }
 
     /// An event for [`Input::PacketIn`], with the buffer of the last one.

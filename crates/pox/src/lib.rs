@@ -68,6 +68,7 @@
 
 mod component;
 pub mod components;
+pub mod compose;
 mod controller;
 mod core;
 mod endpoint;

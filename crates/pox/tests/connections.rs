@@ -49,9 +49,18 @@ fn tell(controller: &mut Controller, connection: ConnectionId, xid: u32, body: B
     controller.handle(Duration::ZERO, Input::Message { connection, message });
 }
 
+/// Connects a switch under a number that was not used before.
+fn begin(controller: &mut Controller, version: Version, features: Features, peer: &str) -> ConnectionId {
+    let id = ConnectionId(
+        controller.core().connections().map(|connection| connection.id().0 + 1).max().unwrap_or(0),
+    );
+    controller.connected(Duration::ZERO, id, version, features, peer);
+    id
+}
+
 /// Connects a switch, and answers its first barrier.
 fn connect(controller: &mut Controller, version: Version, datapath: u64) -> ConnectionId {
-    let id = controller.connected(Duration::ZERO, version, features(datapath, 3), "test:1");
+    let id = begin(controller, version, features(datapath, 3), "test:1");
     let (_, barrier) = sent(controller).pop().unwrap();
     assert_eq!(barrier.body, Body::BarrierRequest);
     tell(controller, id, barrier.xid, Body::BarrierReply);
@@ -84,7 +93,7 @@ fn a_switch_is_put_in_order_before_anybody_knows_it() {
         let mut controller = Controller::new();
         note(controller.core_mut(), &diary, |event: &ConnectionUp| format!("{} up", event.datapath));
         note(controller.core_mut(), &diary, |event: &PacketIn| format!("packet of {}", event.datapath));
-        let id = controller.connected(Duration::ZERO, version, features(7, 3), "test:1");
+        let id = begin(&mut controller, version, features(7, 3), "test:1");
         let messages = sent(&mut controller);
         let bodies: Vec<&Body> = messages.iter().map(|(_, message)| &message.body).collect();
         assert!(matches!(bodies[0], Body::SetConfig(config) if config.miss_send_len == 0xffff));
@@ -113,7 +122,7 @@ fn a_switch_that_connects_anew_takes_its_own_place() {
         format!("{} down: {}", event.connection, event.reason)
     });
     let first = connect(&mut controller, Version::V13, 7);
-    let second = controller.connected(Duration::ZERO, Version::V13, features(7, 3), "test:2");
+    let second = begin(&mut controller, Version::V13, features(7, 3), "test:2");
     let (_, barrier) = sent(&mut controller).pop().unwrap();
     tell(&mut controller, second, barrier.xid, Body::BarrierReply);
     let closed = std::iter::from_fn(|| controller.poll_output());
@@ -136,7 +145,7 @@ fn a_switch_that_connects_anew_takes_its_own_place() {
 fn auxiliary_connections_are_turned_away() {
     let mut controller = Controller::new();
     let auxiliary = Features { auxiliary: 1, ..features(7, 3) };
-    let id = controller.connected(Duration::ZERO, Version::V13, auxiliary, "test:1");
+    let id = begin(&mut controller, Version::V13, auxiliary, "test:1");
     let reason = "auxiliary connection 1 is not used".into();
     assert_eq!(controller.poll_output(), Some(Output::Close { connection: id, reason }));
 }
@@ -144,7 +153,7 @@ fn auxiliary_connections_are_turned_away() {
 #[test]
 fn a_switch_that_never_answers_is_closed() {
     let mut controller = Controller::new();
-    let id = controller.connected(Duration::ZERO, Version::V10, features(7, 3), "test:1");
+    let id = begin(&mut controller, Version::V10, features(7, 3), "test:1");
     sent(&mut controller);
     assert_eq!(controller.next_deadline(), Some(Duration::from_secs(30)));
     controller.handle(Duration::from_secs(30), Input::Time);
@@ -305,7 +314,7 @@ fn floods_obey_whoever_decides_port_by_port() {
         let all = if version == Version::V10 { PortNo::FLOOD } else { PortNo::ALL };
         assert_eq!(controller.core().flood_actions(open), [output(all)]);
         controller.core_mut().hold_floods(true);
-        let held = controller.connected(Duration::ZERO, version, features(2, 3), "test:1");
+        let held = begin(&mut controller, version, features(2, 3), "test:1");
         let messages = sent(&mut controller);
         let closed = messages.iter().filter(|(_, message)| match &message.body {
             Body::PortMod(port) => port.config == config::NO_FLOOD && port.mask == config::NO_FLOOD,

@@ -16,9 +16,9 @@ use super::request::Pending;
 /// Ports of one switch; more are not remembered.
 pub const PORTS_MAX: usize = 1 << 16;
 
-/// Which connection. Never used again once it is gone.
+/// Which connection. Whoever runs the controller numbers them, and uses no number again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub(crate) u64);
+pub struct ConnectionId(pub u64);
 
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

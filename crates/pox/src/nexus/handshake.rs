@@ -51,19 +51,18 @@ impl Default for NexusConfig {
 /// Connections.
 impl Core {
     /// A channel is up.
-    pub(crate) fn connected(&mut self, version: Version, features: Features, peer: &str) -> ConnectionId {
-        let id = ConnectionId(self.nexus.next);
-        self.nexus.next += 1;
+    pub(crate) fn connected(&mut self, id: ConnectionId, version: Version, features: Features, peer: &str) {
         if self.nexus.connections.len() >= CONNECTIONS_MAX {
             self.close(id, format!("more than {CONNECTIONS_MAX} connections"));
         } else if features.auxiliary != 0 {
             // What they are for, packet-ins beside the main connection, one channel does well enough.
             self.close(id, format!("auxiliary connection {} is not used", features.auxiliary));
+        } else if self.nexus.connections.contains_key(&id) {
+            self.close(id, "its number is taken".into());
         } else {
             self.nexus.connections.insert(id, Connection::new(id, version, features, peer));
             self.put_in_order(id);
         }
-        id
     }
 
     fn close(&mut self, connection: ConnectionId, reason: String) {
@@ -134,7 +133,7 @@ impl Core {
         let Some(connection) = self.nexus.get_mut(id) else { return };
         connection.counters.received += 1;
         let (stage, datapath) = (connection.stage, connection.datapath());
-        if self.is_heard::<Raw>(&Source::OpenFlow) || self.is_heard::<Raw>(&Source::Connection(id)) {
+        if self.wants_raw(id) {
             let raw =
                 Raw { connection: id, datapath, direction: Direction::Received, message: message.clone() };
             self.dispatch_both(id, &raw);

@@ -51,7 +51,6 @@ pub(crate) struct Nexus {
     connections: HashMap<ConnectionId, Connection, FixedState>,
     /// Those that are up.
     datapaths: BTreeMap<Dpid, ConnectionId>,
-    next: u64,
     /// When which request's time is over, in that order; those that are answered too, until they come up.
     pub(crate) deadlines: VecDeque<(Duration, ConnectionId, u32)>,
     /// From how many of them on those that are answered are left out.
@@ -173,7 +172,7 @@ impl Core {
         connection.counters.sent += 1;
         let datapath = connection.datapath();
         let message = Message::new(xid, body.into_body());
-        if self.is_heard::<Raw>(&Source::OpenFlow) || self.is_heard::<Raw>(&Source::Connection(id)) {
+        if self.wants_raw(id) {
             let raw = |message| Raw { connection: id, datapath, direction: Direction::Sent, message };
             self.raise_from(Source::Connection(id), raw(message.clone()));
             self.raise_from(Source::OpenFlow, raw(message.clone()));
@@ -262,6 +261,11 @@ impl Core {
         if let Ok(connection) = self.resolve(of) {
             self.outputs.push_back(Output::Close { connection, reason: reason.into() });
         }
+    }
+
+    /// Whether anybody wants a connection's messages as such.
+    pub(crate) fn wants_raw(&self, connection: ConnectionId) -> bool {
+        self.is_heard::<Raw>(&Source::OpenFlow) || self.is_heard::<Raw>(&Source::Connection(connection))
     }
 
     /// Raises an event of a connection, then of all.

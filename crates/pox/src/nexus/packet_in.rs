@@ -68,6 +68,13 @@ impl PacketIn {
         &self.data
     }
 
+    /// Fills in the packet; the room of the one before is used again.
+    pub fn set_data(&mut self, data: &[u8]) {
+        self.data.clear();
+        self.data.extend_from_slice(data);
+        self.layers = OnceCell::new();
+    }
+
     /// Whether all of the packet is here.
     #[must_use]
     pub fn is_whole(&self) -> bool {
