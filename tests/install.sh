@@ -16,6 +16,7 @@ test_packages=(
   "iperf3 iperf3"               # load between containers
   "nginx-light nginx"           # examples that run real programs
   "redis-server redis-server"   # examples that run real programs
+  "openssl openssl"             # certificates for OpenFlow under TLS
   "nftables nft"                # a second opinion on what passes
   "ethtool ethtool"             # offloads of the interfaces we make
   "util-linux setpriv"          # running a test as an ordinary user

@@ -17,6 +17,7 @@ pub mod field;
 pub mod flow;
 pub mod group;
 pub mod instruction;
+pub mod live;
 pub mod matching;
 pub mod message;
 pub mod meter;
