@@ -18,6 +18,7 @@ pub mod flow;
 pub mod group;
 pub mod instruction;
 pub mod live;
+pub mod load;
 pub mod matching;
 pub mod message;
 pub mod meter;
