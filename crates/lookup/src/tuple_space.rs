@@ -252,6 +252,15 @@ impl<const WORDS: usize, V: Copy, S: BuildHasher, P: Copy + Ord> TupleSpace<WORD
         tuple.rules.find(hash, |chain| chain.best.key == *key).map(|chain| &chain.best)
     }
 
+    /// The rule of exactly this key, mask and priority.
+    #[must_use]
+    pub fn find(&self, key: &[u64; WORDS], mask: &[u64; WORDS], priority: P) -> Option<&Rule<WORDS, V, P>> {
+        let hash = hash(&self.hasher, key, mask);
+        let tuple = self.tuples.iter().find(|tuple| tuple.mask == *mask)?;
+        let chain = tuple.rules.find(hash, |chain| chain.best.key == *key)?;
+        std::iter::once(&chain.best).chain(&chain.hidden).find(|rule| rule.priority == priority)
+    }
+
     fn find_mut(
         &mut self,
         key: &[u64; WORDS],
