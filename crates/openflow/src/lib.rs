@@ -27,6 +27,7 @@ pub mod nicira;
 pub mod oxm;
 pub mod port;
 pub mod queue;
+pub mod switch;
 pub mod table;
 mod version;
 pub mod wire;
