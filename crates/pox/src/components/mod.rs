@@ -6,6 +6,7 @@ pub mod forwarding;
 pub mod info;
 pub mod misc;
 pub mod openflow;
+pub mod proto;
 
 use crate::kind;
 use crate::launch::Kind;
@@ -19,4 +20,10 @@ pub const KINDS: &[Kind] = &[
     kind!("info.switch_info", "info/switch_info.rs", info::switch_info::build),
     kind!("misc.of_tutorial", "misc/of_tutorial.rs", misc::of_tutorial::build),
     kind!("openflow.of_01", "openflow/of_01.rs", openflow::of_01::build, several),
+    kind!("proto.arp_responder", "proto/arp_responder.rs", proto::arp_responder::build),
+    kind!("proto.dhcp_client", "proto/dhcp_client.rs", proto::dhcp_client::build, several),
+    kind!("proto.dhcpd", "proto/dhcpd.rs", proto::dhcpd::build),
+    kind!("proto.dns_spy", "proto/dns_spy.rs", proto::dns_spy::build),
+    kind!("proto.dnsd", "proto/dnsd.rs", proto::dnsd::build),
+    kind!("proto.pong", "proto/pong.rs", proto::pong::build),
 ];

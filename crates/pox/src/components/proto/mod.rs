@@ -1,0 +1,10 @@
+//! Protocols: what answers hosts in their own words.
+
+pub mod arp_responder;
+pub mod dhcp_client;
+pub mod dhcpd;
+pub mod dns_spy;
+pub mod dnsd;
+mod frames;
+pub mod pong;
+pub mod pool;
