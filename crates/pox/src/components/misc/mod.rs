@@ -1,3 +1,7 @@
 //! Components of all kinds.
 
+pub mod cbench;
+pub mod full_payload;
+pub mod ip_loadbalancer;
+pub mod mac_blocker;
 pub mod of_tutorial;

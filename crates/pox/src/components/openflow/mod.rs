@@ -1,3 +1,4 @@
 //! Components about the switches themselves.
 
+pub mod keepalive;
 pub mod of_01;

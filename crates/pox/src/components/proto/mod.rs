@@ -5,6 +5,6 @@ pub mod dhcp_client;
 pub mod dhcpd;
 pub mod dns_spy;
 pub mod dnsd;
-mod frames;
+pub(crate) mod frames;
 pub mod pong;
 pub mod pool;

@@ -1,0 +1,5 @@
+//! Stock components, on a switch whose ports the tests are behind.
+
+mod balancing;
+mod lab;
+mod proto;
