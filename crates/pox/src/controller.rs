@@ -181,7 +181,8 @@ impl Controller {
     }
 
     /// When [`Input::Time`] is due.
-    pub fn next_deadline(&mut self) -> Option<Duration> {
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
         if self.core.is_unsettled() {
             return Some(self.core.now);
         }

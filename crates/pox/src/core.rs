@@ -586,7 +586,7 @@ impl Core {
         }
     }
 
-    pub(crate) fn next_timer(&mut self) -> Option<Duration> {
+    pub(crate) fn next_timer(&self) -> Option<Duration> {
         self.timers.next_deadline()
     }
 

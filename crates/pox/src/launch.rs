@@ -161,6 +161,16 @@ pub fn read_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> Result<V
     Ok(lines)
 }
 
+/// The same with `openflow.of_01` in front, where it is not among them: somebody has to wait for the switches.
+#[must_use]
+pub fn with_listener(mut lines: Vec<Line>) -> Vec<Line> {
+    const LISTENER: &str = "openflow.of_01";
+    if lines.iter().all(|line| line.name != LISTENER) {
+        lines.insert(0, Line::new(LISTENER));
+    }
+    lines
+}
+
 fn add_word(lines: &mut Vec<Line>, word: &str, line: Option<usize>) -> Result<(), LaunchError> {
     if !word.starts_with('-') {
         if lines.len() >= LINES_MAX {

@@ -63,44 +63,43 @@ impl Timers {
 
     pub(crate) fn cancel(&mut self, id: TimerId) -> bool {
         let found = self.waiting.remove(&id).is_some();
-        if self.queue.len() > 2 * self.waiting.len() + 64 {
-            let waiting = &self.waiting;
-            self.queue.retain(|Reverse((deadline, id))| {
-                waiting.get(id).is_some_and(|timer| timer.deadline == *deadline)
-            });
-        }
+        self.tidy();
         found
     }
 
     pub(crate) fn cancel_of(&mut self, owner: ComponentId) {
         self.waiting.retain(|_, timer| timer.owner != owner);
+        self.tidy();
     }
 
     /// The next one that is due; taken out.
     pub(crate) fn pop(&mut self, now: Duration) -> Option<(TimerId, Timer)> {
-        while let Some(&Reverse((deadline, id))) = self.queue.peek() {
-            match self.waiting.get(&id) {
-                Some(timer) if timer.deadline == deadline => {
-                    if deadline > now {
-                        return None;
-                    }
-                    self.queue.pop();
-                    return self.waiting.remove(&id).map(|timer| (id, timer));
-                }
-                _ => self.queue.pop(),
-            };
+        let &Reverse((deadline, id)) = self.queue.peek()?;
+        if deadline > now {
+            return None;
         }
-        None
+        self.queue.pop();
+        let timer = self.waiting.remove(&id);
+        self.tidy();
+        timer.map(|timer| (id, timer))
     }
 
-    pub(crate) fn next_deadline(&mut self) -> Option<Duration> {
-        while let Some(&Reverse((deadline, id))) = self.queue.peek() {
-            if self.waiting.get(&id).is_some_and(|timer| timer.deadline == deadline) {
-                return Some(deadline);
-            }
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.queue.peek().map(|Reverse((deadline, _))| *deadline)
+    }
+
+    /// Leaves out cancelled ones: in front, so that the first is one that waits, and all where they are most.
+    fn tidy(&mut self) {
+        let waits = |waiting: &HashMap<TimerId, Timer, FixedState>, deadline: Duration, id: TimerId| {
+            waiting.get(&id).is_some_and(|timer| timer.deadline == deadline)
+        };
+        if self.queue.len() > 2 * self.waiting.len() + 64 {
+            let waiting = &self.waiting;
+            self.queue.retain(|Reverse((deadline, id))| waits(waiting, *deadline, *id));
+        }
+        while self.queue.peek().is_some_and(|Reverse((deadline, id))| !waits(&self.waiting, *deadline, *id)) {
             self.queue.pop();
         }
-        None
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -93,7 +93,7 @@ impl Core {
             }
         }
         if config.table_miss && version == Version::V13 {
-            let miss = Flow::add(Match::default()).priority(0).to_controller();
+            let miss = Flow::add(Match::new()).priority(0).to_controller();
             self.say(id, Body::FlowMod(miss.into_flow_mod()));
         }
         self.hold_ports(id, &ports);

@@ -2,19 +2,14 @@
 
 use std::cell::OnceCell;
 
-use openflow::field::Field;
 use openflow::flow::{NO_BUFFER, PacketInReason};
-use openflow::matching::Match;
-use openflow::oxm::Oxm;
+use openflow::matching::{Match, MatchV10, wildcards};
 use openflow::port::PortNo;
 use packet::parse::{Layers, Network};
 use packet::wire::{EtherType, IpProtocol, MacAddr, arp, ethernet, icmpv4, icmpv6, ipv4, ipv6, tcp, udp};
 
 use super::{ConnectionId, Dpid};
 use crate::event::Event;
-
-/// Bit of a VLAN id's field that says there is a tag (`OFPVID_PRESENT`).
-const VLAN_PRESENT: u128 = 0x1000;
 
 /// A packet came to the controller. Raised of its connection, then of [`OPENFLOW`](crate::OPENFLOW).
 ///
@@ -160,90 +155,22 @@ impl PacketIn {
         icmpv6::View::new_checked(self.segment(IpProtocol::ICMPV6)?).ok()
     }
 
-    /// The match of exactly this flow: its port and every field that OpenFlow 1.0 can match, written so that 1.3 has the
-    /// prerequisites. Of a packet that does not parse, port and Ethernet header.
+    /// The match of exactly this flow: its port and every field that 1.0 can match, on a switch of either version. Of a packet
+    /// that does not parse, port and Ethernet header.
     #[must_use]
     pub fn exact_match(&self) -> Match {
-        let mut fields = Vec::with_capacity(12);
-        fields.push(Oxm::exact(Field::InPort, self.in_port.0.into()));
-        self.push_fields(&mut fields);
-        Match::Fields(fields)
+        match self.in_port.to_v10() {
+            Some(_) => Match::V10(MatchV10::from_packet(self.in_port, &self.data)),
+            None => Match::from_packet(self.in_port, &self.data),
+        }
     }
 
     /// [`PacketIn::exact_match`] whatever the port.
     #[must_use]
     pub fn exact_match_anywhere(&self) -> Match {
-        let mut fields = Vec::with_capacity(11);
-        self.push_fields(&mut fields);
-        Match::Fields(fields)
-    }
-
-    fn push_fields(&self, fields: &mut Vec<Oxm>) {
-        let Some(frame) = self.ethernet() else { return };
-        fields.push(Oxm::exact(Field::EthDst, mac(frame.destination())));
-        fields.push(Oxm::exact(Field::EthSrc, mac(frame.source())));
-        let Some(layers) = self.layers() else {
-            fields.push(Oxm::exact(Field::EthType, frame.ethertype().0.into()));
-            return;
-        };
-        // 1.0 calls 802.3 frames 0x05ff, 1.3 by their length: left open. Behind labels and a second tag neither looks.
-        let plain = layers.labels == 0 && layers.vlans.len() < 2;
-        if plain && layers.ethertype.0 >= EtherType::TYPE_MIN {
-            fields.push(Oxm::exact(Field::EthType, layers.ethertype.0.into()));
-        }
-        match layers.vlans.outer() {
-            Some(tag) => {
-                fields.push(Oxm::exact(Field::VlanVid, VLAN_PRESENT | u128::from(tag.id)));
-                fields.push(Oxm::exact(Field::VlanPcp, tag.priority.into()));
-            }
-            None => fields.push(Oxm::exact(Field::VlanVid, 0)),
-        }
-        if !plain {
-            return;
-        }
-        match layers.network {
-            Network::V4 => self.push_ipv4(layers, fields),
-            Network::Arp => {
-                if let Some(arp) = self.arp() {
-                    fields.push(Oxm::exact(Field::ArpOp, arp.operation.0.into()));
-                    fields.push(Oxm::exact(Field::ArpSpa, u32::from(arp.sender_ip).into()));
-                    fields.push(Oxm::exact(Field::ArpTpa, u32::from(arp.target_ip).into()));
-                }
-            }
-            // 1.0 knows no IPv6.
-            Network::V6 | Network::Other => {}
-        }
-    }
-
-    fn push_ipv4(&self, layers: &Layers, fields: &mut Vec<Oxm>) {
-        let Some(ip) = self.ipv4() else { return };
-        fields.push(Oxm::exact(Field::IpDscp, (ip.tos() >> 2).into()));
-        fields.push(Oxm::exact(Field::IpProto, ip.protocol().0.into()));
-        fields.push(Oxm::exact(Field::Ipv4Src, u32::from(ip.source()).into()));
-        fields.push(Oxm::exact(Field::Ipv4Dst, u32::from(ip.destination()).into()));
-        self.push_ports(layers, fields);
-    }
-
-    /// TCP and UDP ports, ICMP type and code: the first two fields of 16 or 8 bits. A fragment has none.
-    fn push_ports(&self, layers: &Layers, fields: &mut Vec<Oxm>) {
-        if layers.fragment.is_some() {
-            return;
-        }
-        let segment = layers.segment(&self.data);
-        let [a, b, c, d, ..] = *segment else { return };
-        let (first, second, wide) = match layers.protocol {
-            IpProtocol::TCP => (Field::TcpSrc, Field::TcpDst, true),
-            IpProtocol::UDP => (Field::UdpSrc, Field::UdpDst, true),
-            IpProtocol::ICMP => (Field::Icmpv4Type, Field::Icmpv4Code, false),
-            _ => return,
-        };
-        let (one, two) = if wide {
-            (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
-        } else {
-            (a.into(), b.into())
-        };
-        fields.push(Oxm::exact(first, one.into()));
-        fields.push(Oxm::exact(second, two.into()));
+        let mut matching = MatchV10::from_packet(PortNo::ANY, &self.data);
+        matching.wildcards |= wildcards::IN_PORT;
+        Match::V10(matching)
     }
 
     /// The number of its buffer as messages have it.
@@ -251,9 +178,4 @@ impl PacketIn {
     pub(crate) fn buffer_id(&self) -> u32 {
         self.buffer.unwrap_or(NO_BUFFER)
     }
-}
-
-/// A hardware address as the value of a field.
-fn mac(address: MacAddr) -> u128 {
-    address.0.iter().fold(0, |value, byte| value << 8 | u128::from(*byte))
 }

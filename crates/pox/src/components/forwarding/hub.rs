@@ -46,7 +46,7 @@ impl Component for Hub {
 }
 
 fn install(connection: ConnectionId, core: &mut Core) -> Result {
-    let flow = Flow::add(Match::default()).actions(core.flood_actions(connection));
+    let flow = Flow::add(Match::new()).actions(core.flood_actions(connection));
     debug!(core, "{connection} floods to {} ports", flow.applied().len());
     core.send(connection, flow)?;
     Ok(())

@@ -22,10 +22,11 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use openflow::matching::Match;
 use openflow::port::PortNo;
 use packet::wire::{EtherType, MacAddr};
 
-use crate::components::forwarding::addresses::{is_bridge_filtered, to_address};
+use super::addresses::is_bridge_filtered;
 use crate::{
     Component, ConnectionDown, ConnectionId, ConnectionUp, Core, Dpid, FloodChanged, Flow, OPENFLOW, Options,
     OptionsError, PacketIn, PortReason, PortStatus, Result, debug, is_live, warning,
@@ -110,7 +111,7 @@ impl L2Learning {
                 core,
                 "{source} has moved from port {} to {} of {}", before.0, event.in_port.0, event.datapath
             );
-            core.send(event.connection, Flow::delete(to_address(source)))?;
+            core.send(event.connection, Flow::delete(Match::new().eth_dst(source)))?;
         }
         if !self.transparent && (frame.ethertype() == EtherType::LLDP || is_bridge_filtered(destination)) {
             core.drop_packet(event)?;
@@ -150,7 +151,7 @@ impl L2Learning {
         }
         let Some(switch) = self.switches.get_mut(&event.connection) else { return Ok(()) };
         for address in switch.forget(|port| port == event.port.number) {
-            core.send(event.connection, Flow::delete(to_address(address)))?;
+            core.send(event.connection, Flow::delete(Match::new().eth_dst(address)))?;
         }
         Ok(())
     }
@@ -169,7 +170,7 @@ impl L2Learning {
         for (connection, switch) in switches {
             for address in switch.forget(|_| true) {
                 // A switch that is gone has no flows.
-                let _ = core.send(*connection, Flow::delete(to_address(address)));
+                let _ = core.send(*connection, Flow::delete(Match::new().eth_dst(address)));
             }
         }
     }

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use openflow::matching::Match;
 use openflow::port::PortNo;
 use packet::wire::MacAddr;
 
-use super::addresses::{between, from_address, to_address};
 use super::l2_learning::ADDRESSES_MAX;
 use crate::{
     Component, ConnectionDown, ConnectionId, Core, FloodChanged, Flow, OPENFLOW, Options, OptionsError,
@@ -71,8 +71,11 @@ impl L2Pairs {
             return Ok(());
         }
         debug!(core, "{source} and {destination} on {}", event.datapath);
-        core.send(event.connection, Flow::add(between(destination, source)).output(event.in_port))?;
-        core.install_for(event, Flow::add(between(source, destination)).output(port))?;
+        core.send(
+            event.connection,
+            Flow::add(Match::new().eth_src(destination).eth_dst(source)).output(event.in_port),
+        )?;
+        core.install_for(event, Flow::add(Match::new().eth_src(source).eth_dst(destination)).output(port))?;
         Ok(())
     }
 
@@ -112,7 +115,7 @@ impl L2Pairs {
 }
 
 fn forget_flows(core: &mut Core, connection: ConnectionId, address: MacAddr) -> Result {
-    core.send(connection, Flow::delete(to_address(address)))?;
-    core.send(connection, Flow::delete(from_address(address)))?;
+    core.send(connection, Flow::delete(Match::new().eth_dst(address)))?;
+    core.send(connection, Flow::delete(Match::new().eth_src(address)))?;
     Ok(())
 }
