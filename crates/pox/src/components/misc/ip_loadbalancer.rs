@@ -271,13 +271,13 @@ impl LoadBalancer {
         .unwrap_or((0, 0));
         if destination == self.ip {
             let client = Client { ip: source, protocol, port: from, service: to };
-            self.from_client(event, client, core)?;
+            self.client_packet(event, client, core)?;
             return Ok(Verdict::Halt);
         }
         if self.servers.contains_key(&source) {
             let client = Client { ip: destination, protocol, port: to, service: from };
             if self.connections.get(&client).is_some_and(|assigned| assigned.server == source) {
-                self.from_server(event, client, core)?;
+                self.server_packet(event, client, core)?;
                 return Ok(Verdict::Halt);
             }
         }
@@ -369,7 +369,7 @@ impl LoadBalancer {
         }
     }
 
-    fn from_client(&mut self, event: &PacketIn, client: Client, core: &mut Core) -> Result {
+    fn client_packet(&mut self, event: &PacketIn, client: Client, core: &mut Core) -> Result {
         let place = (event.source(), event.in_port);
         let Some((ip, mac, port)) = self.assign(client, place, core.now()) else {
             debug!(core, "no server for {}", client.ip);
@@ -418,7 +418,7 @@ impl LoadBalancer {
         Ok(())
     }
 
-    fn from_server(&mut self, event: &PacketIn, client: Client, core: &mut Core) -> Result {
+    fn server_packet(&mut self, event: &PacketIn, client: Client, core: &mut Core) -> Result {
         let now = core.now();
         let Some(assigned) = self.connections.get_mut(&client) else { return Ok(()) };
         assigned.seen = now;
