@@ -22,6 +22,7 @@ pub const KINDS: &[Kind] = &[
     kind!("misc.full_payload", "misc/full_payload.rs", misc::full_payload::build),
     kind!("misc.ip_loadbalancer", "misc/ip_loadbalancer.rs", misc::ip_loadbalancer::build),
     kind!("misc.mac_blocker", "misc/mac_blocker.rs", misc::mac_blocker::build),
+    kind!("misc.nat", "misc/nat.rs", misc::nat::build),
     kind!("misc.of_tutorial", "misc/of_tutorial.rs", misc::of_tutorial::build),
     kind!("openflow.keepalive", "openflow/keepalive.rs", openflow::keepalive::build),
     kind!("openflow.of_01", "openflow/of_01.rs", openflow::of_01::build, several),

@@ -3,3 +3,4 @@
 mod balancing;
 mod lab;
 mod proto;
+mod translation;

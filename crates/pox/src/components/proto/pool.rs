@@ -30,6 +30,12 @@ impl Subnet {
         if self.prefix == 0 { 0 } else { u32::MAX << (32 - self.prefix) }
     }
 
+    /// Its first address, that of the network.
+    #[must_use]
+    pub const fn network(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.network)
+    }
+
     /// Its mask.
     #[must_use]
     pub const fn mask(self) -> Ipv4Addr {
