@@ -38,6 +38,8 @@ pub struct Mappings {
     inside: BTreeMap<Inside, u16>,
     /// How many each protocol has.
     counts: BTreeMap<u8, usize>,
+    /// Where to look for a free port when a host's own number is taken.
+    next: u16,
 }
 
 impl Mappings {
@@ -51,10 +53,12 @@ impl Mappings {
         if *count >= MAPPINGS_MAX {
             return None;
         }
-        let first = inside.port.max(PORT_MIN);
-        let port = (first..=u16::MAX)
-            .chain(PORT_MIN..first)
-            .find(|port| !self.outside.contains_key(&(inside.protocol, *port)))?;
+        let free = |port: &u16| !self.outside.contains_key(&(inside.protocol, *port));
+        let next = self.next.max(PORT_MIN);
+        let port = Some(inside.port)
+            .filter(|port| *port >= PORT_MIN && free(port))
+            .or_else(|| (next..=u16::MAX).chain(PORT_MIN..next).find(free))?;
+        self.next = port.wrapping_add(1);
         *count += 1;
         self.outside.insert((inside.protocol, port), Mapping { inside, seen: now, flows: 0 });
         self.inside.insert(inside, port);
@@ -90,7 +94,7 @@ impl Mappings {
 
     /// Forgets what nobody has used for [`IDLE`].
     pub fn expire(&mut self, now: Duration) {
-        let Self { outside, inside, counts } = self;
+        let Self { outside, inside, counts, .. } = self;
         outside.retain(|_, mapping| {
             let keep = mapping.flows > 0 || mapping.seen + IDLE > now;
             if !keep {
@@ -138,7 +142,7 @@ mod tests {
         assert_eq!(mappings.map(end(1, 5000), at(0)), Some(5000));
         assert_eq!(mappings.map(end(2, 5000), at(0)), Some(5001));
         assert_eq!(mappings.map(end(1, 5000), at(0)), Some(5000));
-        assert_eq!(mappings.map(end(1, 80), at(0)), Some(PORT_MIN));
+        assert_eq!(mappings.map(end(1, 80), at(0)), Some(5002), "none below 1024 is given out");
         assert_eq!(mappings.find(6, 5001, at(0)), Some(end(2, 5000)));
         assert_eq!(mappings.find(17, 5001, at(0)), None);
     }
