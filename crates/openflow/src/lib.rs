@@ -15,6 +15,8 @@ pub mod codec;
 pub mod error;
 pub mod field;
 pub mod flow;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod group;
 pub mod instruction;
 pub mod live;

@@ -262,7 +262,7 @@ fn put_body(version: Version, body: &Body, out: &mut Vec<u8>) -> Result<u8, Enco
             kind::ECHO_REPLY
         }
         Body::Nicira(message) => {
-            nicira::encode(message, out)?;
+            nicira::encode(version, message, out)?;
             kind::EXPERIMENTER
         }
         Body::Experimenter { experimenter, data } => {

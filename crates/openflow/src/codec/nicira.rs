@@ -1,7 +1,7 @@
 //! Nicira's messages and statistics (`nicira_header`, `nicira_stats_msg` of OVS' public header nicira-ext.h).
 
 use super::read::Reader;
-use super::write::Put;
+use super::write::{Put, unsayable};
 use super::{DecodeError, EncodeError, flow, multipart, oxm, packet, session};
 use crate::Version;
 use crate::error::BadRequest;
@@ -93,7 +93,12 @@ pub(super) fn put_header(subtype: u32, out: &mut Vec<u8>) {
     out.u32(subtype);
 }
 
-pub(super) fn encode(message: &Message, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(super) fn encode(version: Version, message: &Message, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    if let Message::Other { subtype: FLOW_MOD | FLOW_REMOVED, .. } = message
+        && version == Version::V10
+    {
+        return Err(unsayable(version, "1.3's form of Nicira's flows"));
+    }
     put_header(subtype(message), out);
     match message {
         Message::RoleRequest(role) | Message::RoleReply(role) => out.u32(role_number(*role)?),
@@ -171,10 +176,20 @@ fn put_stats_subtype(version: Version, subtype: u32, out: &mut Vec<u8>) {
     }
 }
 
+/// Statistics of flows that were not read as such are not 1.0's.
+fn not_flows(version: Version, subtype: u32) -> Result<(), EncodeError> {
+    match version {
+        Version::V10 if subtype <= AGGREGATE_STATS => {
+            Err(unsayable(version, "1.3's form of Nicira's flow statistics"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn only_v10(version: Version) -> Result<(), EncodeError> {
     match version {
         Version::V10 => Ok(()),
-        Version::V13 => Err(super::unsayable(version, "flow statistics of Nicira's")),
+        Version::V13 => Err(unsayable(version, "flow statistics of Nicira's")),
     }
 }
 
@@ -187,6 +202,7 @@ pub(super) fn encode_stats_request(
         StatsRequest::Flow { out_port, table, matching } => (FLOW_STATS, out_port, table, matching),
         StatsRequest::Aggregate { out_port, table, matching } => (AGGREGATE_STATS, out_port, table, matching),
         StatsRequest::Other { subtype, data } => {
+            not_flows(version, *subtype)?;
             put_stats_subtype(version, *subtype, out);
             out.extend_from_slice(data);
             return Ok(());
@@ -236,6 +252,7 @@ pub(super) fn encode_stats_reply(
             Ok(())
         }
         StatsReply::Other { subtype, data } => {
+            not_flows(version, *subtype)?;
             put_stats_subtype(version, *subtype, out);
             out.extend_from_slice(data);
             Ok(())
