@@ -6,7 +6,7 @@
 # with the packages are not started: the tests start their own, in their own namespaces.
 set -euo pipefail
 
-# The one list. Package, then the program or file it must put in place.
+# The one list. Package, then the program or file (or pattern of one) it must put in place.
 test_packages=(
   "iproute2 ip"                 # peers: links, routes and namespaces as the kernel sees them
   "iputils-ping ping"           # peers: gateways answer ping
@@ -19,6 +19,8 @@ test_packages=(
   "openssl openssl"             # certificates for OpenFlow under TLS
   "nftables nft"                # a second opinion on what passes
   "ethtool ethtool"             # offloads of the interfaces we make
+  "openvswitch-common ovs-ofctl" # OpenFlow messages of ours, read by another
+  "python3-venv /usr/lib/python3*/ensurepip" # os-ken, which judges them too (tests/os_ken.sh)
   "util-linux setpriv"          # running a test as an ordinary user
   "dpdk-dev dpdk-test-acl"      # access control lists, judged result by result
   "tcpflow tcpflow"             # reassembled streams, judged byte by byte
@@ -39,7 +41,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 missing=()
 for entry in "${packages[@]}"; do
   read -r package program <<<"$entry"
-  command -v "$program" >/dev/null || [ -e "$program" ] || missing+=("$package")
+  command -v "$program" >/dev/null || compgen -G "$program" >/dev/null || missing+=("$package")
 done
 command -v cc >/dev/null || missing+=(build-essential)
 

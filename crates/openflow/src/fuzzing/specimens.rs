@@ -70,6 +70,13 @@ const fn ipv6(last: u16) -> Ipv6Addr {
     Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last)
 }
 
+/// An echo request, as an error quotes it.
+fn request_bytes(version: Version) -> Vec<u8> {
+    let mut bytes = vec![version.wire(), 2, 0, 64, 0, 0, 0, 9];
+    bytes.resize(64, b'x');
+    bytes
+}
+
 /// An ARP request, whole.
 fn arp() -> Vec<u8> {
     let mut frame = vec![0xff; 6];
@@ -105,10 +112,7 @@ fn session(version: Version) -> Vec<Named> {
     let code = Fault::from(BadAction::BadOutPort).code(version);
     vec![
         (name("hello"), Body::Hello(Hello { elements: if v13 { vec![bitmap] } else { vec![] } })),
-        (
-            name("error"),
-            Body::Error(Error { code, data: b"at least 64 bytes of the failed message".to_vec() }),
-        ),
+        (name("error"), Body::Error(Error { code, data: request_bytes(version) })),
         (name("echo_request"), Body::EchoRequest(b"anything".to_vec())),
         (name("echo_reply"), Body::EchoReply(b"anything".to_vec())),
         (name("experimenter"), Body::Experimenter { experimenter: MAKER, data: vec![0, 0, 0, 1] }),
@@ -168,6 +172,7 @@ fn tcp(version: Version) -> Match {
         .ip_dscp(10)
         .tcp_src(4000)
         .tcp_dst(80)
+        .normalise()
         .for_version(version)
 }
 
@@ -277,13 +282,28 @@ fn flows(version: Version) -> Vec<Named> {
         (name("flow_mod_tcp"), Body::FlowMod(flow(tcp(version), actions(version)))),
         (name("flow_mod_drop"), Body::FlowMod(FlowMod { instructions: vec![], ..flow(all, vec![]) })),
         (name("flow_mod_delete"), Body::FlowMod(delete)),
-        (name("flow_mod_nicira_actions"), Body::FlowMod(flow(tcp(version), nicira_actions()))),
+        (name("flow_mod_nicira_actions"), Body::FlowMod(flow(tcp(version), nicira_actions(version)))),
         (name("flow_removed"), Body::FlowRemoved(removed)),
     ]
 }
 
 const fn subfield(header: u32, bits: u16) -> Subfield {
     Subfield { header, offset: 0, bits }
+}
+
+const fn is_standard_in_v13(action: &nicira::Action) -> bool {
+    use nicira::Action as A;
+    matches!(
+        action,
+        A::SetQueue(_)
+            | A::DecTtl
+            | A::PushMpls(_)
+            | A::PopMpls(_)
+            | A::SetMplsLabel(_)
+            | A::SetMplsTc(_)
+            | A::SetMplsTtl(_)
+            | A::DecMplsTtl
+    )
 }
 
 /// `NXM_NX_REG0`, `NXM_NX_REG1`, `NXM_OF_IN_PORT`, `NXM_OF_ETH_SRC`, `NXM_OF_ETH_DST`, `NXM_OF_VLAN_TCI`.
@@ -294,8 +314,8 @@ const ETH_SRC: u32 = 0x0000_0406;
 const ETH_DST: u32 = 0x0000_0206;
 const VLAN_TCI: u32 = 0x0000_0802;
 
-/// Every action of Nicira's, in an order that TCP packets can take.
-fn nicira_actions() -> Vec<Action> {
+/// Every action of Nicira's, in an order that TCP packets can take; in 1.3 without those that it has words of its own for.
+fn nicira_actions(version: Version) -> Vec<Action> {
     use nicira::Action as A;
     let bundle = Bundle {
         algorithm: 1,
@@ -359,8 +379,10 @@ fn nicira_actions() -> Vec<Action> {
         A::PopMpls(0x0800),
         A::Exit,
     ]
+    .into_iter()
+    .filter(|action| version == Version::V10 || !is_standard_in_v13(action))
     .map(Action::Nicira)
-    .to_vec()
+    .collect()
 }
 
 const fn spec(source: LearnSource, destination: LearnDestination, bits: u16) -> LearnSpec {
@@ -507,8 +529,8 @@ fn nxm() -> Match {
         word(Field::VlanTci, 0x1005, Some(0x1fff)),
         word(Field::IpProto, 6, None),
         word(Field::TcpDst, 80, Some(0xfff0)),
-        word(Field::Reg0, 5, Some(0xff)),
         word(Field::TunnelId, 9, None),
+        word(Field::Reg0, 5, Some(0xff)),
     ])
 }
 
@@ -544,7 +566,7 @@ fn only_v10() -> Vec<Named> {
     vec![
         (name("flow_mod_nicira"), Body::FlowMod(flow)),
         (name("flow_removed_nicira"), Body::FlowRemoved(removed)),
-        (name("error_nicira"), Body::Error(Error { code: nicira_error, data: vec![0; 64] })),
+        (name("error_nicira"), Body::Error(Error { code: nicira_error, data: request_bytes(Version::V10) })),
         (
             name("request_nicira_flow"),
             request(Request::Nicira(nicira::StatsRequest::Flow { out_port, table, matching: nxm() })),
@@ -593,7 +615,8 @@ fn newer_flow() -> FlowMod {
         matching: matching
             .ipv6_dst_masked(ipv6(0), Ipv6Addr::new(0xffff, 0xffff, 0xffff, 0xffff, 0, 0, 0, 0))
             .icmpv6_type(135)
-            .with(Oxm::exact(Field::NdTarget, ipv6(2).to_bits())),
+            .with(Oxm::exact(Field::NdTarget, ipv6(2).to_bits()))
+            .normalise(),
         instructions: vec![
             Instruction::Meter(1),
             Instruction::ApplyActions(vec![Action::output(PortNo(1))]),
