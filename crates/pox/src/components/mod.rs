@@ -15,7 +15,14 @@ use crate::launch::Kind;
 pub const KINDS: &[Kind] = &[
     kind!("forwarding.hub", "forwarding/hub.rs", forwarding::hub::build),
     kind!("forwarding.l2_learning", "forwarding/l2_learning.rs", forwarding::l2_learning::build),
+    kind!("forwarding.l2_nx", "forwarding/l2_nx.rs", forwarding::l2_nx::build),
+    kind!(
+        "forwarding.l2_nx_self_learning",
+        "forwarding/l2_nx_self_learning.rs",
+        forwarding::l2_nx_self_learning::build
+    ),
     kind!("forwarding.l2_pairs", "forwarding/l2_pairs.rs", forwarding::l2_pairs::build),
+    kind!("forwarding.l3_learning", "forwarding/l3_learning.rs", forwarding::l3_learning::build),
     kind!("info.packet_dump", "info/packet_dump.rs", info::packet_dump::build),
     kind!("info.switch_info", "info/switch_info.rs", info::switch_info::build),
     kind!("misc.cbench", "misc/cbench.rs", misc::cbench::build),
@@ -24,6 +31,7 @@ pub const KINDS: &[Kind] = &[
     kind!("misc.mac_blocker", "misc/mac_blocker.rs", misc::mac_blocker::build),
     kind!("misc.nat", "misc/nat.rs", misc::nat::build),
     kind!("misc.of_tutorial", "misc/of_tutorial.rs", misc::of_tutorial::build),
+    kind!("openflow.debug", "openflow/debug.rs", openflow::debug::build),
     kind!("openflow.keepalive", "openflow/keepalive.rs", openflow::keepalive::build),
     kind!("openflow.of_01", "openflow/of_01.rs", openflow::of_01::build, several),
     kind!("proto.arp_responder", "proto/arp_responder.rs", proto::arp_responder::build),

@@ -48,6 +48,8 @@ pub struct Connection {
     pub(crate) next_xid: u32,
     pub(crate) requests: HashMap<u32, Pending, FixedState>,
     pub(crate) counters: ConnectionCounters,
+    /// 1.0: flow-mods may name a table (Nicira's `flow_mod_table_id`).
+    pub(crate) table_ids: bool,
 }
 
 /// To which ports a switch floods.
@@ -99,6 +101,7 @@ impl Connection {
             next_xid: 1,
             requests: HashMap::default(),
             counters: ConnectionCounters::default(),
+            table_ids: false,
         }
     }
 

@@ -3,4 +3,7 @@
 pub mod addresses;
 pub mod hub;
 pub mod l2_learning;
+pub mod l2_nx;
+pub mod l2_nx_self_learning;
 pub mod l2_pairs;
+pub mod l3_learning;
