@@ -54,8 +54,14 @@
 //!     }
 //! }
 //!
-//! let mut controller = pox::Controller::new();
-//! controller.core_mut().register("quota", Quota::default())?;
+//! // Two hosts on a switch, in virtual time; live::Live runs the same component on sockets.
+//! let network = topology::generate::star(2, &topology::LinkSpec::default())?;
+//! let mut world = pox::world::World::new(&network, pox::world::WorldConfig::default())?;
+//! world.launch("forwarding.l2_learning")?;
+//! world.core_mut().register("quota", Quota::default())?;
+//! world.run_for(Duration::from_secs(1))?;
+//! assert!(world.ping_within("h1", "h2", Duration::from_secs(1))?.is_some());
+//! assert_eq!(world.core().get::<Quota>("quota").unwrap().sent.len(), 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -63,7 +69,8 @@
 //! needs nobody there yet, [`Core::get`] and [`Core::call`] reach another component. What is said to switches is version-neutral:
 //! a match of fields, actions, a [`Flow`]; [`Core::flood`] obeys the spanning tree where there is one.
 //!
-//! To launch it by name, give it a `build` function and a [`Kind`]: see [`launch`].
+//! To launch it by name, give it a `build` function and a [`Kind`]: see [`launch`]. [`world`] runs whole networks in virtual time,
+//! [`live`] runs the controller on sockets.
 #![forbid(unsafe_code)]
 
 mod component;
@@ -81,6 +88,7 @@ mod nexus;
 mod options;
 mod remote;
 mod timer;
+pub mod world;
 
 pub use component::{COMPONENTS_MAX, CallError, Component, ComponentId, Health, RegisterError};
 pub use controller::{Controller, Input, Output};

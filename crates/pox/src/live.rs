@@ -36,9 +36,9 @@ pub enum LiveError {
     #[error("switches cannot be waited for at {endpoint}: {error}")]
     Listen {
         /// Where.
-        endpoint: Endpoint,
+        endpoint: String,
         /// Why.
-        error: LinkError,
+        error: Box<LinkError>,
     },
     /// The files that prove who we are are no good.
     #[error(transparent)]
@@ -157,7 +157,7 @@ impl Edge {
                 }
             }
             Output::Close { connection, reason } => links.close(channel::ConnectionId(connection.0), &reason),
-            Output::Listen(endpoint) => self.listen(links, endpoint),
+            Output::Listen(endpoint) => self.listen(links, &endpoint),
             Output::Dial(endpoint) => {
                 let target = Target::Dial(endpoint.address, tls(&endpoint));
                 if let Err(error) = links.dial(&target, Side::Controller(Config::default())) {
@@ -172,8 +172,8 @@ impl Edge {
         }
     }
 
-    fn listen(&mut self, links: &mut Links<'_>, endpoint: Endpoint) {
-        let target = Target::Listen(endpoint.address, tls(&endpoint));
+    fn listen(&mut self, links: &mut Links<'_>, endpoint: &Endpoint) {
+        let target = Target::Listen(endpoint.address, tls(endpoint));
         match links.listen(&target, Side::Controller(Config::default())) {
             Ok(Target::Listen(address, _)) => self.listening.push(address),
             Ok(_) => {}
@@ -184,7 +184,10 @@ impl Edge {
                 );
             }
             Err(error) => {
-                self.failure.get_or_insert(LiveError::Listen { endpoint, error });
+                self.failure.get_or_insert(LiveError::Listen {
+                    endpoint: endpoint.to_string(),
+                    error: Box::new(error),
+                });
             }
         }
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use openflow::Version;
-use openflow::message::Features;
+use openflow::flow::ALL_TABLES;
+use openflow::message::{Body, Features};
+use openflow::nicira;
 use openflow::port::{Port, PortNo, config, state};
 
 use super::Dpid;
@@ -45,11 +47,11 @@ pub struct Connection {
     pub(crate) ports: BTreeMap<PortNo, Port>,
     pub(crate) up_since: Duration,
     pub(crate) flooding: Flooding,
+    /// 1.0: flow-mods have tables, by Nicira's extension.
+    pub(crate) has_tables: bool,
     pub(crate) next_xid: u32,
     pub(crate) requests: HashMap<u32, Pending, FixedState>,
     pub(crate) counters: ConnectionCounters,
-    /// 1.0: flow-mods may name a table (Nicira's `flow_mod_table_id`).
-    pub(crate) table_ids: bool,
 }
 
 /// To which ports a switch floods.
@@ -98,10 +100,10 @@ impl Connection {
             features,
             up_since: Duration::ZERO,
             flooding: Flooding::default(),
+            has_tables: version != Version::V10,
             next_xid: 1,
             requests: HashMap::default(),
             counters: ConnectionCounters::default(),
-            table_ids: false,
         }
     }
 
@@ -179,6 +181,18 @@ impl Connection {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.requests.len()
+    }
+
+    /// Makes a message fit the switch's version where its meaning stays the same: without Nicira's extension a 1.0 flow-mod says
+    /// no table, and means all of them.
+    pub(crate) fn fit(&mut self, body: &mut Body) {
+        match body {
+            Body::FlowMod(flow) if !self.has_tables && flow.table == ALL_TABLES => flow.table = 0,
+            Body::Nicira(nicira::Message::FlowModTableId(on)) => {
+                self.has_tables = *on || self.version != Version::V10
+            }
+            _ => {}
+        }
     }
 
     pub(crate) fn waits_for(&self, xid: u32) -> bool {

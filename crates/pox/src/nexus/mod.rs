@@ -17,11 +17,9 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use openflow::Version;
 use openflow::action::Action;
 use openflow::flow::PacketOut;
-use openflow::message::{Body, Message};
-use openflow::nicira;
+use openflow::message::Message;
 use openflow::port::PortNo;
 use thiserror::Error;
 
@@ -174,14 +172,7 @@ impl Core {
         connection.counters.sent += 1;
         let datapath = connection.datapath();
         let mut body = body.into_body();
-        match &mut body {
-            Body::Nicira(nicira::Message::FlowModTableId(set)) => connection.table_ids = *set,
-            // What names the table elsewhere is part of 1.0's command.
-            Body::FlowMod(flow) if connection.version == Version::V10 && !connection.table_ids => {
-                flow.table = 0
-            }
-            _ => {}
-        }
+        connection.fit(&mut body);
         let message = Message::new(xid, body);
         if self.wants_raw(id) {
             let raw = |message| Raw { connection: id, datapath, direction: Direction::Sent, message };

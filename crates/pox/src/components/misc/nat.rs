@@ -137,7 +137,7 @@ impl Component for Nat {
         });
         core.every(Duration::from_secs(1), Self::ask_next_hop);
         core.every(Duration::from_secs(10), |this: &mut Self, core: &mut Core| {
-            this.mappings.expire(core.now())
+            this.mappings.expire(core.now());
         });
         Ok(())
     }
