@@ -32,6 +32,7 @@ pub const KINDS: &[Kind] = &[
     kind!("misc.nat", "misc/nat.rs", misc::nat::build),
     kind!("misc.of_tutorial", "misc/of_tutorial.rs", misc::of_tutorial::build),
     kind!("openflow.debug", "openflow/debug.rs", openflow::debug::build),
+    kind!("openflow.flow_table", "openflow/flow_table.rs", openflow::flow_table::build),
     kind!("openflow.keepalive", "openflow/keepalive.rs", openflow::keepalive::build),
     kind!("openflow.of_01", "openflow/of_01.rs", openflow::of_01::build, several),
     kind!("proto.arp_responder", "proto/arp_responder.rs", proto::arp_responder::build),

@@ -59,7 +59,7 @@ fn hosts_of_two_subnets_find_each_other() {
         let sent = lab.sent();
         let packets = sent.iter().filter(|message| matches!(message.body, Body::PacketOut(_))).count();
         let made = flows(sent);
-        assert_eq!((packets, made.len()), (2, 2), "both packets go on");
+        assert_eq!((packets, made.len()), (3, 2), "both packets go on, and the answer");
         let [Instruction::ApplyActions(actions)] = &made[0].instructions[..] else { panic!("{made:?}") };
         let to = Action::SetField(Oxm::exact(Field::EthDst, 0x0200_0000_0002));
         assert_eq!(actions[..], [to, Action::output(PortNo(2))]);

@@ -14,6 +14,10 @@ fn everybody_reaches_everybody() {
             "forwarding.hub --reactive",
             "forwarding.l2_learning",
             "forwarding.l2_pairs",
+            "forwarding.l2_nx",
+            "forwarding.l2_nx_self_learning",
+            "forwarding.l3_learning",
+            "forwarding.l3_learning --wide",
             "misc.of_tutorial",
             "misc.of_tutorial --act-like=switch",
         ] {
@@ -31,6 +35,8 @@ fn what_is_learned_needs_no_controller() {
             ("forwarding.hub", true),
             ("forwarding.l2_learning", true),
             ("forwarding.l2_pairs", true),
+            ("forwarding.l2_nx", true),
+            ("forwarding.l2_nx_self_learning", true),
             ("misc.of_tutorial", false),
         ] {
             let mut world = launched(&line(2), config.clone(), launch);
@@ -67,7 +73,13 @@ fn a_flow_reaches_only_whom_it_is_for() {
 #[test]
 fn a_host_that_moves_is_found_within_a_second() {
     for config in configs() {
-        for launch in ["forwarding.l2_learning", "forwarding.l2_pairs"] {
+        for launch in [
+            "forwarding.l2_learning",
+            "forwarding.l2_pairs",
+            "forwarding.l2_nx",
+            "forwarding.l2_nx_self_learning",
+            "forwarding.l3_learning",
+        ] {
             for seen in [true, false] {
                 let mut world = launched(&line(3), config.clone(), launch);
                 assert_eq!(world.ping_all(SECOND).unwrap(), (6, 6));

@@ -72,3 +72,23 @@ fn a_switch_is_told_of_once_and_again_when_it_has_changed() {
         assert_eq!(said(&world, "info.switch_info").len(), 2);
     }
 }
+
+#[test]
+fn the_copy_of_the_tables_is_what_the_switches_have() {
+    use pox::components::openflow::flow_table::FlowTables;
+    for config in configs() {
+        let mut world = launched(&line(2), config, "openflow.flow_table --interval=1 forwarding.l2_pairs");
+        let switches: Vec<_> = world.core().connections().map(pox::Connection::datapath).collect();
+        let flows = |world: &pox::world::World, switch| {
+            let tables: &FlowTables = world.core().get("openflow.flow_table").unwrap();
+            tables.flows(switch).unwrap().0.len()
+        };
+        let before: Vec<usize> = switches.iter().map(|switch| flows(&world, *switch)).collect();
+        world.ping_within("h1", "h2", SECOND).unwrap().unwrap();
+        world.run_for(2 * SECOND).unwrap();
+        for (switch, before) in switches.iter().zip(before) {
+            assert_eq!(flows(&world, *switch), before + 2, "one for each direction");
+        }
+        assert_healthy(&world);
+    }
+}

@@ -129,7 +129,7 @@ impl L3Learning {
             if packet.operation == arp::Operation::REQUEST {
                 return self.asked(event, &packet, core);
             }
-            return Ok(core.drop_packet(event)?);
+            return self.replied(event, &packet, core);
         }
         let Some(ip) = event.ipv4() else { return Ok(()) };
         let (source, destination) = (ip.source(), ip.destination());
@@ -220,6 +220,20 @@ impl L3Learning {
         let reply = frames::arp_reply(event, packet, mac);
         core.inject(event.connection, event.in_port, [output(PortNo::IN_PORT)], reply)?;
         core.drop_packet(event)?;
+        Ok(())
+    }
+
+    /// An answer goes to whoever asked.
+    fn replied(&self, event: &PacketIn, packet: &arp::Repr, core: &mut Core) -> Result {
+        match self.place_of(event.connection, packet.target_ip) {
+            Some((_, port)) if port == event.in_port => core.drop_packet(event)?,
+            Some((_, port)) => {
+                core.packet_out(event, [output(port)])?;
+            }
+            None => {
+                core.flood(event)?;
+            }
+        }
         Ok(())
     }
 
