@@ -189,7 +189,7 @@ impl Connection {
         match body {
             Body::FlowMod(flow) if !self.has_tables && flow.table == ALL_TABLES => flow.table = 0,
             Body::Nicira(nicira::Message::FlowModTableId(on)) => {
-                self.has_tables = *on || self.version != Version::V10
+                self.has_tables = *on || self.version != Version::V10;
             }
             _ => {}
         }

@@ -126,6 +126,10 @@ impl L3Learning {
     fn packet_in(&mut self, event: &PacketIn, core: &mut Core) -> Result {
         if let Some(packet) = event.arp() {
             self.learn(event, packet.sender_ip, packet.sender_mac, core)?;
+            if packet.sender_ip == packet.target_ip {
+                core.flood(event)?; // a host announces itself, to the other switches too
+                return Ok(());
+            }
             if packet.operation == arp::Operation::REQUEST {
                 return self.asked(event, &packet, core);
             }
