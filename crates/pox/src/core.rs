@@ -217,6 +217,14 @@ impl Core {
         self.current
     }
 
+    /// Acts for nobody: what is asked of switches meanwhile is answered to handlers that take `&mut ()`.
+    pub(crate) fn as_outside<R>(&mut self, action: impl FnOnce(&mut Self) -> R) -> R {
+        let before = std::mem::replace(&mut self.current, ComponentId::OUTSIDE);
+        let result = action(self);
+        self.current = before;
+        result
+    }
+
     /// The name of whoever acts: a component's, or `core`.
     #[must_use]
     pub fn me(&self) -> Rc<str> {

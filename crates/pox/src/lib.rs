@@ -87,6 +87,7 @@ mod log;
 mod nexus;
 mod options;
 mod remote;
+pub mod rpc;
 mod timer;
 pub mod world;
 

@@ -4,9 +4,12 @@
 
 pub mod forwarding;
 pub mod info;
+pub mod messenger;
 pub mod misc;
 pub mod openflow;
 pub mod proto;
+pub mod py;
+pub mod web;
 
 use crate::kind;
 use crate::launch::Kind;
@@ -25,6 +28,10 @@ pub const KINDS: &[Kind] = &[
     kind!("forwarding.l3_learning", "forwarding/l3_learning.rs", forwarding::l3_learning::build),
     kind!("info.packet_dump", "info/packet_dump.rs", info::packet_dump::build),
     kind!("info.switch_info", "info/switch_info.rs", info::switch_info::build),
+    kind!("messenger", "messenger/messenger.rs", messenger::messenger::build),
+    kind!("messenger.chat", "messenger/chat.rs", messenger::chat::build, several),
+    kind!("messenger.log_service", "messenger/log_service.rs", messenger::log_service::build),
+    kind!("messenger.tcp_transport", "messenger/tcp_transport.rs", messenger::tcp_transport::build, several),
     kind!("misc.cbench", "misc/cbench.rs", misc::cbench::build),
     kind!("misc.full_payload", "misc/full_payload.rs", misc::full_payload::build),
     kind!("misc.ip_loadbalancer", "misc/ip_loadbalancer.rs", misc::ip_loadbalancer::build),
@@ -35,10 +42,14 @@ pub const KINDS: &[Kind] = &[
     kind!("openflow.flow_table", "openflow/flow_table.rs", openflow::flow_table::build),
     kind!("openflow.keepalive", "openflow/keepalive.rs", openflow::keepalive::build),
     kind!("openflow.of_01", "openflow/of_01.rs", openflow::of_01::build, several),
+    kind!("openflow.of_service", "openflow/of_service.rs", openflow::of_service::build),
     kind!("proto.arp_responder", "proto/arp_responder.rs", proto::arp_responder::build),
     kind!("proto.dhcp_client", "proto/dhcp_client.rs", proto::dhcp_client::build, several),
     kind!("proto.dhcpd", "proto/dhcpd.rs", proto::dhcpd::build),
     kind!("proto.dns_spy", "proto/dns_spy.rs", proto::dns_spy::build),
     kind!("proto.dnsd", "proto/dnsd.rs", proto::dnsd::build),
     kind!("proto.pong", "proto/pong.rs", proto::pong::build),
+    kind!("py", "py.rs", py::build),
+    kind!("web.jsonrpc", "web/jsonrpc.rs", web::jsonrpc::build),
+    kind!("web.webcore", "web/webcore.rs", web::webcore::build),
 ];
