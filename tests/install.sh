@@ -22,6 +22,8 @@ test_packages=(
   "openvswitch-common ovs-ofctl" # OpenFlow messages of ours, read by another
   "python3-venv /usr/lib/python3*/ensurepip" # os-ken, which judges them too (tests/os_ken.sh)
   "util-linux setpriv"          # running a test as an ordinary user
+  "openvswitch-common ovs-ofctl" # OpenFlow: our switch, asked and told by Open vSwitch's tool
+  "openvswitch-testcontroller ovs-testcontroller" # OpenFlow: our switch under a controller in C
   "dpdk-dev dpdk-test-acl"      # access control lists, judged result by result
   "tcpflow tcpflow"             # reassembled streams, judged byte by byte
   "tshark tshark"               # the same, and what TCP connections are like

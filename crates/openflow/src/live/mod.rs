@@ -46,6 +46,7 @@
 //!
 //! [`Channel`]: crate::channel::Channel
 
+pub mod agent;
 mod connection;
 mod dial;
 mod hub;

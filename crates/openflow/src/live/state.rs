@@ -29,6 +29,9 @@ pub enum LinkError {
         /// Why.
         error: io::Error,
     },
+    /// There is no descriptor left for a poll.
+    #[error("no poll: {0}")]
+    Poll(io::Error),
     /// It needs a certificate, and none is given.
     #[error("{0} needs a private key, a certificate and an authority's certificate")]
     NoCertificate(Target),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::buffers::Buffers;
+pub use crate::channel::ConnectionId;
 use crate::error::{BadRequest, Fault, RoleRequestFailed};
 use crate::flow::{PacketInFormat, PacketInReason, RemovedReason};
 use crate::message::{AsyncConfig, Body, PortReason, Role, RoleMessage};
@@ -14,10 +15,6 @@ use crate::version::Version;
 pub const CONNECTIONS_MAX: usize = 1024;
 /// `OFP_DEFAULT_MISS_SEND_LEN`.
 pub const MISS_SEND_LEN: u16 = 128;
-
-/// One of the switch's connections; the caller numbers them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u64);
 
 /// A connection.
 #[derive(Debug)]

@@ -30,14 +30,14 @@ fn types(numbers: &[u16]) -> Vec<TypeId> {
     numbers.iter().map(|&kind| TypeId { kind, data: Vec::new() }).collect()
 }
 
-/// Fields that have a name of OXM's own in 1.3.
-fn fields(wanted: impl Fn(Field) -> bool) -> Vec<Oxm> {
+/// Fields that have a name of OXM's own in 1.3, `with_masks` where they have some.
+fn fields(with_masks: bool, wanted: impl Fn(Field) -> bool) -> Vec<Oxm> {
     let is_ours = |field: &Field| {
         let is_oxm = field.headers()[0].0 == 0x8000;
         slot(*field).is_some() && is_oxm && wanted(*field)
     };
     let header = |field: Field| {
-        if field.maskable() { Oxm::masked(field, 0, 0) } else { Oxm::exact(field, 0) }
+        if with_masks && field.maskable() { Oxm::masked(field, 0, 0) } else { Oxm::exact(field, 0) }
     };
     Field::ALL.iter().copied().filter(is_ours).map(header).collect()
 }
@@ -47,12 +47,7 @@ pub(super) fn table(table: u8, limit: usize) -> TableFeatures {
     let settable = |field: Field| {
         !matches!(field, Field::InPort | Field::InPhyPort | Field::Metadata | Field::Ipv6ExtHdr)
     };
-    let set = || {
-        fields(settable).into_iter().map(|oxm| match oxm {
-            Oxm::Known { field, .. } => Oxm::exact(field, 0),
-            other => other,
-        })
-    };
+    let set = || fields(false, settable);
     let next: Vec<u8> = (table + 1..TABLES).collect();
     let mut properties = Vec::new();
     for miss in [false, true] {
@@ -61,11 +56,12 @@ pub(super) fn table(table: u8, limit: usize) -> TableFeatures {
         properties.push(TableProperty::NextTables { miss, tables: next.clone() });
         properties.push(TableProperty::WriteActions { miss, actions: types(&ACTION_TYPES) });
         properties.push(TableProperty::ApplyActions { miss, actions: types(&ACTION_TYPES) });
-        properties.push(TableProperty::WriteSetField { miss, fields: set().collect() });
-        properties.push(TableProperty::ApplySetField { miss, fields: set().collect() });
+        properties.push(TableProperty::WriteSetField { miss, fields: set() });
+        properties.push(TableProperty::ApplySetField { miss, fields: set() });
     }
-    properties.push(TableProperty::Match(fields(|_| true)));
-    properties.push(TableProperty::Wildcards(fields(|_| true)));
+    properties.push(TableProperty::Match(fields(true, |_| true)));
+    // Open vSwitch refuses masks here: it is fields that are left out.
+    properties.push(TableProperty::Wildcards(fields(false, |_| true)));
     TableFeatures {
         table,
         name: table_name(table),

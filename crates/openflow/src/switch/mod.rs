@@ -315,6 +315,12 @@ impl Switch {
         }
     }
 
+    /// What it does without a controller.
+    #[must_use]
+    pub fn fail_mode(&self) -> FailMode {
+        self.config.fail_mode
+    }
+
     /// What was counted.
     #[must_use]
     pub fn counters(&self) -> Counters {
