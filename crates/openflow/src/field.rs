@@ -249,6 +249,43 @@ pub(crate) const NXM_IN_PORT: (u16, u8) = (0, 0);
 /// Numbers of fields within a class.
 const NUMBERS: usize = 128;
 
+/// Most headers of one field.
+const SPELLINGS_MAX: usize = 3;
+
+/// A header of a field as it is on the wire, without mask.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WireHeader {
+    /// Class, number, no mask bit, length.
+    pub(crate) header: u32,
+    /// Its maker, where it is an experimenter's.
+    pub(crate) experimenter: Option<u32>,
+    /// Bytes of the value.
+    pub(crate) width: usize,
+}
+
+/// The headers of every field.
+static WIRE_HEADERS: [[WireHeader; SPELLINGS_MAX]; Field::ALL.len()] = {
+    let none = WireHeader { header: 0, experimenter: None, width: 0 };
+    let mut all = [[none; SPELLINGS_MAX]; Field::ALL.len()];
+    let mut at = 0;
+    while at < all.len() {
+        let headers = Field::ALL[at].headers();
+        let mut spelling = 0;
+        while spelling < SPELLINGS_MAX {
+            // One that is not there is the preferred one.
+            let (class, number, experimenter) = headers[if spelling < headers.len() { spelling } else { 0 }];
+            let width = Field::ALL[at].width(class);
+            let length = width + if experimenter.is_some() { 4 } else { 0 };
+            let header = (class as u32) << 16 | (number as u32) << 9 | length as u32;
+            all[at][spelling] = WireHeader { header, experimenter, width };
+            spelling += 1;
+        }
+        assert!(headers.len() <= SPELLINGS_MAX && Field::ALL[at] as usize == at);
+        at += 1;
+    }
+    all
+};
+
 /// The fields of a class by number, and which of their headers that is.
 const fn by_number(class: u16) -> [Option<(Field, u8)>; NUMBERS] {
     let mut table = [None; NUMBERS];
@@ -286,6 +323,12 @@ impl Field {
         }
     }
 
+    /// The header of that spelling; the preferred one where there is none.
+    #[inline]
+    pub(crate) fn wire_header(self, spelling: u8) -> WireHeader {
+        WIRE_HEADERS[self as usize][usize::from(spelling).min(SPELLINGS_MAX - 1)]
+    }
+
     /// The field of a header, whose value has `width` bytes, and which of its [`Field::headers`] that is.
     #[inline]
     #[must_use]
@@ -295,9 +338,9 @@ impl Field {
         experimenter: Option<u32>,
         width: usize,
     ) -> Option<(Self, u8)> {
-        let found = Self::from_number(class, number, experimenter)?;
-        if found.0.width(class) == width {
-            return Some(found);
+        let (field, spelling) = Self::from_number(class, number, experimenter)?;
+        if field.wire_header(spelling).width == width {
+            return Some((field, spelling));
         }
         let (_, cookie, _) = Self::Cookie.headers()[0];
         (class == 1 && number == cookie && width == Self::Cookie.width(1)).then_some((Self::Cookie, 0))

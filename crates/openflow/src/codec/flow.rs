@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::action::{self, About};
 use super::matching::{decode_v10, encode_v10};
 use super::read::Reader;
-use super::write::{Put, unsayable};
+use super::write::{Block, Put, number_v10, unsayable};
 use super::{DecodeError, EncodeError, instruction, kind, nicira, oxm};
 use crate::Version;
 use crate::error::{BadAction, BadRequest};
@@ -23,6 +23,9 @@ use crate::port::PortNo;
 const STATS_LEN: usize = 48;
 /// The same in 1.0, with its match.
 const STATS_LEN_V10: usize = 88;
+/// Bytes of a flow-mod between its header and its match; in 1.0 from the command to the flags.
+const FLOW_MOD_FIXED: usize = 40;
+const COMMON_LEN_V10: usize = 16;
 /// Bytes that most flow-mods fit in.
 const FLOW_MOD_LEN: usize = 160;
 
@@ -99,14 +102,16 @@ fn encode_common_v10(flow: &FlowMod, out: &mut Vec<u8>) -> Result<(), EncodeErro
     if flow.out_group != group::ANY {
         return Err(unsayable(Version::V10, "a group in a flow-mod"));
     }
-    out.u8(flow.table);
-    out.u8(command_number(flow.command));
-    out.u16(flow.idle_timeout);
-    out.u16(flow.hard_timeout);
-    out.u16(flow.priority);
-    out.u32(flow.buffer);
-    out.port16(flow.out_port)?;
-    out.u16(flow.flags);
+    let mut block = Block::<COMMON_LEN_V10>::new();
+    block.u8(flow.table);
+    block.u8(command_number(flow.command));
+    block.u16(flow.idle_timeout);
+    block.u16(flow.hard_timeout);
+    block.u16(flow.priority);
+    block.u32(flow.buffer);
+    block.u16(number_v10(flow.out_port)?);
+    block.u16(flow.flags);
+    out.extend_from_slice(block.bytes());
     Ok(())
 }
 
@@ -130,18 +135,19 @@ pub(super) fn encode_mod(version: Version, flow: &FlowMod, out: &mut Vec<u8>) ->
         Version::V13 => {
             let (fields, cookie) = fields_v13(flow);
             let (cookie, mask) = cookie.unwrap_or((flow.cookie, flow.cookie_mask));
-            out.u64(cookie);
-            out.u64(mask);
-            out.u8(flow.table);
-            out.u8(command_number(flow.command));
-            out.u16(flow.idle_timeout);
-            out.u16(flow.hard_timeout);
-            out.u16(flow.priority);
-            out.u32(flow.buffer);
-            out.u32(flow.out_port.0);
-            out.u32(flow.out_group);
-            out.u16(flow.flags);
-            out.u16(0);
+            let mut block = Block::<FLOW_MOD_FIXED>::new();
+            block.u64(cookie);
+            block.u64(mask);
+            block.u8(flow.table);
+            block.u8(command_number(flow.command));
+            block.u16(flow.idle_timeout);
+            block.u16(flow.hard_timeout);
+            block.u16(flow.priority);
+            block.u32(flow.buffer);
+            block.u32(flow.out_port.0);
+            block.u32(flow.out_group);
+            block.u16(flow.flags);
+            out.extend_from_slice(block.bytes());
             oxm::encode_match(&fields, out)?;
             instruction::encode_all(&flow.instructions, About::Match(&flow.matching), out)?;
             Ok(kind::FLOW_MOD)

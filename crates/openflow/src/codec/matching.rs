@@ -2,7 +2,7 @@
 
 use super::DecodeError;
 use super::read::Reader;
-use super::write::Put;
+use super::write::Block;
 use crate::matching::MatchV10;
 
 pub(super) fn decode_v10(reader: &mut Reader<'_>) -> Result<MatchV10, DecodeError> {
@@ -30,20 +30,25 @@ pub(super) fn decode_v10(reader: &mut Reader<'_>) -> Result<MatchV10, DecodeErro
     })
 }
 
+/// Bytes of the structure.
+const MATCH_LEN: usize = 40;
+
 pub(super) fn encode_v10(matching: &MatchV10, out: &mut Vec<u8>) {
-    out.u32(matching.wildcards);
-    out.u16(matching.in_port);
-    out.extend_from_slice(&matching.dl_src.0);
-    out.extend_from_slice(&matching.dl_dst.0);
-    out.u16(matching.dl_vlan);
-    out.u8(matching.dl_vlan_pcp);
-    out.u8(0);
-    out.u16(matching.dl_type);
-    out.u8(matching.nw_tos);
-    out.u8(matching.nw_proto);
-    out.u16(0);
-    out.extend_from_slice(&matching.nw_src.octets());
-    out.extend_from_slice(&matching.nw_dst.octets());
-    out.u16(matching.tp_src);
-    out.u16(matching.tp_dst);
+    let mut block = Block::<MATCH_LEN>::new();
+    block.u32(matching.wildcards);
+    block.u16(matching.in_port);
+    block.put(matching.dl_src.0);
+    block.put(matching.dl_dst.0);
+    block.u16(matching.dl_vlan);
+    block.u8(matching.dl_vlan_pcp);
+    block.u8(0);
+    block.u16(matching.dl_type);
+    block.u8(matching.nw_tos);
+    block.u8(matching.nw_proto);
+    block.u16(0);
+    block.put(matching.nw_src.octets());
+    block.put(matching.nw_dst.octets());
+    block.u16(matching.tp_src);
+    block.u16(matching.tp_dst);
+    out.extend_from_slice(block.bytes());
 }

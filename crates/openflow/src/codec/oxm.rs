@@ -5,10 +5,12 @@ use super::write::{Put, unsayable};
 use super::{DecodeError, EncodeError};
 use crate::Version;
 use crate::error::BadMatch;
-use crate::field::{Field, NXM_IN_PORT};
+use crate::field::{Field, NXM_IN_PORT, WireHeader};
 use crate::oxm::Oxm;
 use crate::port::PortNo;
 
+/// A number that is no port of 1.0.
+const NO_PORT: u32 = 0xffff_0000;
 /// Class of experimenters' fields: their maker's number leads the payload.
 pub(super) const EXPERIMENTER: u16 = 0xffff;
 
@@ -52,16 +54,28 @@ fn known(header: u32, payload: &[u8]) -> Option<Oxm> {
     Some(Oxm::Known { field, spelling, value: number_of(value), mask: masked.then(|| number_of(mask)) })
 }
 
+#[inline]
 fn number_of(bytes: &[u8]) -> u128 {
-    bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+    match *bytes {
+        [a] => a.into(),
+        [a, b] => u16::from_be_bytes([a, b]).into(),
+        [a, b, c, d] => u32::from_be_bytes([a, b, c, d]).into(),
+        [a, b, c, d, e, f] => u64::from_be_bytes([0, 0, a, b, c, d, e, f]).into(),
+        [a, b, c, d, e, f, g, h] => u64::from_be_bytes([a, b, c, d, e, f, g, h]).into(),
+        _ => bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte)),
+    }
 }
 
 /// The header of a field in that spelling: class, number, mask bit, length of the payload.
 pub(super) fn header(field: Field, spelling: u8, masked: bool) -> (u32, Option<u32>) {
-    let headers = field.headers();
-    let (class, number, experimenter) = headers[usize::from(spelling).min(headers.len() - 1)];
-    let width = (field.width(class) << u8::from(masked)) + if experimenter.is_some() { 4 } else { 0 };
-    (u32::from(class) << 16 | u32::from(number) << 9 | u32::from(masked) << 8 | width as u32, experimenter)
+    let wire = field.wire_header(spelling);
+    (with_mask(wire, masked), wire.experimenter)
+}
+
+/// With the mask bit, and the length of the mask.
+#[inline]
+const fn with_mask(wire: WireHeader, masked: bool) -> u32 {
+    if masked { (wire.header | 0x100) + wire.width as u32 } else { wire.header }
 }
 
 /// One field.
@@ -77,16 +91,15 @@ pub(super) fn encode(field: &Oxm, out: &mut Vec<u8>) -> Result<(), EncodeError> 
             return Ok(());
         }
     };
-    let (header, experimenter) = header(field, spelling, mask.is_some());
-    let class = (header >> 16) as u16;
-    let width = field.width(class);
-    out.u32(header);
-    if let Some(experimenter) = experimenter {
+    let wire = field.wire_header(spelling);
+    let width = wire.width;
+    out.u32(with_mask(wire, mask.is_some()));
+    if let Some(experimenter) = wire.experimenter {
         out.u32(experimenter);
     }
-    if (class, (header >> 9 & 0x7f) as u8) == NXM_IN_PORT {
+    if field == Field::InPort && width == 2 {
         return match mask {
-            None => out.port16(PortNo(u32::try_from(value).unwrap_or(0xffff_0000))),
+            None => out.port16(PortNo(u32::try_from(value).unwrap_or(NO_PORT))),
             Some(_) => Err(unsayable(Version::V10, "a mask of the ingress port")),
         };
     }

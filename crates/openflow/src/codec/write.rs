@@ -82,8 +82,7 @@ impl Put for Vec<u8> {
     }
 
     fn port16(&mut self, port: PortNo) -> Result<(), EncodeError> {
-        let number = port.to_v10().ok_or_else(|| unsayable(Version::V10, format!("port {}", port.0)))?;
-        self.u16(number);
+        self.u16(number_v10(port)?);
         Ok(())
     }
 
@@ -93,6 +92,58 @@ impl Put for Vec<u8> {
         self.u32(nicira::VENDOR);
         self.u16(subtype);
     }
+}
+
+/// The part of a message whose length is known, put together before it is appended at once: the hot messages' heads.
+pub(super) struct Block<const N: usize> {
+    bytes: [u8; N],
+    at: usize,
+}
+
+impl<const N: usize> Block<N> {
+    pub(super) const fn new() -> Self {
+        Self { bytes: [0; N], at: 0 }
+    }
+
+    #[inline]
+    pub(super) const fn put<const M: usize>(&mut self, value: [u8; M]) {
+        let (_, rest) = self.bytes.split_at_mut(self.at);
+        let (place, _) = rest.split_at_mut(M);
+        place.copy_from_slice(&value);
+        self.at += M;
+    }
+
+    #[inline]
+    pub(super) const fn u8(&mut self, value: u8) {
+        self.put([value]);
+    }
+
+    #[inline]
+    pub(super) const fn u16(&mut self, value: u16) {
+        self.put(value.to_be_bytes());
+    }
+
+    #[inline]
+    pub(super) const fn u32(&mut self, value: u32) {
+        self.put(value.to_be_bytes());
+    }
+
+    #[inline]
+    pub(super) const fn u64(&mut self, value: u64) {
+        self.put(value.to_be_bytes());
+    }
+
+    /// All of it; what was not written is zero.
+    #[inline]
+    pub(super) const fn bytes(&self) -> &[u8; N] {
+        &self.bytes
+    }
+}
+
+/// A port in 1.0's 16 bits.
+#[inline]
+pub(super) fn number_v10(port: PortNo) -> Result<u16, EncodeError> {
+    port.to_v10().ok_or_else(|| unsayable(Version::V10, format!("port {}", port.0)))
 }
 
 /// What a version has no way to say.
