@@ -80,7 +80,7 @@ pub use parse::{FRAME_MIN, TAGS_MAX};
 pub use pipeline::{ACTIONS_PER_PACKET_MAX, DEPTH_MAX, RESUBMITS_MAX, STACK_MAX};
 pub use ports::{PORTS_MAX, PortError, QUEUES_MAX};
 pub use tables::{FLOWS_MAX, TABLES};
-pub use tags::FRAME_MAX;
+pub use tags::{FRAME_MAX, FRAME_SHORTEST};
 pub use trace::{TRACE_LINES_MAX, Trace};
 
 use crate::flow::{FlowRemoved, RemovedReason};

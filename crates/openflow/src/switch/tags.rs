@@ -12,6 +12,9 @@ use crate::field::Field;
 /// Bytes a frame may grow to by pushing: what fits `total_len` of a packet-in.
 pub const FRAME_MAX: usize = 65_535;
 
+/// Bytes of the shortest frame on Ethernet, without its check sequence (IEEE 802.3, section 3.2.8).
+pub const FRAME_SHORTEST: usize = 60;
+
 /// Bytes of a PBB header: addresses, EtherType and I-TAG.
 const PBB_HEADER: usize = ADDRESSES + 2 + ITAG;
 
@@ -22,6 +25,16 @@ impl Frame {
         }
         self.bytes.splice(at..at, bytes.iter().copied());
         true
+    }
+
+    /// Takes bytes out. A frame does not become shorter than Ethernet's shortest by that: it is padded.
+    fn take_out(&mut self, bytes: std::ops::Range<usize>) {
+        let shortest = FRAME_SHORTEST.min(self.bytes.len());
+        self.bytes.drain(bytes);
+        if self.bytes.len() < shortest {
+            self.bytes.resize(shortest, 0);
+        }
+        self.reread();
     }
 
     /// A tag of priority and id as given.
@@ -41,8 +54,7 @@ impl Frame {
     /// `POP_VLAN`: the outermost.
     pub(super) fn pop_vlan(&mut self) {
         if self.key.has_tag() {
-            self.bytes.drain(ADDRESSES..ADDRESSES + 4);
-            self.reread();
+            self.take_out(ADDRESSES..ADDRESSES + 4);
         }
     }
 
@@ -68,8 +80,7 @@ impl Frame {
         if self.key.is_mpls() && self.layout.is_whole {
             let (at, network) = (self.layout.ethertype, self.layout.network);
             self.bytes[at..at + 2].copy_from_slice(&kind.to_be_bytes());
-            self.bytes.drain(network..network + 4);
-            self.reread();
+            self.take_out(network..network + 4);
         }
     }
 
@@ -93,8 +104,7 @@ impl Frame {
     /// `POP_PBB`: the outermost service tag with the addresses, and backbone tags, in front of it.
     pub(super) fn pop_pbb(&mut self) {
         if self.key.ethertype() == ethertype::PBB && self.layout.is_whole {
-            self.bytes.drain(..self.layout.network + ITAG);
-            self.reread();
+            self.take_out(0..self.layout.network + ITAG);
         }
     }
 
