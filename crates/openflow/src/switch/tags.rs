@@ -27,12 +27,12 @@ impl Frame {
         true
     }
 
-    /// Takes bytes out. A frame does not become shorter than Ethernet's shortest by that: it is padded.
+    /// Takes bytes out. A frame that was long enough for Ethernet does not become too short by that: it is padded.
     fn take_out(&mut self, bytes: std::ops::Range<usize>) {
-        let shortest = FRAME_SHORTEST.min(self.bytes.len());
+        let is_long_enough = self.bytes.len() >= FRAME_SHORTEST;
         self.bytes.drain(bytes);
-        if self.bytes.len() < shortest {
-            self.bytes.resize(shortest, 0);
+        if is_long_enough && self.bytes.len() < FRAME_SHORTEST {
+            self.bytes.resize(FRAME_SHORTEST, 0);
         }
         self.reread();
     }

@@ -102,7 +102,7 @@ fn arp_is_rewritten() {
 
 #[test]
 fn tags_are_pushed_and_popped_at_the_front() {
-    let packet = udp4([10, 0, 0, 2], 53, b"hello");
+    let packet = udp4([10, 0, 0, 2], 53, &[7; 40]);
     let tagged = done(
         Match::new().ipv4(),
         &[Action::PushVlan(0x8100), set(Field::VlanVid, 0x1064), set(Field::VlanPcp, 3)],
@@ -137,6 +137,16 @@ fn tags_are_pushed_and_popped_at_the_front() {
     assert_eq!((&backbone[..12], &backbone[12..18]), (&packet[..12], &[0x88, 0xe7, 0x60, 0, 1, 0x23][..]));
     assert_eq!(backbone[18..], tagged);
     assert_eq!(done(pbb(), &[Action::PopPbb], &backbone), tagged);
+}
+
+#[test]
+fn a_frame_stays_long_enough_for_ethernet() {
+    let short = udp4([10, 0, 0, 2], 53, &[7; 16]);
+    let label = done(Match::new().ipv4(), &[Action::PushMpls(0x8847)], &short);
+    assert_eq!((short.len(), label.len()), (58, 62));
+    let mpls = Match::new().with(Oxm::exact(Field::EthType, 0x8847));
+    let popped = done(mpls, &[Action::PopMpls(0x0800)], &label);
+    assert_eq!((&popped[..58], &popped[58..]), (&short[..], &[0, 0][..]), "padded");
 }
 
 #[test]

@@ -1,5 +1,13 @@
 //! The switch from outside: messages and packets in, messages and packets out.
 
 mod actions;
+mod controllers;
 mod flow_mods;
+mod fuzz;
+mod groups;
+mod nicira;
+mod ports;
+mod random;
 mod rig;
+mod trace;
+mod twin;
