@@ -42,6 +42,7 @@ mod check;
 mod connections;
 mod features;
 mod flow_mod;
+mod forward;
 mod frame;
 mod groups;
 mod key;
@@ -60,6 +61,7 @@ mod sctp;
 mod stats;
 mod tables;
 mod tags;
+mod tell;
 mod trace;
 
 use std::collections::VecDeque;
@@ -83,24 +85,20 @@ pub use tables::{FLOWS_MAX, TABLES};
 pub use tags::{FRAME_MAX, FRAME_SHORTEST};
 pub use trace::{TRACE_LINES_MAX, Trace};
 
-use crate::flow::{FlowRemoved, RemovedReason};
-use crate::matching::Match;
-use crate::message::{Body, Message, PortReason, PortStatus};
+use crate::message::{Message, PortReason};
 use crate::multipart::Description;
-use crate::port::{Port, PortNo, config};
+use crate::port::{Port, PortNo};
 use crate::queue::Queue;
 use crate::version::Version;
 
 use cache::Cache;
 use connections::Connections;
-use frame::Frame;
 use groups::Groups;
 use macs::Macs;
 use meters::Meters;
-use op::{Effects, Op, Walk};
-use pipeline::Run;
-use ports::{Ports, bump};
-use tables::{Entry, EntryId, Tables};
+use op::Effects;
+use ports::Ports;
+use tables::Tables;
 
 /// Outputs waiting at most; packets and unasked messages beyond it are dropped.
 pub const OUTPUTS_MAX: usize = 65_536;
@@ -362,193 +360,4 @@ impl Switch {
             self.generation += 1;
         }
     }
-
-    /// A packet came in. Frames shorter than an Ethernet header are counted as errors.
-    pub fn receive(&mut self, now: Duration, port: PortNo, packet: &[u8]) {
-        let Some(state) = self.datapath.ports.get(port.0) else { return };
-        if packet.len() < FRAME_MIN || packet.len() > FRAME_MAX {
-            bump(&state.rx_errors);
-            return;
-        }
-        state.received.add(packet.len());
-        let frame = Frame::new(packet.to_vec(), port.0, self.datapath.fragments == FRAGMENTS_NORMAL);
-        if !admits(&self.datapath, state, &frame) {
-            bump(&state.rx_dropped);
-            return;
-        }
-        match self.cache.find(&frame.key.0, self.generation) {
-            Some(ops) => {
-                let (datapath, effects) = (&self.datapath, &mut self.effects);
-                let mut walk = Walk { datapath, now, frame, saved: Vec::new(), effects, is_trial: false };
-                for (at, &op) in ops.iter().enumerate() {
-                    let goes_on = walk.step(op, at + 1 == ops.len());
-                    // A TTL at its end: the steps that follow are those of that.
-                    if !goes_on && matches!(op, Op::Meter(_)) {
-                        break;
-                    }
-                }
-            }
-            None => {
-                let key = frame.key.0;
-                let mut run = Run::new(&self.datapath, now, frame, &mut self.effects);
-                run.pipeline(0);
-                if let Some(ops) = run.record {
-                    self.cache.keep(&key, self.generation, &ops);
-                }
-            }
-        }
-        self.settle(now);
-    }
-
-    /// Sends a packet through the tables from the first on, as `OFPP_TABLE` does.
-    fn run_tables(&mut self, now: Duration, bytes: Vec<u8>, in_port: u32) {
-        if bytes.len() >= FRAME_MIN {
-            let frame = Frame::new(bytes, in_port, self.datapath.fragments == FRAGMENTS_NORMAL);
-            Run::new(&self.datapath, now, frame, &mut self.effects).pipeline(0);
-            self.settle(now);
-        }
-    }
-
-    /// Does an entry's instructions with a packet that was kept.
-    fn run_entry(&mut self, now: Duration, id: Option<EntryId>, bytes: Vec<u8>, in_port: u32) {
-        if let Some(entry) = id.and_then(|id| self.datapath.tables.entry(id))
-            && bytes.len() >= FRAME_MIN
-        {
-            entry.hit(now, bytes.len());
-            let frame = Frame::new(bytes, in_port, self.datapath.fragments == FRAGMENTS_NORMAL);
-            let mut run = Run::new(&self.datapath, now, frame, &mut self.effects);
-            (run.table, run.cookie, run.entry) = (entry.table, entry.cookie, id);
-            run.instructions(entry);
-            self.settle(now);
-        }
-    }
-
-    /// Carries out what packets led to.
-    fn settle(&mut self, now: Duration) {
-        let mut effects = std::mem::take(&mut self.effects);
-        self.over_limit += std::mem::take(&mut effects.dropped);
-        for sent in effects.outputs.drain(..) {
-            let output = Output::Packet { port: PortNo(sent.port), queue: sent.queue, bytes: sent.bytes };
-            self.push_unasked(output);
-        }
-        for punted in effects.punts.drain(..) {
-            self.punt(now, punted);
-        }
-        for (station, port) in effects.stations.drain(..) {
-            if self.datapath.macs.learn(now, station, port) {
-                self.generation += 1;
-            }
-        }
-        for (id, idle, hard) in effects.fins.drain(..) {
-            let Some(entry) = self.datapath.tables.entry(id) else { continue };
-            let shorter = |old: u16, new: u16| if new > 0 && (old == 0 || new < old) { new } else { old };
-            entry.idle_timeout.set(shorter(entry.idle_timeout.get(), idle));
-            entry.hard_timeout.set(shorter(entry.hard_timeout.get(), hard));
-            self.datapath.tables.arm(id);
-        }
-        for flow in effects.learned.drain(..) {
-            // As `ModifyStrict` in 1.0: added where it is not there. One that does not fit is not learned.
-            if self.change_flows(now, Version::V10, flow.table, &flow).is_err() {
-                self.over_limit += 1;
-            }
-        }
-        // Its vectors keep their room.
-        self.effects = effects;
-    }
-
-    fn push_unasked(&mut self, output: Output) {
-        if self.outputs.len() < OUTPUTS_MAX {
-            self.outputs.push_back(output);
-        } else {
-            self.outputs_dropped += 1;
-        }
-    }
-
-    fn tell(&mut self, connection: ConnectionId, body: Body) {
-        self.push_unasked(Output::Message { connection, message: Message::new(0, body) });
-    }
-
-    fn tell_port(&mut self, number: PortNo, reason: PortReason) {
-        self.generation += 1;
-        if let Some(port) = self.datapath.ports.get(number.0).map(|state| state.port.clone()) {
-            self.tell_port_status(reason, &port);
-        }
-    }
-
-    fn tell_port_status(&mut self, reason: PortReason, port: &Port) {
-        let wanted = self.connections.iter().filter(|(_, connection)| connection.wants_port_status(reason));
-        for id in wanted.map(|(id, _)| id).collect::<Vec<_>>() {
-            self.tell(id, Body::PortStatus(PortStatus { reason, port: port.clone() }));
-        }
-    }
-
-    fn tell_removed(&mut self, now: Duration, entry: &Entry, reason: RemovedReason) {
-        if entry.flags & crate::flow::flags::SEND_FLOW_REM == 0 {
-            return;
-        }
-        let (packets, bytes) = entry.count.get();
-        let wanted = self.connections.iter().filter(|(_, connection)| connection.wants_removed(reason));
-        let wanted: Vec<_> =
-            wanted.map(|(id, c)| (id, c.version == Version::V10 && c.flow_format != 0)).collect();
-        for (id, prefers_nxm) in wanted {
-            let removed = FlowRemoved {
-                nxm: prefers_nxm && matches!(entry.matching, Match::Fields(_)),
-                cookie: entry.cookie,
-                priority: entry.priority,
-                reason,
-                table: entry.table,
-                duration: ports::since(now, entry.created),
-                idle_timeout: entry.idle_timeout.get(),
-                hard_timeout: entry.hard_timeout.get(),
-                packets,
-                bytes,
-                matching: entry.matching.clone(),
-            };
-            self.tell(id, Body::FlowRemoved(removed));
-        }
-    }
-
-    /// What would become of a packet, and why. Nothing is sent, learned or counted.
-    #[must_use]
-    pub fn explain(&self, now: Duration, port: PortNo, packet: &[u8]) -> Trace {
-        if packet.len() < FRAME_MIN {
-            let steps = vec![format!("{} bytes are no Ethernet frame", packet.len())];
-            return Trace { steps, ..Trace::default() };
-        }
-        let frame = Frame::new(packet.to_vec(), port.0, self.datapath.fragments == FRAGMENTS_NORMAL);
-        let flow = trace::flow_text(&frame);
-        let state = self.datapath.ports.get(port.0);
-        if state.is_some_and(|state| !admits(&self.datapath, state, &frame)) {
-            let steps = vec!["the port takes no such packets in".to_owned()];
-            return Trace { final_flow: flow.clone(), flow, steps, ..Trace::default() };
-        }
-        let mut effects = Effects::default();
-        let mut run = Run::new(&self.datapath, now, frame, &mut effects);
-        run.walk.is_trial = true;
-        run.notes = Some(trace::Notes::default());
-        run.pipeline(0);
-        let final_flow = trace::flow_text(&run.walk.frame);
-        let steps = run.notes.take().map(|notes| notes.0).unwrap_or_default();
-        Trace {
-            flow,
-            steps,
-            final_flow,
-            outputs: effects.outputs.into_iter().map(|sent| (PortNo(sent.port), sent.bytes)).collect(),
-            packet_ins: effects.punts.into_iter().map(|punted| punted.frame.bytes).collect(),
-        }
-    }
-}
-
-/// Whether a port takes a packet in, and the switch the fragment.
-fn admits(datapath: &Datapath, state: &ports::PortState, frame: &Frame) -> bool {
-    let is_fragment = frame.get(crate::field::Field::IpFrag) != 0;
-    let is_spanning_tree = frame.key.eth_dst() == 0x0180_c200_0000;
-    // 1.0: NO_RECV leaves spanning tree frames in, which NO_RECV_STP is for.
-    let receives = if is_spanning_tree {
-        let no_stp = state.port.config & (config::PORT_DOWN | config::NO_RECV_STP) != 0;
-        !no_stp
-    } else {
-        state.receives()
-    };
-    receives && !(is_fragment && datapath.fragments == FRAGMENTS_DROP)
 }

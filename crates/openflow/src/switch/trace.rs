@@ -1,9 +1,14 @@
 //! What a decision was made of, in text: what `ofproto/trace` is to Open vSwitch.
 
 use std::fmt;
+use std::time::Duration;
 
+use super::forward::admits;
 use super::frame::Frame;
+use super::op::Effects;
+use super::pipeline::Run;
 use super::tables::Entry;
+use super::{FRAGMENTS_NORMAL, FRAME_MIN, Switch};
 use crate::action::Action;
 use crate::field::Field;
 use crate::port::PortNo;
@@ -47,6 +52,38 @@ impl fmt::Display for Trace {
             writeln!(f, "Dropped")?;
         }
         Ok(())
+    }
+}
+
+impl Switch {
+    /// What would become of a packet, and why. Nothing is sent, learned or counted.
+    #[must_use]
+    pub fn explain(&self, now: Duration, port: PortNo, packet: &[u8]) -> Trace {
+        if packet.len() < FRAME_MIN {
+            let steps = vec![format!("{} bytes are no Ethernet frame", packet.len())];
+            return Trace { steps, ..Trace::default() };
+        }
+        let frame = Frame::new(packet.to_vec(), port.0, self.datapath.fragments == FRAGMENTS_NORMAL);
+        let flow = flow_text(&frame);
+        let state = self.datapath.ports.get(port.0);
+        if state.is_some_and(|state| !admits(&self.datapath, state, &frame)) {
+            let steps = vec!["the port takes no such packets in".to_owned()];
+            return Trace { final_flow: flow.clone(), flow, steps, ..Trace::default() };
+        }
+        let mut effects = Effects::default();
+        let mut run = Run::new(&self.datapath, now, frame, &mut effects);
+        run.walk.is_trial = true;
+        run.notes = Some(Notes::default());
+        run.pipeline(0);
+        let final_flow = flow_text(&run.walk.frame);
+        let steps = run.notes.take().map(|notes| notes.0).unwrap_or_default();
+        Trace {
+            flow,
+            steps,
+            final_flow,
+            outputs: effects.outputs.into_iter().map(|sent| (PortNo(sent.port), sent.bytes)).collect(),
+            packet_ins: effects.punts.into_iter().map(|punted| punted.frame.bytes).collect(),
+        }
     }
 }
 

@@ -1,10 +1,7 @@
 //! The suite's cases, as `cases.py` writes them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// The release of os-ken whose suite it is.
-const RELEASE: &str = "4.2.2";
 
 pub(crate) struct Case {
     pub(crate) file: String,
@@ -55,29 +52,19 @@ fn succeed(command: &mut Command) -> Vec<u8> {
     output.stdout
 }
 
-/// Python with os-ken, in an environment of its own, which is made once.
+/// Python with os-ken, which `tests/os_ken.sh` installs.
 fn python() -> PathBuf {
-    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("os-ken-{RELEASE}"));
-    let python = home.join("bin/python");
-    if !home.join("ready").exists() {
-        let making = home.with_extension(std::process::id().to_string());
-        succeed(Command::new("python3").args(["-m", "venv"]).arg(&making));
-        let install = ["-m", "pip", "install", "-q", "eventlet"];
-        succeed(Command::new(making.join("bin/python")).args(install).arg(format!("os-ken=={RELEASE}")));
-        std::fs::write(making.join("ready"), "").unwrap();
-        // Two tests may have made one.
-        if std::fs::rename(&making, &home).is_err() {
-            std::fs::remove_dir_all(&making).unwrap();
-        }
-    }
-    python
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/os_ken.sh");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
+    let path = succeed(Command::new(script).env("CARGO_TARGET_DIR", target));
+    PathBuf::from(String::from_utf8(path).expect("a path").trim())
 }
 
 /// All cases of a suite, `of10` or `of13`.
 pub(crate) fn read(suite: &str) -> Vec<Case> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/cases.py");
     let mut command = Command::new(python());
-    let text = succeed(command.args(["-W", "ignore", script, suite]).env("OSKEN_HUB_TYPE", "eventlet"));
+    let text = succeed(command.args(["-W", "ignore", script, suite]).env("OSKEN_HUB_TYPE", "native"));
     let text = String::from_utf8(text).expect("hexadecimal");
     let mut cases: Vec<Case> = Vec::new();
     for line in text.lines() {
