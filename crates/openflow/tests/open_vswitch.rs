@@ -1,13 +1,14 @@
 //! Open vSwitch judges: `ovs-ofctl` reads every message and every field of ours.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use openflow::field::Field;
 use openflow::flow::FlowMod;
 use openflow::fuzzing::specimens;
 use openflow::instruction::Instruction;
-use openflow::matching::{self, Match};
+use openflow::matching::{self, Match, MatchV10, wildcards};
 use openflow::message::{Body, Message};
 use openflow::oxm::Oxm;
 use openflow::port::PortNo;
@@ -155,5 +156,121 @@ fn every_field_is_read() {
             }
         }
         assert!(refused.is_empty(), "{version}: {}", refused.join("\n"));
+    }
+}
+
+/// A file of frames.
+fn capture(frames: &[Vec<u8>]) -> Vec<u8> {
+    let word = |number: usize| (number as u32).to_le_bytes();
+    let mut bytes: Vec<u8> = [0xa1b2_c3d4, 4 << 16 | 2, 0, 0, 0xffff, 1].into_iter().flat_map(word).collect();
+    for frame in frames {
+        bytes.extend([0, 0, frame.len(), frame.len()].into_iter().flat_map(word));
+        bytes.extend(frame);
+    }
+    bytes
+}
+
+/// Open vSwitch's words for protocols: EtherType, and IP protocol.
+const PROTOCOLS: [(&str, u16, Option<u8>); 10] = [
+    ("arp", 0x0806, None),
+    ("mpls", 0x8847, None),
+    ("ip", 0x0800, None),
+    ("ipv6", 0x86dd, None),
+    ("icmp", 0x0800, Some(1)),
+    ("tcp", 0x0800, Some(6)),
+    ("udp", 0x0800, Some(17)),
+    ("icmp6", 0x86dd, Some(58)),
+    ("tcp6", 0x86dd, Some(6)),
+    ("udp6", 0x86dd, Some(17)),
+];
+
+/// What Open vSwitch says of a frame, in 1.0's fields.
+fn theirs(line: &str) -> BTreeMap<&'static str, String> {
+    let mut fields = BTreeMap::new();
+    for word in line.split(',') {
+        if let Some((_, ethertype, protocol)) = PROTOCOLS.iter().find(|(name, ..)| *name == word) {
+            fields.insert("dl_type", format!("{ethertype:#06x}"));
+            if let Some(protocol) = protocol {
+                fields.insert("nw_proto", protocol.to_string());
+                // Those of a later fragment are zero, and not printed.
+                fields.insert("tp_src", "0".to_owned());
+                fields.insert("tp_dst", "0".to_owned());
+            }
+        }
+        let Some((name, value)) = word.split_once('=') else { continue };
+        let name = match name {
+            "vlan_tci" => "dl_vlan",
+            "dl_vlan" | "dl_vlan_pcp" | "dl_src" | "dl_dst" | "dl_type" | "nw_src" | "nw_dst" | "nw_tos"
+            | "nw_proto" | "tp_src" | "tp_dst" => {
+                FIELDS.iter().find(|field| **field == name).expect("a field")
+            }
+            "icmp_type" => "tp_src",
+            "icmp_code" => "tp_dst",
+            "arp_spa" => "nw_src",
+            "arp_tpa" => "nw_dst",
+            "arp_op" => "nw_proto",
+            _ => continue,
+        };
+        let value = if value == "0x0000" { "65535" } else { value };
+        fields.insert(name, value.to_owned());
+    }
+    fields
+}
+
+const FIELDS: [&str; 11] = [
+    "dl_vlan",
+    "dl_vlan_pcp",
+    "dl_src",
+    "dl_dst",
+    "dl_type",
+    "nw_src",
+    "nw_dst",
+    "nw_tos",
+    "nw_proto",
+    "tp_src",
+    "tp_dst",
+];
+
+/// What our match of a frame says.
+fn ours(frame: &[u8]) -> BTreeMap<&'static str, String> {
+    let matching = MatchV10::from_packet(PortNo(1), frame);
+    let there = |bit: u32| matching.wildcards & bit == 0;
+    assert!(there(wildcards::IN_PORT) && matching.in_port == 1);
+    let fields = [
+        ("dl_vlan", there(wildcards::DL_VLAN), matching.dl_vlan.to_string()),
+        ("dl_vlan_pcp", there(wildcards::DL_VLAN_PCP), matching.dl_vlan_pcp.to_string()),
+        ("dl_src", there(wildcards::DL_SRC), matching.dl_src.to_string()),
+        ("dl_dst", there(wildcards::DL_DST), matching.dl_dst.to_string()),
+        ("dl_type", there(wildcards::DL_TYPE), format!("{:#06x}", matching.dl_type)),
+        ("nw_src", matching.nw_src_mask() == u32::MAX, matching.nw_src.to_string()),
+        ("nw_dst", matching.nw_dst_mask() == u32::MAX, matching.nw_dst.to_string()),
+        ("nw_tos", there(wildcards::NW_TOS), matching.nw_tos.to_string()),
+        ("nw_proto", there(wildcards::NW_PROTO), matching.nw_proto.to_string()),
+        ("tp_src", there(wildcards::TP_SRC), matching.tp_src.to_string()),
+        ("tp_dst", there(wildcards::TP_DST), matching.tp_dst.to_string()),
+    ];
+    fields.into_iter().filter(|(_, there, _)| *there).map(|(name, _, value)| (name, value)).collect()
+}
+
+#[test]
+fn a_packet_s_match_is_what_open_vswitch_sees_in_it() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/wire");
+    let mut frames = packet::fuzzing::bounded::seeds(&corpus);
+    // IEEE 802.3: a length in the EtherType's place, and no SNAP.
+    frames.push([&[1, 0x80, 0xc2, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 38, 0x42, 0x42, 3][..], &[0; 43]].concat());
+    let path =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("openflow-frames-{}", std::process::id()));
+    std::fs::write(&path, capture(&frames)).expect("a file");
+    let run = Command::new("ovs-ofctl").arg("parse-pcap").arg(&path).output();
+    std::fs::remove_file(&path).expect("the file");
+    let run = run.expect("ovs-ofctl (tests/install.sh)");
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert_eq!(text.lines().count(), frames.len(), "{text} {}", String::from_utf8_lossy(&run.stderr));
+    for (frame, line) in frames.iter().zip(text.lines()) {
+        assert_eq!(ours(frame), theirs(line), "{line}");
+        // Both forms mean the same, and cover the packet's own match.
+        let matching = Match::from_packet(PortNo(1), frame);
+        assert!(matching.is_same(&Match::V10(MatchV10::from_packet(PortNo(1), frame))), "{matching:?}");
+        assert_eq!(matching::check(&matching), Ok(()), "{matching:?}");
     }
 }

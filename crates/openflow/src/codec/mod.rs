@@ -10,6 +10,27 @@
 //!
 //! Whether what a message says makes sense is not the codec's to judge, but for what it needs to read on: see
 //! [`crate::matching::check`] for matches.
+//!
+//! ```
+//! use openflow::{Version, action::Action, codec, flow::FlowMod, instruction::Instruction, matching::Match};
+//! use openflow::{message::{Body, Message}, port::PortNo};
+//!
+//! let flow = FlowMod {
+//!     priority: 10,
+//!     matching: Match::new().in_port(PortNo(1)).ipv4_dst([10, 0, 0, 2].into()),
+//!     instructions: vec![Instruction::ApplyActions(vec![Action::output(PortNo(2))])],
+//!     ..FlowMod::default()
+//! };
+//! let message = Message::new(7, Body::FlowMod(flow));
+//! let mut bytes = Vec::new();
+//! for version in Version::ALL {
+//!     bytes.clear();
+//!     codec::encode(version, &message, &mut bytes)?;
+//!     let (read, Message { xid: 7, body: Body::FlowMod(flow) }) = codec::decode(&bytes)? else { panic!() };
+//!     assert_eq!((read, flow.matching.tagged()), (version, None));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod action;
 mod action10;

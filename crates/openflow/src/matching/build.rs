@@ -14,6 +14,8 @@ use crate::port::PortNo;
 
 /// `dl_type` of IEEE 802.3 frames without a SNAP header (`OFP_DL_TYPE_NOT_ETH_TYPE`).
 const NOT_ETH_TYPE: u16 = 0x05ff;
+/// The DSCP in a TOS byte.
+const DSCP: u8 = 0xfc;
 /// `OFPVID_PRESENT`.
 const VID_PRESENT: u16 = 0x1000;
 
@@ -288,43 +290,62 @@ impl MatchV10 {
     }
 
     fn network_of(&mut self, layers: &Layers, packet: &[u8]) -> u32 {
+        self.dl_type = ethertype(layers, packet);
+        if layers.labels > 0 {
+            // What the labels lead to does not count.
+            return wildcards::DL_TYPE;
+        }
         let network = layers.network_packet(packet);
-        // Below 0x0600 it is a length.
-        self.dl_type = if layers.ethertype.0 < 0x0600 { NOT_ETH_TYPE } else { layers.ethertype.0 };
-        let addresses = |matching: &mut Self, source: usize, destination: usize| {
-            let at = |at: usize| network.get(at..at + 4)?.first_chunk::<4>().copied();
-            if let (Some(source), Some(destination)) = (at(source), at(destination)) {
-                (matching.nw_src, matching.nw_dst) = (source.into(), destination.into());
-                let bits = wildcards::NW_BITS;
-                matching.wildcards &= !(bits << wildcards::NW_SRC_SHIFT | bits << wildcards::NW_DST_SHIFT);
-            }
-        };
         match layers.network {
             Network::V4 => {
-                self.nw_tos = network.get(1).copied().unwrap_or(0) & 0xfc;
-                addresses(self, 12, 16);
+                self.nw_tos = network.get(1).copied().unwrap_or(0) & DSCP;
+                self.addresses_of(network, 12, 16);
             }
             Network::V6 => {
                 let first = network.first_chunk::<2>().map_or(0, |bytes| u16::from_be_bytes(*bytes));
-                self.nw_tos = (first >> 4) as u8 & 0xfc;
+                self.nw_tos = (first >> 4) as u8 & DSCP;
             }
             Network::Arp => {
                 // The lower byte of the operation.
                 self.nw_proto = network.get(7).copied().unwrap_or(0);
-                addresses(self, 14, 24);
+                self.addresses_of(network, 14, 24);
                 return wildcards::DL_TYPE | wildcards::NW_PROTO;
             }
             Network::Other => return wildcards::DL_TYPE,
         }
         self.nw_proto = layers.protocol.0;
         let there = wildcards::DL_TYPE | wildcards::NW_TOS | wildcards::NW_PROTO;
-        let Some(l4) = layers.l4.and_then(|at| packet.get(at..)) else { return there };
-        let ports = match (layers.protocol.0, l4) {
-            (1 | 58, [kind, code, ..]) => [u16::from(*kind), u16::from(*code)],
-            (6 | 17 | 132, [a, b, c, d, ..]) => [u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])],
+        let ports = match (layers.protocol.0, layers.l4.and_then(|at| packet.get(at..))) {
+            (1 | 58, Some([kind, code, ..])) => [u16::from(*kind), u16::from(*code)],
+            (6 | 17 | 132, Some([a, b, c, d, ..])) => {
+                [u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])]
+            }
+            // Fragments but the first have ports of zero (OpenFlow 1.0, section 3.4).
+            (1 | 58 | 6 | 17 | 132, None) if layers.fragment.is_some() => [0, 0],
             _ => return there,
         };
         [self.tp_src, self.tp_dst] = ports;
         there | wildcards::TP_SRC | wildcards::TP_DST
+    }
+
+    /// Takes the addresses at those places, whole.
+    fn addresses_of(&mut self, network: &[u8], source: usize, destination: usize) {
+        let at = |at: usize| network.get(at..)?.first_chunk::<4>().copied();
+        if let (Some(source), Some(destination)) = (at(source), at(destination)) {
+            (self.nw_src, self.nw_dst) = (source.into(), destination.into());
+            let bits = wildcards::NW_BITS;
+            self.wildcards &= !(bits << wildcards::NW_SRC_SHIFT | bits << wildcards::NW_DST_SHIFT);
+        }
+    }
+}
+
+/// The EtherType behind VLAN tags, whatever labels it leads to.
+fn ethertype(layers: &Layers, packet: &[u8]) -> u16 {
+    let at = 12 + 4 * layers.vlans.len();
+    let there = packet.get(at..).and_then(|rest| rest.first_chunk()).map(|bytes| u16::from_be_bytes(*bytes));
+    match there.unwrap_or(layers.ethertype.0) {
+        // A length.
+        ..0x0600 => NOT_ETH_TYPE,
+        ethertype => ethertype,
     }
 }
