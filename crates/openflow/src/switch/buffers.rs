@@ -31,12 +31,15 @@ struct Place {
 #[derive(Debug)]
 pub(super) struct Buffers {
     places: Vec<Place>,
+    /// The place to be taken next: the one that was taken longest ago.
     next: usize,
+    /// Places with a packet.
+    kept: usize,
 }
 
 impl Buffers {
     pub(super) fn new(places: usize) -> Self {
-        Self { places: (0..places.min(BUFFERS_MAX)).map(|_| Place::default()).collect(), next: 0 }
+        Self { places: (0..places.min(BUFFERS_MAX)).map(|_| Place::default()).collect(), next: 0, kept: 0 }
     }
 
     /// Keeps a packet; its number, or [`NO_BUFFER`] while all places are taken.
@@ -50,6 +53,7 @@ impl Buffers {
         if place.kept.is_some() && now < place.until {
             return NO_BUFFER;
         }
+        self.kept += usize::from(place.kept.is_none());
         self.next = (at + 1) % count;
         // Rounds 1 to 2^19-1, so that no number is 0 or NO_BUFFER.
         let round = (place.id >> 12) % 0x7_ffff + 1;
@@ -62,19 +66,30 @@ impl Buffers {
         let place = self.places.get_mut((id & 0xfff) as usize).filter(|place| place.id == id && id != 0);
         let place = place.ok_or(BadRequest::BufferUnknown)?;
         let kept = place.kept.take().ok_or(BadRequest::BufferEmpty)?;
+        self.kept -= 1;
         if now < place.until { Ok(kept) } else { Err(BadRequest::BufferUnknown) }
+    }
+
+    /// The place of the packet that is kept longest.
+    fn oldest(&self) -> Option<usize> {
+        let count = self.places.len();
+        let mut ring = (self.next..self.next + count).map(|at| at % count);
+        if self.kept == 0 { None } else { ring.find(|at| self.places[*at].kept.is_some()) }
     }
 
     /// Lets go of packets whose time is over.
     pub(super) fn expire(&mut self, now: Duration) {
-        for place in self.places.iter_mut().filter(|place| place.kept.is_some() && place.until <= now) {
-            *place = Place { id: place.id, ..Place::default() };
+        while let Some(at) = self.oldest()
+            && self.places[at].until <= now
+        {
+            self.places[at].kept = None;
+            self.kept -= 1;
         }
     }
 
-    /// When the next one's time is over.
+    /// When the oldest one's time is over.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        self.places.iter().filter(|place| place.kept.is_some()).map(|place| place.until).min()
+        self.oldest().map(|at| self.places[at].until)
     }
 }
 

@@ -144,7 +144,8 @@ impl Run<'_> {
         }
     }
 
-    /// Looks up again, as if the packet had come in by `port`, and goes on behind it.
+    /// Looks up again, as if the packet had come in by `port`, does what is found there, and goes on behind it. Those
+    /// actions see the real port.
     fn resubmit(&mut self, port: u16, table: u8) {
         if self.depth >= DEPTH_MAX || self.resubmits >= RESUBMITS_MAX {
             self.note(|_| "resubmitted too often".to_owned());
@@ -154,16 +155,10 @@ impl Run<'_> {
         }
         self.resubmits += 1;
         let before = (self.table, self.cookie, self.entry);
-        let real = self.walk.frame.key.in_port();
-        if port != IN_PORT {
-            self.walk.frame.key.set_in_port(PortNo::from_v10(port).0);
-        }
+        let as_from = (port != IN_PORT).then_some(PortNo::from_v10(port).0);
         self.depth += 1;
-        self.traverse(if table == THIS_TABLE { self.table } else { table }, false);
+        self.traverse(if table == THIS_TABLE { self.table } else { table }, as_from, false);
         self.depth -= 1;
-        if port != IN_PORT {
-            self.walk.frame.key.set_in_port(real);
-        }
         (self.table, self.cookie, self.entry) = before;
     }
 

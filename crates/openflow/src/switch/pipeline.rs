@@ -113,7 +113,7 @@ impl<'a> Run<'a> {
 
     /// Through the tables from `first` on, and the action set at the end.
     pub(super) fn pipeline(&mut self, first: u8) {
-        self.traverse(first, true);
+        self.traverse(first, None, true);
         if !self.dropped {
             self.do_set();
         }
@@ -128,14 +128,19 @@ impl<'a> Run<'a> {
         (self.walk.frame, self.queue, self.revealed) = before;
     }
 
-    /// From a table on; a packet that nothing matches is a miss only where `can_miss`.
-    pub(super) fn traverse(&mut self, first: u8, can_miss: bool) {
+    /// From a table on, in which the packet is looked up as if it had come in by `as_from`; a packet that nothing matches
+    /// is a miss only where `can_miss`.
+    pub(super) fn traverse(&mut self, first: u8, mut as_from: Option<u32>, can_miss: bool) {
         let mut table = first;
         loop {
             self.decide();
             self.table = table;
             let datapath = self.walk.datapath;
-            let Some((id, entry)) = datapath.tables.lookup(table, &self.walk.frame.key.0) else {
+            let mut key = self.walk.frame.key;
+            if let Some(port) = as_from.take() {
+                key.set_in_port(port);
+            }
+            let Some((id, entry)) = datapath.tables.lookup(table, &key.0) else {
                 self.step(Op::Lookup { table, entry: None });
                 self.note(|_| format!("{table:2}. no match"));
                 if can_miss {

@@ -161,6 +161,25 @@ fn groups_within_groups_do_not_multiply_without_end() {
 }
 
 #[test]
+fn entries_are_deleted_by_the_group_they_lead_to() {
+    let mut rig = Rig::new();
+    rig.tell(NEW, Body::GroupMod(group(1, GroupKind::Indirect, &[bucket(2)])));
+    rig.output(9, Match::new().ipv4(), 3);
+    let instructions = vec![Instruction::WriteActions(vec![Action::Group(1)])];
+    rig.flow(NEW, FlowMod { instructions, ..FlowMod::default() });
+    let delete = |out_group| FlowMod {
+        command: openflow::flow::FlowCommand::Delete,
+        table: openflow::flow::ALL_TABLES,
+        out_group,
+        ..FlowMod::default()
+    };
+    rig.flow(NEW, delete(7));
+    assert_eq!(rig.switch.flows(), 2);
+    rig.flow(NEW, delete(1));
+    assert_eq!(rig.switch.flows(), 1);
+}
+
+#[test]
 fn a_group_that_goes_takes_its_entries() {
     let mut rig = Rig::new();
     rig.tell(NEW, Body::GroupMod(group(1, GroupKind::Indirect, &[bucket(2)])));

@@ -10,6 +10,7 @@ use openflow::message::Body;
 use openflow::nicira::{Action as Nicira, Bundle, Learn, LearnDestination, LearnSource, LearnSpec, Subfield};
 use openflow::oxm::Oxm;
 use openflow::port::{PortNo, config};
+use openflow::switch::Output;
 
 use crate::rig::{DESTINATION, NEW, OLD, Rig, SOURCE, is_sound, packet_ins, port, tcp6, udp4};
 
@@ -82,6 +83,19 @@ fn resubmission_nests_and_is_bounded() {
     rig.flow(NEW, one(1, 2));
     rig.flow(NEW, one(3, 3));
     assert_eq!(rig.ports(1, &udp4([10, 0, 0, 2], 53, b"")), [2, 3, 4], "and a miss there is none");
+    // What is done there sees the real port.
+    let back = entry(
+        1,
+        Match::new().in_port(PortNo(3)),
+        vec![Nicira::Controller { max_len: 0xffff, controller: 0, reason: 1 }],
+    );
+    rig.flow(NEW, then_output(back, PortNo::IN_PORT.0));
+    for _ in 0..2 {
+        let outputs = rig.packet(1, &udp4([10, 0, 0, 2], 53, b""));
+        assert!(outputs.iter().any(|output| matches!(output, Output::Packet { port: PortNo(1), .. })));
+        let told = packet_ins(outputs);
+        assert!(told.iter().all(|(_, packet_in)| packet_in.metadata.exact(Field::InPort) == Some(1)));
+    }
     // Without end: 2^depth.
     let twice = entry(5, Match::default(), vec![Nicira::Resubmit(1), Nicira::Resubmit(1)]);
     rig.flow(NEW, then_output(twice, 2));
