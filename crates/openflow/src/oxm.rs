@@ -66,3 +66,19 @@ impl Oxm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_header_names_its_field_whatever_its_length() {
+        let unknown = |header: u32, payload: &[u8]| Oxm::Unknown { header, payload: payload.to_vec() };
+        assert_eq!(unknown(0x8000_0600, &[]).field(), Some(Field::EthDst));
+        assert_eq!(unknown(0xffff_5404, &[0x4f, 0x4e, 0x46, 0]).field(), Some(Field::TcpFlags));
+        assert_eq!(unknown(0xffff_5404, &[0, 0, 0, 1]).field(), None);
+        // With a payload of another length it is not that field.
+        assert_eq!(unknown(0x8000_0603, &[1, 2, 3]).field(), None);
+        assert_eq!(unknown(0x8000_fe00, &[]).field(), None);
+    }
+}
