@@ -10,9 +10,6 @@
 //!   buffer and copies one valid frame into it. Ours do the same, on the same frame: here both do all of the work.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use netbricks::functions::macswap;
@@ -22,8 +19,12 @@ use netbricks::{Context, Frame, NetworkFunction, chain};
 use packet::wire::{EtherType, IpProtocol, MacAddr, ethernet, ipv4, udp};
 use packet::{Batch, Pool, PoolConfig};
 
+#[path = "peer/testpmd.rs"]
+mod peer;
+
+use peer::{BUFFERS, Device, Testpmd, cpu_ns, median};
+
 const FRAME: usize = 64;
-const BUFFERS: usize = 8192;
 const ROUNDS: usize = 5;
 const MODES: [&str; 4] = ["io", "macswap", "5tswap", "csum"];
 /// How long one measurement takes.
@@ -97,21 +98,8 @@ fn frame() -> [u8; FRAME] {
     bytes
 }
 
-/// CPU nanoseconds that a thread has used.
-fn cpu_ns(task: &str) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{task}/schedstat")).expect("schedstat");
-    text.split(' ').next().and_then(|ns| ns.parse().ok()).expect("nanoseconds")
-}
-
-/// What receiving costs: see the head of the file.
-#[derive(Clone, Copy, PartialEq)]
-enum Ports {
-    Null,
-    Copied,
-}
-
 /// CPU nanoseconds per packet of ours.
-fn ours(mode: &str, ports: Ports) -> f64 {
+fn ours(mode: &str, device: Device<'_>) -> f64 {
     let pool = Pool::new(PoolConfig { buffers: BUFFERS, ..PoolConfig::default() }).expect("a pool");
     let frame = frame();
     let all: Vec<_> = (0..BUFFERS).map(|_| pool.packet(&frame).expect("a buffer")).collect();
@@ -123,7 +111,7 @@ fn ours(mode: &str, ports: Ports) -> f64 {
             pool.alloc_batch(packet::BATCH, &mut batch);
             for packet in &mut batch {
                 packet.set_len(FRAME).expect("room");
-                if ports == Ports::Copied {
+                if matches!(device, Device::Copied(_)) {
                     packet.data_mut().copy_from_slice(&frame);
                 }
             }
@@ -138,116 +126,14 @@ fn ours(mode: &str, ports: Ports) -> f64 {
     (cpu_ns("thread-self") - before) as f64 / packets as f64
 }
 
-/// A running testpmd.
-struct Testpmd {
-    child: Child,
-    input: ChildStdin,
-}
-
-impl Testpmd {
-    fn start(mode: &str, ports: Ports, capture: &Path) -> Self {
-        let device = |number| match ports {
-            Ports::Null => format!("net_null{number},size={FRAME}"),
-            Ports::Copied => format!("net_pcap{number},rx_pcap={},infinite_rx=1", capture.display()),
-        };
-        let prefix = format!("netbricks{}", std::process::id());
-        let total = format!("--total-num-mbufs={BUFFERS}");
-        let forward = format!("--forward-mode={mode}");
-        let mut child = Command::new("dpdk-testpmd")
-            .args([
-                "--no-huge",
-                "-m",
-                "256",
-                "--no-pci",
-                "-l",
-                "0,1",
-                "--no-telemetry",
-                "--file-prefix",
-                &prefix,
-            ])
-            .args(["--vdev", &device(0), "--vdev", &device(1), "--", "-i", "--burst=32"])
-            .args([&total, &forward])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("dpdk-testpmd: `tests/install.sh bench` installs it");
-        let input = child.stdin.take().expect("a pipe");
-        Self { child, input }
-    }
-
-    fn say(&mut self, line: &str) {
-        writeln!(self.input, "{line}").expect("testpmd listens");
-    }
-
-    /// The thread that forwards, once it is there.
-    fn worker(&mut self) -> String {
-        loop {
-            assert!(self.child.try_wait().expect("its state").is_none(), "testpmd has ended");
-            let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("its threads");
-            for task in tasks.flatten() {
-                if fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.contains("worker")) {
-                    return format!("{}/task/{}", self.child.id(), task.file_name().display());
-                }
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    /// All the worker's CPU time by all packets received: before `start` and after `stop` it sleeps.
-    fn measure(mut self) -> f64 {
-        self.say("start");
-        let worker = self.worker();
-        std::thread::sleep(TIME);
-        self.say("stop");
-        let mut cpu = cpu_ns(&worker);
-        loop {
-            std::thread::sleep(Duration::from_millis(50));
-            let later = cpu_ns(&worker);
-            if later == cpu {
-                break;
-            }
-            cpu = later;
-        }
-        self.say("quit");
-        let mut output = String::new();
-        let stdout = self.child.stdout.as_mut().expect("a pipe");
-        stdout.read_to_string(&mut output).expect("what it says");
-        let (_, all) = output.split_once("Accumulated forward statistics").expect("statistics");
-        let (_, count) = all.split_once("RX-packets:").expect("a count");
-        let packets: u64 = count.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number");
-        cpu as f64 / packets as f64
-    }
-}
-
-impl Drop for Testpmd {
-    fn drop(&mut self) {
-        // The bench may be unwinding: a peer must not outlive it.
-        let _ = writeln!(self.input, "quit");
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < deadline {
-            if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = (self.child.kill(), self.child.wait());
-    }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn table(name: &str, ports: Ports, capture: &Path) {
+fn table(name: &str, device: Device<'_>) {
     println!("\n| {name} | dpdk-testpmd | weft | weft / testpmd |");
     println!("| --- | --- | --- | --- |");
     for mode in MODES {
         let (mut peer, mut own) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            peer.push(Testpmd::start(mode, ports, capture).measure());
-            own.push(ours(mode, ports));
+            peer.push(Testpmd::start(mode, device).measure(TIME));
+            own.push(ours(mode, device));
         }
         let show = |values: &[f64]| {
             let (low, high) =
@@ -272,6 +158,6 @@ fn main() {
     println!(
         "CPU ns per packet of {FRAME} B, one worker, median of {ROUNDS} rounds in turn (lowest–highest)"
     );
-    table("null ports", Ports::Null, &capture);
-    table("copied frames", Ports::Copied, &capture);
+    table("null ports", Device::Null(FRAME));
+    table("copied frames", Device::Copied(&capture));
 }
