@@ -54,6 +54,12 @@ impl Batch {
         self.0.push(packet);
     }
 
+    /// Adds packets at the end where the caller has seen to the room.
+    #[inline]
+    pub(crate) fn extend_within(&mut self, packets: impl Iterator<Item = Packet>) {
+        self.0.extend(packets);
+    }
+
     /// Takes the last packet.
     #[inline]
     pub fn pop(&mut self) -> Option<Packet> {
@@ -100,7 +106,7 @@ impl Batch {
     /// Drops all packets and returns their buffers together.
     #[inline]
     pub fn clear(&mut self) {
-        if !self.is_empty() {
+        if !self.is_empty() && !pool::release_alike(&mut self.0) {
             pool::release(self.0.drain(..));
         }
     }

@@ -76,6 +76,7 @@ impl Header {
 ///
 /// Passing a packet on is a move, so whoever has sent a packet can no longer touch it. The bytes beyond
 /// [`Packet::len`] and the metadata hold what the buffer's last owner left there.
+#[repr(transparent)]
 pub struct Packet(NonNull<Header>);
 
 // SAFETY: a packet is the only way to its buffer, so whichever thread has it may use it.
@@ -84,22 +85,28 @@ unsafe impl Send for Packet {}
 unsafe impl Sync for Packet {}
 
 impl Packet {
-    /// Takes over a free buffer, empty and with `headroom` bytes in front.
+    /// Takes over a free buffer, with `headroom` bytes in front and as long as `len`.
     ///
     /// # Safety
-    /// The buffer has no other owner, and `headroom` is no more than its space.
+    /// The buffer has no other owner, and `headroom` and `len` together are no more than its space.
     #[inline]
-    pub(crate) unsafe fn adopt(header: NonNull<Header>, headroom: u32) -> Self {
+    pub(crate) unsafe fn adopt(header: NonNull<Header>, headroom: u32, len: u32) -> Self {
         let mut packet = Self(header);
         let header = packet.header_mut();
         header.start = headroom;
-        header.len = 0;
+        header.len = len;
         header.ingress = PortId::NONE;
         header.egress = PortId::NONE;
         header.flow_hash = 0;
         header.timestamp_ns = 0;
         header.offload = Offload::default();
         packet
+    }
+
+    /// The pool that its buffer belongs to, which is alive as long as the packet is.
+    #[inline]
+    pub(crate) fn pool(&self) -> NonNull<Inner> {
+        self.header().pool
     }
 
     /// Gives up ownership of the buffer without sending it home.

@@ -52,6 +52,14 @@ pub fn sum(data: &[u8]) -> u16 {
     u16::from_be(fold(total))
 }
 
+/// [`sum`] of a header of 20 bytes, whose length the compiler knows.
+#[inline]
+#[must_use]
+pub fn sum_header(header: &[u8; 20]) -> u16 {
+    let (words, _) = header.as_chunks::<4>();
+    u16::from_be(fold(words.iter().map(|bytes| u64::from(u32::from_ne_bytes(*bytes))).sum()))
+}
+
 /// Eight lanes let the compiler use vector adds; 2^32 words of 32 bits cannot overflow a lane.
 #[inline]
 fn sum_lanes(chunks: &[[u8; 32]]) -> u64 {

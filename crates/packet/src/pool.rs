@@ -27,7 +27,10 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arrayvec::ArrayVec;
+
 use crate::Batch;
+use crate::batch::BATCH;
 use crate::buffer::{Header, Packet};
 
 /// Bytes of a buffer for ordinary frames, after its headroom.
@@ -138,6 +141,7 @@ pub(crate) struct Inner {
 
 /// A free buffer.
 #[derive(Clone, Copy)]
+#[repr(transparent)]
 struct Buffer(NonNull<Header>);
 
 // SAFETY: a free buffer is reachable from nowhere else; whoever holds the pointer owns the memory.
@@ -203,23 +207,37 @@ impl Pool {
     /// Adds up to `wanted` empty packets to `out`, as many as it has room for and the pool has buffers for;
     /// returns how many.
     pub fn alloc_batch(&self, wanted: usize, out: &mut Batch) -> usize {
+        self.alloc_batch_of(0, wanted, out)
+    }
+
+    /// [`alloc_batch`](Self::alloc_batch) of packets that are `len` bytes long and hold what their buffers held; none where
+    /// a buffer is shorter than that.
+    pub fn alloc_batch_of(&self, len: usize, wanted: usize, out: &mut Batch) -> usize {
         let inner = self.inner();
-        let wanted = wanted.min(out.room());
+        if len > self.room() {
+            return 0;
+        }
+        let (len, wanted) = (len as u32, wanted.min(out.room()));
         let got = with_cache(self.0.0, |cache| {
             if cache.free.len() < wanted {
                 inner.refill(cache);
             }
             let got = wanted.min(cache.free.len());
             let rest = cache.free.len() - got;
-            for Buffer(header) in cache.free.drain(rest..).rev() {
-                // SAFETY: the buffer came off a free list, so this is its only owner.
-                out.push_within(unsafe { Packet::adopt(header, inner.headroom) });
-            }
+            let taken = cache.free[rest..].iter();
+            // SAFETY: the buffers come off a free list, which forgets them below, so these are their only owners; the
+            // headroom and the room behind it make up a buffer, and `len` is no more than the room.
+            out.extend_within(
+                taken.map(|&Buffer(header)| unsafe { Packet::adopt(header, inner.headroom, len) }),
+            );
+            cache.free.truncate(rest);
             got
         })
         .unwrap_or(0);
         for taken in got..wanted {
-            let Some(packet) = self.alloc() else { return taken };
+            let Some(mut packet) = self.alloc() else { return taken };
+            // It is no more than the room.
+            let _ = packet.set_len(len as usize);
             out.push_within(packet);
         }
         wanted
@@ -401,13 +419,39 @@ pub(crate) fn alloc_beside(pool: NonNull<Inner>, headroom: u32) -> Option<Packet
         Some(Buffer(header)) => {
             // SAFETY: the buffer came off a free list; all buffers of a pool have the same space, of which the
             // caller's headroom is a part.
-            Some(unsafe { Packet::adopt(header, headroom) })
+            Some(unsafe { Packet::adopt(header, headroom, 0) })
         }
         None => {
             inner.exhausted.fetch_add(1, Ordering::Relaxed);
             None
         }
     }
+}
+
+/// Returns the buffers of a batch, if they are all of one pool and this thread's stack has room for them, which is so
+/// nearly always; the batch is empty then.
+#[inline]
+pub(crate) fn release_alike(packets: &mut ArrayVec<Packet, BATCH>) -> bool {
+    let Some(pool) = packets.first().map(Packet::pool) else { return true };
+    let alike = packets.iter().fold(true, |alike, packet| alike & (packet.pool() == pool));
+    // SAFETY: a pool is alive while one of its buffers is abroad.
+    let (closed, keep) = unsafe { (pool.as_ref().closed.load(Ordering::Relaxed), pool.as_ref().cache) };
+    if !alike || closed {
+        return false;
+    }
+    let kept = with_cache(pool, |cache| {
+        if cache.free.len() + packets.len() > 2 * keep {
+            return false;
+        }
+        // SAFETY: both are one pointer to a header and nothing else (`repr(transparent)`), and the packets are whole.
+        let buffers = unsafe { std::slice::from_raw_parts(packets.as_ptr().cast::<Buffer>(), packets.len()) };
+        cache.free.extend_from_slice(buffers);
+        // SAFETY: none is no more than there is room for; what the packets owned has just become the stack's, so
+        // nobody may drop them.
+        unsafe { packets.set_len(0) };
+        true
+    });
+    kept == Some(true)
 }
 
 /// Returns the buffers of these packets, looking the thread's stack up once per run of packets of one pool.
