@@ -112,7 +112,8 @@ mod tests {
             let mut executor = Executor::default();
             for (id, (task, gates)) in plans.iter().enumerate() {
                 let outputs = gates.len() as Gate;
-                let shape = Shape { class: "NoOp", inputs: 1, outputs, tasks: usize::from(*task) };
+                let tasks = usize::from(*task);
+                let shape = Shape { class: "NoOp", inputs: 1, outputs, tasks, keeps_lengths: true };
                 let mut node = Node::new("x".into(), Box::new(NoOp), shape);
                 for (output, to) in node.outputs.iter_mut().zip(gates) {
                     output.target =

@@ -26,6 +26,8 @@ pub(crate) struct Emission {
     pub(crate) spare: Vec<Box<Batch>>,
     /// The gate that takes what the call leaves in its batch.
     pub(crate) forward: Option<Gate>,
+    /// Whether the call has done anything else that must be seen to.
+    pub(crate) more: bool,
     /// Tasks to wake, one bit each.
     pub(crate) wakes: u64,
     /// What the module has said of being full.
@@ -78,7 +80,7 @@ impl<'a> Context<'a> {
     #[inline]
     pub fn emit(&mut self, gate: Gate, packet: Packet) {
         let Some(batch) = self.open(gate) else {
-            self.emission.no_gate += 1;
+            self.lose(1);
             return;
         };
         if let Err(packet) = batch.push(packet) {
@@ -91,7 +93,7 @@ impl<'a> Context<'a> {
     /// Lets all packets of a batch out at `gate`, and leaves it empty.
     pub fn emit_batch(&mut self, gate: Gate, batch: &mut Batch) {
         let Some(open) = self.open(gate) else {
-            self.emission.no_gate += batch.len() as u64;
+            self.lose(batch.len());
             batch.clear();
             return;
         };
@@ -114,6 +116,7 @@ impl<'a> Context<'a> {
     /// Gives one of the module's own tasks a turn, if it was idle.
     #[inline]
     pub fn wake(&mut self, task: usize) {
+        self.emission.more = true;
         self.emission.wakes |= 1u64.checked_shl(task as u32).unwrap_or(0);
     }
 
@@ -124,6 +127,7 @@ impl<'a> Context<'a> {
     /// that come over a ring from another worker are not held back: where they find no room, they are dropped.
     #[inline]
     pub fn overload(&mut self, full: bool) {
+        self.emission.more = true;
         self.emission.overload = Some(full);
     }
 
@@ -137,8 +141,15 @@ impl<'a> Context<'a> {
         Some(&mut self.emission.emitted[output.open as usize].1)
     }
 
+    /// Counts packets for a gate that the module does not have.
+    fn lose(&mut self, packets: usize) {
+        self.emission.more = true;
+        self.emission.no_gate += packets as u64;
+    }
+
     /// Begins a new batch for `gate`, which exists.
     fn begin(&mut self, gate: Gate) -> &mut Batch {
+        self.emission.more = true;
         let batch = self.emission.spare();
         self.outputs[usize::from(gate)].open = self.emission.emitted.len() as u32;
         self.emission.emitted.push((gate, batch));

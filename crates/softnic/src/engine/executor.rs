@@ -29,6 +29,8 @@ struct Item {
     gate: Gate,
     hops: u16,
     batch: Box<Batch>,
+    /// Its bytes.
+    bytes: Option<u64>,
 }
 
 /// Tasks of a module that want to be woken, one bit each.
@@ -43,6 +45,8 @@ pub(crate) struct Executor {
     stack: Vec<Item>,
     /// The batch in the running module's hands.
     current: Box<Batch>,
+    /// Its bytes, while they are known: they are counted once, and go along as long as nobody changes a length.
+    bytes: Option<u64>,
     emission: Emission,
     /// The module that runs, for the case that it panics.
     running: NodeId,
@@ -112,7 +116,11 @@ impl Executor {
     /// One turn of a module's task; `None` when the module is gone, out of order, or has panicked.
     #[inline]
     pub(crate) fn run(&mut self, id: NodeId, task: usize) -> Option<Ran> {
-        self.call(id, BATCH, |node, ctx, batch| node.module.run(ctx, task, batch))
+        self.call(id, BATCH, |node, ctx, batch| {
+            let ran = node.module.run(ctx, task, batch);
+            node.bytes = (ran.packets as usize == batch.len()).then_some(ran.bytes);
+            ran
+        })
     }
 
     /// Tells a module that its deadline has passed.
@@ -142,7 +150,9 @@ impl Executor {
             (this.running, this.given) = (id, 0);
             let Node { module, outputs, .. } = node;
             let mut ctx = Context::new(outputs, &mut this.emission, budget);
-            result = Some(f(&mut Parts { module: &mut **module }, &mut ctx, &mut this.current));
+            let mut parts = Parts { module: &mut **module, bytes: None };
+            result = Some(f(&mut parts, &mut ctx, &mut this.current));
+            this.bytes = parts.bytes;
             if let Some((node, gate)) = this.leave(0) {
                 this.through(node, gate, 1);
             }
@@ -164,7 +174,7 @@ impl Executor {
     /// A turn begins, with packets that a task of worker `origin` has brought.
     #[inline]
     fn begin(&mut self, origin: usize) {
-        self.calls = 0;
+        (self.calls, self.bytes) = (0, None);
         (self.emission.now_ns, self.emission.origin) = (None, origin);
     }
 
@@ -184,6 +194,7 @@ impl Executor {
         while let Some(item) = self.stack.pop() {
             let empty = std::mem::replace(&mut self.current, item.batch);
             self.emission.spare.push(empty);
+            self.bytes = item.bytes;
             self.through(item.node, item.gate, item.hops);
         }
     }
@@ -198,11 +209,13 @@ impl Executor {
                 return;
             }
             self.calls += 1;
-            let node = self.nodes[id as usize].as_deref_mut().expect("edges lead to modules");
-            self.given = self.current.len() as u64;
+            let Self { nodes, emission, current, bytes, .. } = self;
+            let node = nodes[id as usize].as_deref_mut().expect("edges lead to modules");
+            let count = current.len();
+            self.given = count as u64;
             if node.failed.is_some() {
                 node.lost += self.given;
-                self.current.clear();
+                current.clear();
                 return;
             }
             self.running = id;
@@ -210,11 +223,16 @@ impl Executor {
             if !node.input_hooks.is_empty()
                 && let Some((_, hooks)) = node.input_hooks.iter_mut().find(|(other, _)| *other == gate)
             {
-                show(hooks, &self.current);
+                show(hooks, current);
             }
-            let mut ctx = Context::new(&mut node.outputs, &mut self.emission, BATCH);
-            node.module.process(&mut ctx, gate, &mut self.current);
-            let Some(next) = self.leave(hops) else { return };
+            let mut ctx = Context::new(&mut node.outputs, emission, BATCH);
+            node.module.process(&mut ctx, gate, current);
+            if !node.keeps_lengths || current.len() != count {
+                *bytes = None;
+            }
+            let next =
+                if emission.more { self.leave(hops) } else { leave_whole(node, emission, current, bytes) };
+            let Some(next) = next else { return };
             (id, gate) = next;
             hops += 1;
         }
@@ -222,10 +240,10 @@ impl Executor {
 
     /// Sees to what the module that just ran has let out. What goes on whole, alone and within this worker stays
     /// the current batch; everything else is on the stack or away, and the current batch is empty.
-    #[inline]
     fn leave(&mut self, hops: u16) -> Option<(NodeId, Gate)> {
-        let Self { nodes, emission, current, running, woken, overloads, .. } = self;
+        let Self { nodes, emission, current, bytes, running, woken, overloads, .. } = self;
         let node = nodes[*running as usize].as_deref_mut().expect("it just ran");
+        emission.more = false;
         if emission.wakes != 0 {
             woken.push((*running, std::mem::take(&mut emission.wakes)));
         }
@@ -234,37 +252,30 @@ impl Executor {
         {
             overloads.push(*running);
         }
-        let forward = emission.forward.take();
-        if !emission.emitted.is_empty() || emission.no_gate > 0 {
-            self.leave_by_gates(forward, hops);
-            return None;
+        if emission.emitted.is_empty() && emission.no_gate == 0 {
+            return leave_whole(node, emission, current, bytes);
         }
-        if current.is_empty() {
-            return None;
-        }
-        let Some(output) = forward.and_then(|gate| node.outputs.get_mut(usize::from(gate))) else {
-            node.dropped += current.len() as u64;
-            current.clear();
-            return None;
-        };
-        output.pass(current)
+        self.leave_by_gates(hops);
+        None
     }
 
-    fn leave_by_gates(&mut self, forward: Option<Gate>, hops: u16) {
+    fn leave_by_gates(&mut self, hops: u16) {
         let Self { nodes, emission, current, running, stack, .. } = self;
         let node = nodes[*running as usize].as_deref_mut().expect("it just ran");
-        if let Some(gate) = forward {
+        if let Some(gate) = emission.forward.take() {
             Context::new(&mut node.outputs, emission, 0).emit_batch(gate, current);
         }
         node.dropped += current.len() as u64 + std::mem::take(&mut emission.no_gate);
         current.clear();
+        emission.more = false;
         let first = stack.len();
         for (gate, mut batch) in emission.emitted.drain(..) {
             let output = &mut node.outputs[usize::from(gate)];
             output.open = NOT_OPEN;
-            let next = if batch.is_empty() { None } else { output.pass(&mut batch) };
+            let mut bytes = None;
+            let next = if batch.is_empty() { None } else { output.pass(&mut batch, &mut bytes) };
             match next {
-                Some((node, gate)) => stack.push(Item { node, gate, hops: hops + 1, batch }),
+                Some((node, gate)) => stack.push(Item { node, gate, hops: hops + 1, batch, bytes }),
                 None => emission.spare.push(batch),
             }
         }
@@ -286,7 +297,7 @@ impl Executor {
             emitted += batch.len() as u64;
         }
         current.clear();
-        (emission.forward, emission.wakes, emission.overload) = (None, 0, None);
+        (emission.forward, emission.more, emission.wakes, emission.overload) = (None, false, 0, None);
         // What the module took out of the batch and still had on its own stack is in neither count but the first.
         node.lost += self.given.max(emitted);
         let message = panic_message(panic);
@@ -298,6 +309,28 @@ impl Executor {
 /// What [`Executor::call`] lets its caller touch of a module.
 pub(crate) struct Parts<'a> {
     pub(crate) module: &'a mut dyn super::Module,
+    /// What the caller knows of the bytes of the batch that the module leaves.
+    bytes: Option<u64>,
+}
+
+/// Sees to a batch that stays whole: where it goes on in this worker. Elsewhere it is away, or dropped.
+#[inline]
+fn leave_whole(
+    node: &mut Node,
+    emission: &mut Emission,
+    batch: &mut Batch,
+    bytes: &mut Option<u64>,
+) -> Option<(NodeId, Gate)> {
+    let forward = emission.forward.take();
+    if batch.is_empty() {
+        return None;
+    }
+    let Some(output) = forward.and_then(|gate| node.outputs.get_mut(usize::from(gate))) else {
+        node.dropped += batch.len() as u64;
+        batch.clear();
+        return None;
+    };
+    output.pass(batch, bytes)
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
@@ -434,7 +467,84 @@ mod tests {
         })
     }
 
+    /// Does something to the lengths of a batch and forwards the rest of it.
+    #[derive(Clone, Copy, Debug)]
+    enum Lengths {
+        /// All stay.
+        Keep,
+        /// All are one byte longer.
+        Grow,
+        /// The first packet is gone, the others stay.
+        Behead,
+        /// All leave one by one.
+        Part,
+    }
+
+    impl Module for Lengths {
+        fn class(&self) -> &'static str {
+            "Lengths"
+        }
+
+        fn keeps_lengths(&self) -> bool {
+            !matches!(self, Self::Grow)
+        }
+
+        fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
+            ctx.forward(0);
+            match self {
+                Self::Keep => {}
+                Self::Grow => batch.iter_mut().for_each(|packet| packet.append(1).unwrap()[0] = 0),
+                Self::Behead => batch.drop_front(1),
+                Self::Part => batch.drain(..).for_each(|packet| ctx.emit(0, packet)),
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn bytes_that_go_along_are_those_of_the_packets(
+            modules in prop::collection::vec(
+                prop_oneof![Just(Lengths::Keep), Just(Lengths::Grow), Just(Lengths::Behead), Just(Lengths::Part)],
+                1..12,
+            ),
+            lengths in prop::collection::vec(1..40usize, 1..=BATCH),
+        ) {
+            let pool = Pool::new(PoolConfig { buffers: 64, room: 64, ..PoolConfig::default() }).unwrap();
+            let mut executor = Executor::default();
+            let shape = |module: &Lengths| Shape {
+                class: "Lengths",
+                inputs: 1,
+                outputs: 1,
+                tasks: 0,
+                keeps_lengths: module.keeps_lengths(),
+            };
+            for (id, module) in modules.iter().enumerate() {
+                let mut node = Node::new("x".into(), Box::new(*module), shape(module));
+                node.outputs[0].target = Target::Local(id as NodeId + 1, 0);
+                executor.insert(id as NodeId, Box::new(node));
+            }
+            let end = Shape { class: "Sink", inputs: 1, outputs: 0, tasks: 0, keeps_lengths: false };
+            let sink = Box::new(crate::modules::Sink::new());
+            executor.insert(modules.len() as NodeId, Box::new(Node::new("end".into(), sink, end)));
+            let mut batch = Batch::new();
+            for &length in &lengths {
+                batch.push(pool.packet(&vec![0; length]).unwrap()).unwrap();
+            }
+            executor.accept(0, 0, 0, batch);
+            let mut twin = lengths;
+            for (id, module) in modules.iter().enumerate() {
+                match module {
+                    Lengths::Keep | Lengths::Part => {}
+                    Lengths::Grow => twin.iter_mut().for_each(|length| *length += 1),
+                    Lengths::Behead if twin.is_empty() => {}
+                    Lengths::Behead => drop(twin.remove(0)),
+                }
+                let output = &executor.node(id as NodeId).unwrap().outputs[0];
+                prop_assert_eq!(output.packets, twin.len() as u64);
+                prop_assert_eq!(output.bytes, twin.iter().sum::<usize>() as u64);
+            }
+        }
+
         #[test]
         fn packets_take_the_ways_that_recursion_takes(plans in plans(), count in 1..=BATCH as u8) {
             let pool = Pool::new(PoolConfig { buffers: 8192, room: 64, ..PoolConfig::default() }).unwrap();
@@ -443,7 +553,7 @@ mod tests {
             for (id, plan) in plans.iter().enumerate() {
                 let module = Scripted { id: id as u8, plan: plan.clone(), arrivals: Arc::clone(&arrivals) };
                 let outputs = plan.gates.len() as Gate;
-                let shape = Shape { class: "Scripted", inputs: 1, outputs, tasks: 0 };
+                let shape = Shape { class: "Scripted", inputs: 1, outputs, tasks: 0, keeps_lengths: false };
                 let mut node = Node::new("x".into(), Box::new(module), shape);
                 for (output, to) in node.outputs.iter_mut().zip(&plan.gates) {
                     output.target = to.map_or(Target::None, |to| Target::Local(to as NodeId, 0));

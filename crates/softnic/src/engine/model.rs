@@ -381,6 +381,7 @@ fn shape(name: &str, module: &dyn Module) -> Result<Shape, EditError> {
         inputs: module.inputs(),
         outputs: module.outputs(),
         tasks: module.tasks(),
+        keeps_lengths: module.keeps_lengths(),
     };
     let gates = shape.inputs.max(shape.outputs);
     if gates > GATES_MAX {

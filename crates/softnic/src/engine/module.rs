@@ -69,6 +69,12 @@ pub trait Module: Any + Send {
     /// left in `batch` without a `forward` is dropped and counted.
     fn process(&mut self, _ctx: &mut Context<'_>, _gate: Gate, _batch: &mut Batch) {}
 
+    /// Whether the packets of a batch that [`process`](Module::process) forwards whole are the ones that came in, each as
+    /// long as before; asked once, when it is added. Then their bytes need not be counted again.
+    fn keeps_lengths(&self) -> bool {
+        false
+    }
+
     /// How many tasks it has, at most [`TASKS_MAX`]; asked once, when it is added.
     fn tasks(&self) -> usize {
         0
@@ -124,7 +130,7 @@ pub trait Module: Any + Send {
 pub struct Ran {
     /// Packets brought into the graph: what a traffic class is charged.
     pub packets: u32,
-    /// Their bytes.
+    /// Their bytes: where they leave as one batch, its gates count by this.
     pub bytes: u64,
     /// What the task wants next.
     pub next: Next,

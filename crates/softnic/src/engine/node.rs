@@ -63,38 +63,44 @@ impl Output {
     }
 
     /// Counts a batch and says where in this worker it goes on; elsewhere it is taken care of here, and the
-    /// batch comes back empty.
+    /// batch comes back empty. `known` are the bytes of its packets, where somebody has counted them, and afterwards.
     #[inline]
-    pub(crate) fn pass(&mut self, batch: &mut Batch) -> Option<(NodeId, Gate)> {
-        let count = batch.len() as u64;
+    pub(crate) fn pass(&mut self, batch: &mut Batch, known: &mut Option<u64>) -> Option<(NodeId, Gate)> {
+        match self.target {
+            Target::Local(node, gate) if self.hooks.is_empty() => {
+                let bytes = *known.get_or_insert_with(|| bytes(batch));
+                self.count(batch.len(), bytes);
+                debug_assert_eq!(bytes, self::bytes(batch), "bytes that were carried along");
+                Some((node, gate))
+            }
+            _ => self.pass_with_care(batch, known),
+        }
+    }
+
+    fn pass_with_care(&mut self, batch: &mut Batch, known: &mut Option<u64>) -> Option<(NodeId, Gate)> {
         if !self.hooks.is_empty() && self.connected() {
             show(&mut self.hooks, batch);
         }
+        let (count, bytes) = (batch.len(), known.unwrap_or_else(|| bytes(batch)));
         match &self.target {
             &Target::Local(node, gate) => {
-                self.batches += 1;
-                self.packets += count;
-                self.bytes += bytes(batch);
-                Some((node, gate))
+                self.count(count, bytes);
+                *known = Some(bytes);
+                return Some((node, gate));
             }
-            Target::Remote(sender) => {
-                let bytes = bytes(batch);
-                if sender.send(batch) {
-                    self.batches += 1;
-                    self.packets += count;
-                    self.bytes += bytes;
-                } else {
-                    self.overrun += count;
-                    batch.clear();
-                }
-                None
-            }
-            Target::None => {
-                self.unconnected += count;
-                batch.clear();
-                None
-            }
+            Target::Remote(sender) if sender.send(batch) => self.count(count, bytes),
+            Target::Remote(_) => self.overrun += count as u64,
+            Target::None => self.unconnected += count as u64,
         }
+        batch.clear();
+        None
+    }
+
+    #[inline]
+    fn count(&mut self, packets: usize, bytes: u64) {
+        self.batches += 1;
+        self.packets += packets as u64;
+        self.bytes += bytes;
     }
 }
 
@@ -129,12 +135,15 @@ pub(crate) struct Shape {
     pub(crate) inputs: Gate,
     pub(crate) outputs: Gate,
     pub(crate) tasks: usize,
+    pub(crate) keeps_lengths: bool,
 }
 
 /// A module in a worker's hands.
 pub(crate) struct Node {
     pub(crate) name: Arc<str>,
     pub(crate) module: Box<dyn Module>,
+    /// Whether batches that it forwards whole have as many bytes as before.
+    pub(crate) keeps_lengths: bool,
     /// How many input and output gates it has.
     gates: (Gate, Gate),
     /// Packets that came in at each input gate, as far as they are opened.
@@ -165,6 +174,7 @@ impl Node {
         Self {
             name,
             module,
+            keeps_lengths: shape.keeps_lengths,
             gates: (shape.inputs, shape.outputs),
             inputs: vec![0; usize::from(shape.inputs.min(GATES_READY))],
             input_hooks: Vec::new(),

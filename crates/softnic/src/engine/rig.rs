@@ -51,7 +51,7 @@ impl<M: Module> Rig<M> {
         for packet in packets {
             batch.push(packet).expect("a batch of them");
         }
-        self.call(batch, |module, ctx, batch| module.process(ctx, gate, batch)).1
+        self.call(batch, |module, ctx, batch| process_as_declared(module, ctx, gate, batch)).1
     }
 
     /// Gives a turn to a task.
@@ -93,5 +93,20 @@ impl<M: Module> Rig<M> {
             None => self.dropped += batch.len(),
         }
         (result, left)
+    }
+}
+
+/// Gives a batch to a module, and sees that lengths stay where the module has said so.
+pub(crate) fn process_as_declared(
+    module: &mut (impl Module + ?Sized),
+    ctx: &mut Context<'_>,
+    gate: Gate,
+    batch: &mut Batch,
+) {
+    let lengths = |batch: &Batch| batch.iter().map(Packet::len).collect::<Vec<_>>();
+    let before = lengths(batch);
+    module.process(ctx, gate, batch);
+    if module.keeps_lengths() && batch.len() == before.len() {
+        assert_eq!(lengths(batch), before, "{} says that it keeps lengths", module.class());
     }
 }

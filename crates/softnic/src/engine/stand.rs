@@ -8,6 +8,7 @@ use packet::{BATCH, Batch, Packet, Pool, PoolConfig};
 
 use super::context::Emission;
 use super::node::{NOT_OPEN, Output};
+use super::rig::process_as_declared;
 use super::{Context, GATES_MAX, Gate, Module};
 
 /// The pool of all tests.
@@ -59,7 +60,8 @@ impl Stand {
                 Emission { origin: self.origin, now_ns: Some(self.now_ns), ..Emission::default() };
             OUTPUTS.with_borrow_mut(|gates| {
                 let gates = &mut gates[..outputs];
-                module.process(&mut Context::new(gates, &mut emission, BATCH), gate, &mut batch);
+                let mut ctx = Context::new(gates, &mut emission, BATCH);
+                process_as_declared(module, &mut ctx, gate, &mut batch);
                 emission.emitted.iter().for_each(|(gate, _)| gates[usize::from(*gate)].open = NOT_OPEN);
             });
             for (gate, mut emitted) in emission.emitted.drain(..) {

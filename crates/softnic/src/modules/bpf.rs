@@ -99,6 +99,10 @@ impl Module for Bpf {
         GATES_MAX
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         send_by(ctx, batch, |packet| {
             let first = self.filters.iter().find(|filter| filter.filter.matches(packet.data()));

@@ -53,6 +53,10 @@ impl Module for Bypass {
         GATES_MAX
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, gate: Gate, batch: &mut Batch) {
         let time_ns = self.time_ns(batch);
         if time_ns > 0 {

@@ -107,6 +107,10 @@ impl Module for Counter {
         self.place = places.first().copied().unwrap_or_default();
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         ctx.forward(0);
         for packet in &*batch {

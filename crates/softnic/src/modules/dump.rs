@@ -76,6 +76,10 @@ impl Module for Dump {
         "Dump"
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         ctx.forward(0);
         let now_ns = ctx.now_ns();

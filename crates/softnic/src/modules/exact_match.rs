@@ -179,6 +179,10 @@ impl Module for ExactMatch {
         self.values.place(places);
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         let (mut keys, mut whole) = ([[0; KEY_WORDS]; BATCH], [false; BATCH]);
         for ((key, whole), packet) in keys.iter_mut().zip(&mut whole).zip(&*batch) {

@@ -263,6 +263,10 @@ impl Module for FlowMeasure {
         }
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         ctx.forward(0);
         // Not the time of the turn: it would be that of the module which noted the packets' time.

@@ -121,6 +121,10 @@ impl Module for GtpuParser {
         }
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         let parsed = mark(batch, |packet| self.parse(packet));
         part(ctx, batch, parsed, Some(1), Some(0));

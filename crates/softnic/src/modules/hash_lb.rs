@@ -97,6 +97,10 @@ impl Module for HashLb {
         GATES_MAX
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         let (gates, hasher) = (&self.gates, self.hasher);
         let of = |hash: Option<u64>| hash.map_or(super::gates::DROP, |hash| gates.of_hash(hash));

@@ -202,6 +202,10 @@ impl Module for IpLookup {
         GATES_MAX
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         let (mut gates, count) = ([self.default_v4; BATCH], batch.len());
         let (mut four, mut six) = (Wanted::new(), Wanted::new());

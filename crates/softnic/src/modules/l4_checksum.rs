@@ -76,6 +76,10 @@ impl Module for L4Checksum {
         2
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         let right = mark(batch, |packet| self.is_right(packet));
         part(ctx, batch, right, Some(0), Some(1));

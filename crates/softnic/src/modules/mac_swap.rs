@@ -21,6 +21,10 @@ impl Module for MacSwap {
         "MACSwap"
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         ctx.forward(0);
         for packet in batch {

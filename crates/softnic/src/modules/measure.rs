@@ -158,6 +158,10 @@ impl Module for Measure {
         self.place = places.first().copied().unwrap_or_default();
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         ctx.forward(0);
         // Not the time of the turn, see `Timestamp`.

@@ -35,6 +35,10 @@ impl Module for Merge {
         self.inputs
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, _batch: &mut Batch) {
         ctx.forward(0);
     }

@@ -41,6 +41,10 @@ impl Module for MetadataTest {
         self.attributes.clone()
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, gate: Gate, _batch: &mut Batch) {
         ctx.forward(gate);
     }

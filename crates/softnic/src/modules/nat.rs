@@ -154,6 +154,10 @@ impl Module for Nat {
         2
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, gate: Gate, batch: &mut Batch) {
         let now_ns = ctx.now_ns();
         let usual = 1 - gate;

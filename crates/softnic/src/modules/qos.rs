@@ -230,6 +230,10 @@ impl Module for Qos {
         self.values.place(places);
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         let now_ns = ctx.now_ns();
         let count = batch.len();

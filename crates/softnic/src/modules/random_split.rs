@@ -87,6 +87,10 @@ impl Module for RandomSplit {
         GATES_MAX
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         send_by(ctx, batch, |_| self.choose());
     }

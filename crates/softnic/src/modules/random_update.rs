@@ -131,6 +131,10 @@ impl Module for RandomUpdate {
         "RandomUpdate"
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         ctx.forward(0);
         if self.fields.is_empty() {

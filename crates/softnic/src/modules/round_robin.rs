@@ -71,6 +71,10 @@ impl Module for RoundRobin {
         self.outputs
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         if !self.whole {
             return send_by(ctx, batch, |_| self.turn());

@@ -214,6 +214,10 @@ impl Module for SetMetadata {
         self.places.iter_mut().zip(places).for_each(|(to, place)| *to = *place);
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         ctx.forward(0);
         for (value, place) in self.values.iter().zip(self.places) {

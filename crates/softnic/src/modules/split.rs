@@ -54,6 +54,10 @@ impl Module for Split {
         self.field.place(places);
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         send_by(ctx, batch, |packet| {
             // The key's word has the field's first byte lowest.

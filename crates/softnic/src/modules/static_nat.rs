@@ -188,6 +188,10 @@ impl Module for StaticNat {
         2
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, gate: Gate, batch: &mut Batch) {
         let outwards = gate == 0;
         ctx.forward(Gate::from(outwards));

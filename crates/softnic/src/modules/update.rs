@@ -124,6 +124,10 @@ impl Module for Update {
         "Update"
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         ctx.forward(0);
         if self.fields.is_empty() {

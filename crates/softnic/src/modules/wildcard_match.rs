@@ -283,6 +283,10 @@ impl Module for WildcardMatch {
         self.values.place(places);
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         let Self { fields, values, rules, written, default_gate, .. } = self;
         send_by(ctx, batch, |packet| {

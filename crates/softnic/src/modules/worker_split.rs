@@ -75,6 +75,10 @@ impl Module for WorkerSplit {
         SPLIT_WORKERS_MAX as Gate
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, _batch: &mut Batch) {
         let gate = self.gates.get(ctx.origin()).copied().flatten();
         if let Some(gate) = gate.filter(|gate| *gate < self.outputs()) {
