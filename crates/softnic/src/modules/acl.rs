@@ -1,5 +1,7 @@
 //! [`Acl`].
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use lookup::acl::{AclError, Networks, RULES_MAX, Rule};
 use packet::Batch;
 use packet::flow::{FlowKey, Tuple};
@@ -38,16 +40,15 @@ pub struct Acl {
     classifier: Option<lookup::acl::Acl<()>>,
     classified: usize,
     /// Those behind, as each family sees them.
-    tail_v4: Vec<Compared<u32>>,
-    tail_v6: Vec<Compared<u128>>,
+    tail_v4: Vec<Compared<PairV4>>,
+    tail_v6: Vec<Compared<PairV6>>,
 }
 
 /// A rule of one family, to be compared.
 struct Compared<A> {
-    source: A,
-    source_mask: A,
-    destination: A,
-    destination_mask: A,
+    /// Source and destination.
+    addresses: A,
+    mask: A,
     /// The first and how many are behind it.
     source_ports: (u16, u16),
     destination_ports: (u16, u16),
@@ -56,45 +57,50 @@ struct Compared<A> {
     rule: u32,
 }
 
-macro_rules! compared {
-    ($bits:ty, $address:ty) => {
-        impl Compared<$bits> {
-            fn new(
-                rule: &Rule,
-                number: u32,
-                (source, source_len): ($address, u8),
-                (destination, destination_len): ($address, u8),
-            ) -> Self {
-                let mask = |len| !<$bits>::MAX.checked_shr(u32::from(len)).unwrap_or(0);
-                let ports =
-                    |range: &std::ops::RangeInclusive<u16>| (*range.start(), range.end() - range.start());
-                Self {
-                    source: source.to_bits(),
-                    source_mask: mask(source_len),
-                    destination: destination.to_bits(),
-                    destination_mask: mask(destination_len),
-                    source_ports: ports(&rule.source_ports),
-                    destination_ports: ports(&rule.destination_ports),
-                    protocol: (rule.protocol.value(), rule.protocol.mask()),
-                    rule: number,
-                }
-            }
+/// Both addresses of IPv4 in one word.
+type PairV4 = u64;
+/// Both addresses of IPv6.
+type PairV6 = [u128; 2];
 
-            #[inline]
-            fn matches(&self, tuple: &Tuple<$address>) -> bool {
-                let within = |(first, more): (u16, u16), port: u16| port.wrapping_sub(first) <= more;
-                tuple.source.to_bits() & self.source_mask == self.source
-                    && tuple.destination.to_bits() & self.destination_mask == self.destination
-                    && within(self.source_ports, tuple.source_port)
-                    && within(self.destination_ports, tuple.destination_port)
-                    && tuple.protocol.0 & self.protocol.1 == self.protocol.0
-            }
-        }
-    };
+fn pair_v4(source: Ipv4Addr, destination: Ipv4Addr) -> PairV4 {
+    u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits())
 }
 
-compared!(u32, std::net::Ipv4Addr);
-compared!(u128, std::net::Ipv6Addr);
+fn pair_v6(source: Ipv6Addr, destination: Ipv6Addr) -> PairV6 {
+    [source.to_bits(), destination.to_bits()]
+}
+
+/// The address whose first `length` bits are the ones that count.
+fn mask_v4(length: u8) -> Ipv4Addr {
+    Ipv4Addr::from_bits(!u32::MAX.checked_shr(length.into()).unwrap_or(0))
+}
+
+fn mask_v6(length: u8) -> Ipv6Addr {
+    Ipv6Addr::from_bits(!u128::MAX.checked_shr(length.into()).unwrap_or(0))
+}
+
+impl<A> Compared<A> {
+    fn new(rule: &Rule, number: u32, addresses: A, mask: A) -> Self {
+        let ports = |range: &std::ops::RangeInclusive<u16>| (*range.start(), range.end() - range.start());
+        Self {
+            addresses,
+            mask,
+            source_ports: ports(&rule.source_ports),
+            destination_ports: ports(&rule.destination_ports),
+            protocol: (rule.protocol.value(), rule.protocol.mask()),
+            rule: number,
+        }
+    }
+
+    /// Whether all but the addresses match.
+    #[inline]
+    fn matches<T>(&self, tuple: &Tuple<T>) -> bool {
+        let within = |(first, more): (u16, u16), port: u16| port.wrapping_sub(first) <= more;
+        within(self.source_ports, tuple.source_port)
+            && within(self.destination_ports, tuple.destination_port)
+            && tuple.protocol.0 & self.protocol.1 == self.protocol.0
+    }
+}
 
 impl Acl {
     /// Without rules: everything is dropped.
@@ -129,20 +135,20 @@ impl Acl {
     /// Has a rule compared.
     fn compare(&mut self, number: usize) {
         let (rule, at) = (&self.rules[number].0, number as u32);
-        let any_v4 = (std::net::Ipv4Addr::UNSPECIFIED, 0);
-        let any_v6 = (std::net::Ipv6Addr::UNSPECIFIED, 0);
         match rule.networks {
             Networks::Any => {
-                self.tail_v4.push(Compared::<u32>::new(rule, at, any_v4, any_v4));
-                self.tail_v6.push(Compared::<u128>::new(rule, at, any_v6, any_v6));
+                self.tail_v4.push(Compared::new(rule, at, 0, 0));
+                self.tail_v6.push(Compared::new(rule, at, [0; 2], [0; 2]));
             }
             Networks::V4 { source, destination } => {
-                let ends = [source, destination].map(|prefix| (prefix.address(), prefix.length()));
-                self.tail_v4.push(Compared::<u32>::new(rule, at, ends[0], ends[1]));
+                let addresses = pair_v4(source.address(), destination.address());
+                let mask = pair_v4(mask_v4(source.length()), mask_v4(destination.length()));
+                self.tail_v4.push(Compared::new(rule, at, addresses, mask));
             }
             Networks::V6 { source, destination } => {
-                let ends = [source, destination].map(|prefix| (prefix.address(), prefix.length()));
-                self.tail_v6.push(Compared::<u128>::new(rule, at, ends[0], ends[1]));
+                let addresses = pair_v6(source.address(), destination.address());
+                let mask = pair_v6(mask_v6(source.length()), mask_v6(destination.length()));
+                self.tail_v6.push(Compared::new(rule, at, addresses, mask));
             }
         }
     }
@@ -161,8 +167,20 @@ impl Acl {
     #[inline]
     fn tail(&self, key: &FlowKey) -> Option<u32> {
         match key {
-            FlowKey::V4(tuple) => self.tail_v4.iter().find(|rule| rule.matches(tuple)).map(|rule| rule.rule),
-            FlowKey::V6(tuple) => self.tail_v6.iter().find(|rule| rule.matches(tuple)).map(|rule| rule.rule),
+            FlowKey::V4(tuple) => {
+                let pair = pair_v4(tuple.source, tuple.destination);
+                let mut rules = self.tail_v4.iter();
+                rules
+                    .find(|rule| pair & rule.mask == rule.addresses && rule.matches(tuple))
+                    .map(|rule| rule.rule)
+            }
+            FlowKey::V6(tuple) => {
+                let [source, destination] = pair_v6(tuple.source, tuple.destination);
+                let near = |rule: &Compared<PairV6>| {
+                    [source & rule.mask[0], destination & rule.mask[1]] == rule.addresses
+                };
+                self.tail_v6.iter().find(|rule| near(rule) && rule.matches(tuple)).map(|rule| rule.rule)
+            }
         }
     }
 
@@ -200,6 +218,10 @@ fn check(rules: &[(Rule, bool)], first: usize) -> Result<(), AclError> {
 impl Module for Acl {
     fn class(&self) -> &'static str {
         "ACL"
+    }
+
+    fn keeps_lengths(&self) -> bool {
+        true
     }
 
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {

@@ -1,9 +1,9 @@
 //! [`IpChecksum`].
 
 use packet::wire::{EtherType, ipv4};
-use packet::{Batch, Packet};
+use packet::{Batch, Packet, checksum};
 
-use super::link::network;
+use super::link::{network, plain_v4};
 use super::part::{mark, part};
 use crate::engine::{Context, Gate, Module};
 
@@ -36,6 +36,17 @@ impl IpChecksum {
 
     #[inline]
     fn is_right(self, packet: &mut Packet) -> bool {
+        let Some(header) = plain_v4(packet.data_mut()) else { return self.is_right_with_care(packet) };
+        if self.verifies {
+            return checksum::sum_header(header) == u16::MAX;
+        }
+        header[10..12].fill(0);
+        let sum = checksum::sum_header(header);
+        header[10..12].copy_from_slice(&(!sum).to_be_bytes());
+        true
+    }
+
+    fn is_right_with_care(self, packet: &mut Packet) -> bool {
         let frame = packet.data_mut();
         let Some((EtherType::IPV4, l3)) = network(frame) else { return true };
         match ipv4::View::new_checked(&mut frame[l3..]) {
@@ -56,6 +67,10 @@ impl Module for IpChecksum {
 
     fn outputs(&self) -> Gate {
         2
+    }
+
+    fn keeps_lengths(&self) -> bool {
+        true
     }
 
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {

@@ -1,12 +1,11 @@
 //! [`L2Forward`].
 
-use lookup::flow_table::FlowTable;
-use packet::flow::FlowHasher;
 use packet::wire::MacAddr;
 use packet::{BATCH, Batch};
 use thiserror::Error;
 
 use super::gates::{DROP, send};
+use super::stations::{ADDRESS, Stations};
 use crate::engine::{Context, GATES_MAX, Gate, Module};
 
 /// Most addresses.
@@ -30,7 +29,7 @@ const ADDRESS_BYTES: usize = 6;
 #[derive(Debug)]
 pub struct L2Forward {
     /// By the address as a number whose lowest byte is the first.
-    stations: FlowTable<u64, Gate>,
+    stations: Stations,
     default_gate: Gate,
 }
 
@@ -51,9 +50,6 @@ pub enum L2ForwardError {
     },
 }
 
-/// Addresses do not run out of time.
-const NEVER_NS: u64 = u64::MAX;
-
 fn key(address: MacAddr) -> u64 {
     address.0.iter().rev().fold(0, |key, &byte| key << 8 | u64::from(byte))
 }
@@ -62,7 +58,7 @@ impl L2Forward {
     /// A table for up to `capacity` addresses, [`STATIONS_MAX`] at most. The seed keys the hash.
     pub fn new(capacity: usize, seed: u64) -> Self {
         let capacity = capacity.min(STATIONS_MAX);
-        Self { stations: FlowTable::with_hasher(capacity, FlowHasher::new(seed.into())), default_gate: DROP }
+        Self { stations: Stations::new(capacity, seed), default_gate: DROP }
     }
 
     /// Puts an address in.
@@ -73,8 +69,7 @@ impl L2Forward {
         if self.lookup(address).is_some() {
             return Err(L2ForwardError::Exists(address));
         }
-        let added = self.stations.insert(key(address), gate, NEVER_NS, 0);
-        added.map(|_| ()).map_err(|full| L2ForwardError::Full { limit: full.capacity })
+        self.stations.insert(key(address), gate.min(DROP)).map_err(|limit| L2ForwardError::Full { limit })
     }
 
     /// Takes an address out.
@@ -82,14 +77,12 @@ impl L2Forward {
     /// # Errors
     /// It is not there.
     pub fn delete(&mut self, address: MacAddr) -> Result<(), L2ForwardError> {
-        let found = self.stations.find(&key(address), 0);
-        let gone = found.and_then(|id| self.stations.remove(id));
-        gone.map(|_| ()).ok_or(L2ForwardError::NotFound(address))
+        if self.stations.remove(key(address)) { Ok(()) } else { Err(L2ForwardError::NotFound(address)) }
     }
 
     /// The gate of an address.
     pub fn lookup(&self, address: MacAddr) -> Option<Gate> {
-        self.stations.find(&key(address), 0).and_then(|id| self.stations.get(id)).copied()
+        self.stations.get(key(address))
     }
 
     /// Puts `count` addresses in, from `base` on one after the other, and deals `gates` gates out to them in turn.
@@ -112,7 +105,7 @@ impl L2Forward {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.stations.is_empty()
+        self.stations.len() == 0
     }
 
     /// Says where packets go whose address is not in the table.
@@ -130,21 +123,25 @@ impl Module for L2Forward {
         GATES_MAX
     }
 
+    fn keeps_lengths(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
-        // No address has a bit set above 48, so a frame that has none finds nothing.
-        let (mut keys, mut found) = ([u64::MAX; BATCH], [None; BATCH]);
-        for (key, packet) in keys.iter_mut().zip(&*batch) {
+        let (mut gates, count) = ([self.default_gate; BATCH], batch.len());
+        for (gate, packet) in gates.iter_mut().zip(&*batch) {
             let data = packet.data();
-            if let Some(eight) = data.first_chunk() {
-                *key = u64::from_le_bytes(*eight) & 0xffff_ffff_ffff;
+            let found = if let Some(eight) = data.first_chunk() {
+                self.stations.get(u64::from_le_bytes(*eight) & ADDRESS)
             } else if let Some(six) = data.first_chunk::<ADDRESS_BYTES>() {
-                *key = self::key(MacAddr(*six));
+                self.lookup(MacAddr(*six))
+            } else {
+                None
+            };
+            if let Some(found) = found {
+                *gate = found;
             }
         }
-        let count = batch.len();
-        self.stations.find_batch(&keys[..count], 0, &mut found);
-        let gates =
-            found.map(|id| id.and_then(|id| self.stations.get(id)).copied().unwrap_or(self.default_gate));
         send(ctx, batch, &gates[..count]);
     }
 

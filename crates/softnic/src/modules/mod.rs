@@ -61,6 +61,7 @@ mod sink;
 mod source;
 mod split;
 mod static_nat;
+mod stations;
 mod store;
 mod timestamp;
 mod update;

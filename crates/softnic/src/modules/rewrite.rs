@@ -19,9 +19,27 @@ use crate::engine::{Context, Gate, Module};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Rewrite {
-    templates: Vec<Vec<u8>>,
+    templates: Vec<Template>,
     most: usize,
     next: usize,
+}
+
+/// Bytes that are copied at once, of a number that the compiler knows: a cache line.
+const CHUNK: usize = 64;
+
+/// A frame, followed by zeros up to a multiple of [`CHUNK`].
+#[derive(Clone, Debug)]
+struct Template {
+    chunks: Vec<[u8; CHUNK]>,
+    len: usize,
+}
+
+impl Template {
+    fn new(frame: &[u8]) -> Self {
+        let mut chunks = vec![[0; CHUNK]; frame.len().div_ceil(CHUNK)];
+        chunks.as_flattened_mut()[..frame.len()].copy_from_slice(frame);
+        Self { chunks, len: frame.len() }
+    }
 }
 
 /// Templates that [`Rewrite`] does not take.
@@ -69,7 +87,7 @@ impl Rewrite {
         if let Some(big) = templates.iter().map(Vec::len).find(|length| *length > Self::LENGTH_MAX) {
             return Err(RewriteError::TooBig(big));
         }
-        self.templates.extend_from_slice(templates);
+        self.templates.extend(templates.iter().map(|frame| Template::new(frame)));
         Ok(())
     }
 
@@ -81,16 +99,22 @@ impl Rewrite {
 }
 
 #[inline]
-fn replace(packet: &mut Packet, template: &[u8]) {
+fn replace(packet: &mut Packet, template: &Template) {
     if packet.headroom() != HEADROOM {
         reset_front(packet);
     }
-    let room = packet.len() + packet.tailroom();
-    let template = &template[..template.len().min(room)];
-    // It was cut to what there is.
-    if packet.set_len(template.len()).is_ok() {
-        packet.data_mut().copy_from_slice(template);
+    let room = packet.room_mut();
+    let (chunks, _) = room.as_chunks_mut::<CHUNK>();
+    if chunks.len() >= template.chunks.len() {
+        // Beyond its end a packet may hold anything.
+        chunks.iter_mut().zip(&template.chunks).for_each(|(to, from)| *to = *from);
+    } else {
+        let len = template.len.min(room.len());
+        room[..len].copy_from_slice(&template.chunks.as_flattened()[..len]);
     }
+    let len = template.len.min(room.len());
+    // It was cut to what there is.
+    let _ = packet.set_len(len);
     packet.set_offload(Offload::default());
 }
 

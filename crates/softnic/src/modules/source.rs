@@ -100,14 +100,9 @@ impl Module for Source {
             return Ran::finished();
         }
         let wanted = ctx.budget().min(self.burst).min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let got = self.pool.alloc_batch(wanted, batch);
-        for packet in &mut *batch {
-            // The size was cut to fit.
-            if packet.set_len(self.size).is_ok()
-                && let Some(frame) = &self.frame
-            {
-                packet.data_mut().copy_from_slice(frame);
-            }
+        let got = self.pool.alloc_batch_of(self.size, wanted, batch);
+        if let Some(frame) = &self.frame {
+            batch.iter_mut().for_each(|packet| packet.data_mut().copy_from_slice(frame));
         }
         self.left -= got as u64;
         self.made += got as u64;

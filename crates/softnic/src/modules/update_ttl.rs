@@ -3,7 +3,7 @@
 use packet::wire::{EtherType, ipv4, ipv6};
 use packet::{Batch, Packet};
 
-use super::link::network;
+use super::link::{network, plain_v4};
 use super::part::{mark, part};
 use crate::engine::{Context, Gate, Module};
 
@@ -21,6 +21,13 @@ pub struct UpdateTtl;
 
 #[inline]
 fn hop(packet: &mut Packet) -> bool {
+    match plain_v4(packet.data_mut()) {
+        Some(header) => ipv4::View::new_unchecked(header).decrement_ttl(),
+        None => hop_with_care(packet),
+    }
+}
+
+fn hop_with_care(packet: &mut Packet) -> bool {
     let frame = packet.data_mut();
     match network(frame) {
         Some((EtherType::IPV4, l3)) => {
@@ -36,6 +43,10 @@ fn hop(packet: &mut Packet) -> bool {
 impl Module for UpdateTtl {
     fn class(&self) -> &'static str {
         "UpdateTTL"
+    }
+
+    fn keeps_lengths(&self) -> bool {
+        true
     }
 
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
