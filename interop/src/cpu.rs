@@ -3,7 +3,7 @@
 use std::fs;
 use std::ops::{AddAssign, Sub};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{During, Error, Result};
 
@@ -12,7 +12,7 @@ use crate::error::{During, Error, Result};
 /// A kernel that counts ticks finds out what a CPU does a hundred times a second or so: shares come out right
 /// under steady load, but work that begins with a timer and ends before the next tick is never seen. When a CPU is
 /// idle is measured exactly, so the total is what was not idle, and the ticks only say how to divide it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Split {
     pub(crate) user: f64,
     pub(crate) system: f64,
@@ -95,7 +95,7 @@ fn parse_machine(text: &str, since_boot: f64) -> Option<Split> {
 }
 
 /// CPU seconds of some processes: in their own code, and in the kernel for them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spent {
     pub(crate) user: f64,
     pub(crate) system: f64,

@@ -8,8 +8,8 @@
 //!   udp-send              weft's dataplane)              udp-receive
 //! ```
 //!
-//! `interop net` measures TCP and 64-byte UDP, `interop scale` times many containers, `interop frames` has
-//! tcpdump judge what the dataplane forwards. README.md says what is compared and how.
+//! `interop net` measures TCP and 64-byte UDP, `interop veth` what small frames cost over veth pairs, `interop scale`
+//! times many containers, `interop frames` has tcpdump judge what the dataplane forwards. README.md says what is compared and how.
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +26,7 @@ mod process;
 mod scale;
 mod table;
 mod udp;
+mod veth;
 
 use std::process::ExitCode;
 
@@ -52,12 +53,20 @@ enum Command {
     Scale(scale::Scale),
     /// tcpdump reads what the dataplane forwards and checks every checksum
     Frames(frames::Frames),
+    /// Small frames over veth pairs: packet sockets, AF_XDP, a kernel bridge, Open vSwitch and weft
+    Veth(veth::Veth),
     /// Send small UDP packets; runs inside a namespace
     #[command(hide = true)]
     UdpSend(udp::Send),
     /// Count small UDP packets; runs inside a namespace
     #[command(hide = true)]
     UdpReceive(udp::Receive),
+    /// Send frames and have them back; runs inside a namespace
+    #[command(hide = true)]
+    VethTraffic(veth::Traffic),
+    /// Forward frames between two ports; runs inside a namespace
+    #[command(hide = true)]
+    VethForward(veth::Forward),
 }
 
 fn main() -> ExitCode {
@@ -65,8 +74,11 @@ fn main() -> ExitCode {
         Command::Net(command) => command.run(),
         Command::Scale(command) => command.run(),
         Command::Frames(command) => command.run(),
+        Command::Veth(command) => command.run(),
         Command::UdpSend(command) => command.run(),
         Command::UdpReceive(command) => command.run(),
+        Command::VethTraffic(command) => command.run(),
+        Command::VethForward(command) => command.run(),
     };
     match done {
         Ok(code) => code,

@@ -36,6 +36,10 @@ impl Peer for Bridge {
         self.ends.command(side, program)
     }
 
+    fn namespace(&self, side: Side) -> Option<&Namespace> {
+        Some(self.ends.of(side))
+    }
+
     fn dataplane(&self) -> Vec<u32> {
         Vec::new()
     }

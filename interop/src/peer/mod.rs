@@ -17,9 +17,9 @@ use crate::process::{Running, require, run, start};
 pub(crate) use weft::{Weft, state_variable};
 
 /// Address of the client where we choose it.
-const CLIENT: &str = "10.77.0.1/24";
+pub(crate) const CLIENT: &str = "10.77.0.1/24";
 /// Address of the server where we choose it.
-const SERVER: &str = "10.77.0.2/24";
+pub(crate) const SERVER: &str = "10.77.0.2/24";
 /// How long a path may take until its first connection passes.
 const SETTLE: Duration = Duration::from_secs(15);
 
@@ -110,10 +110,21 @@ pub(crate) trait Peer {
     }
     /// Where this very program lies at both ends.
     fn interop(&self) -> PathBuf {
-        PathBuf::from("/proc/self/exe").read_link().unwrap_or_else(|_| "interop".into())
+        this_program()
     }
+
+    /// The named network namespace of one end, where there is one.
+    fn namespace(&self, _side: Side) -> Option<&Namespace> {
+        None
+    }
+
     /// The processes that move packets; none where the kernel does.
     fn dataplane(&self) -> Vec<u32>;
+}
+
+/// Where this very program lies.
+pub(crate) fn this_program() -> PathBuf {
+    PathBuf::from("/proc/self/exe").read_link().unwrap_or_else(|_| "interop".into())
 }
 
 /// Two namespaces for a path that does not bring its own, with the server running.
@@ -135,11 +146,15 @@ impl Ends {
         Ok(())
     }
 
-    fn command(&self, side: Side, program: &str) -> Command {
+    fn of(&self, side: Side) -> &Namespace {
         match side {
-            Side::Client => self.client.command(program),
-            Side::Server => self.server.command(program),
+            Side::Client => &self.client,
+            Side::Server => &self.server,
         }
+    }
+
+    fn command(&self, side: Side, program: &str) -> Command {
+        self.of(side).command(program)
     }
 }
 

@@ -163,6 +163,10 @@ impl Peer for Ovs {
         self.ends.command(side, program)
     }
 
+    fn namespace(&self, side: Side) -> Option<&Namespace> {
+        Some(self.ends.of(side))
+    }
+
     fn dataplane(&self) -> Vec<u32> {
         vec![self.switch.id()]
     }
