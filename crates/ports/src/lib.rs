@@ -41,12 +41,15 @@ mod bpf;
 mod counters;
 mod error;
 pub mod finish;
+#[cfg(not(loom))]
+mod foreign;
 mod interface;
 mod packet_ring;
 pub mod packet_socket;
 pub mod pcap;
 mod port;
 pub mod ring;
+mod seqpacket;
 pub mod shm;
 pub mod spec;
 pub mod tap;

@@ -9,7 +9,6 @@
 //! of its own and looks for a newer one only when a counter says so; no lock is taken per packet.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,21 +16,20 @@ use std::time::Duration;
 use packet::{Batch, Packet, Pool};
 use rustix::event::epoll;
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
-    listen, recv, send, socket_with,
-};
+use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, accept_with, connect, recv, send};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
 use crate::counters::{self, QueueCounters};
 use crate::finish::{self, Segments};
-use crate::{Counters, LinkState, Offloads, Port, PortError, PortInfo, RxQueue, TxQueue};
+use crate::{Counters, LinkState, Offloads, Port, PortError, PortInfo, RxQueue, TxQueue, seqpacket};
 
 /// How long a client waits between attempts to connect.
 pub const RETRY: Duration = Duration::from_millis(100);
 
 /// The MTU that a socket reports: it has none of its own.
 const MTU: usize = 1500;
+/// Clients that may wait while another one is connected.
+const BACKLOG: i32 = 1;
 /// What BESS says to a client that asks for it, final zero included.
 const CONFIRMATION: &[u8] = b"yes\0";
 
@@ -85,16 +83,12 @@ impl UnixPort {
                 source: source.into(),
             }
         };
-        let address = match path.strip_prefix('@') {
-            Some(name) => SocketAddrUnix::new_abstract_name(name.as_bytes()),
-            None => SocketAddrUnix::new(path),
-        }
-        .map_err(system("the socket's name"))?;
+        let address = seqpacket::address(path).map_err(system("the socket's name"))?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("making an epoll"))?;
         let waiting = if config.connect {
             Waiting::Timer(timer().map_err(system("making a timer"))?)
         } else {
-            Waiting::Listener(listener(path, &address)?)
+            Waiting::Listener(seqpacket::listener(&format!("unix:{path}"), path, &address, BACKLOG)?)
         };
         let connection = Arc::<Connection>::default();
         let counters = Arc::<QueueCounters>::default();
@@ -128,53 +122,6 @@ impl UnixPort {
         };
         Ok(Self { info, queue: Some((rx, tx)), counters, connection })
     }
-}
-
-fn socket() -> Result<OwnedFd, Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-}
-
-fn listener(path: &str, address: &SocketAddrUnix) -> Result<OwnedFd, PortError> {
-    let port = || format!("unix:{path}");
-    let system =
-        |action| move |source: Errno| PortError::System { port: port(), action, source: source.into() };
-    let listener = socket().map_err(system("making a socket"))?;
-    let bound = match bind(&listener, address) {
-        // A socket that nobody listens on is what a killed process left; it may be replaced.
-        Err(Errno::ADDRINUSE) if abandoned(path, address) => {
-            rustix::fs::unlink(path).and_then(|()| bind(&listener, address))
-        }
-        other => other,
-    };
-    bound.map_err(|error| match error {
-        Errno::NOENT => PortError::Missing {
-            port: port(),
-            what: format!("the directory of {path}"),
-            remedy: "create it first",
-        },
-        Errno::ACCESS | Errno::PERM => PortError::Privilege {
-            port: port(),
-            action: "creating the socket",
-            remedy: "choose a directory that you may write to",
-            source: error.into(),
-        },
-        Errno::ADDRINUSE => PortError::Option {
-            port: port(),
-            option: path.into(),
-            problem: "another process listens there, or a file is in the way",
-        },
-        other => system("creating the socket")(other),
-    })?;
-    listen(&listener, 1).map_err(system("listening"))?;
-    Ok(listener)
-}
-
-/// Whether this is a socket file without a listener.
-fn abandoned(path: &str, address: &SocketAddrUnix) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    let is_socket = Path::new(path).symlink_metadata().is_ok_and(|file| file.file_type().is_socket());
-    is_socket && socket().is_ok_and(|probe| connect(&probe, address) == Err(Errno::CONNREFUSED))
 }
 
 /// A timer that rings every [`RETRY`].
@@ -247,7 +194,7 @@ impl UnixRx {
             }
             Waiting::Timer(timer) => {
                 let _ = rustix::io::read(timer, &mut [0u8; 8]);
-                socket().ok().filter(|socket| connect(socket, &self.address).is_ok())
+                seqpacket::socket().ok().filter(|socket| connect(socket, &self.address).is_ok())
             }
         };
         let Some(client) = client else { return };

@@ -11,6 +11,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 
 use super::ring::{RECORD, Words};
 use super::{BYTES_MAX, Config, NOTE_MAX, SLOTS_MAX, ShmError, system};
+use crate::foreign::{copy, prefetch};
 use crate::xdp_ring::Mapping;
 
 /// What the memory begins with: "weftshm" and the version of this layout.
@@ -33,8 +34,6 @@ const TO_GUEST_ENTRIES: usize = PAGE;
 
 /// Bytes of one entry of a ring.
 const ENTRY: usize = RECORD * size_of::<u64>();
-/// Bytes that are copied at once.
-const CHUNK: usize = 16;
 
 /// Where things lie, from the memory's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,52 +236,6 @@ impl Area {
             prefetch(self.place(slot, 1));
         }
     }
-}
-
-/// Copies `len` bytes. Those of small frames are copied in chunks of [`CHUNK`], as many from the front as from the back,
-/// which overlap in the middle: no loop, and no call.
-///
-/// # Safety
-/// Both places have `len` bytes, which may be read, and written, and which do not overlap.
-#[inline]
-unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
-    // SAFETY: N chunks from either end lie within `len`, as each arm says; else as the caller promises.
-    unsafe {
-        match len {
-            16..=32 => copy_ends::<1>(from, to, len),
-            33..=64 => copy_ends::<2>(from, to, len),
-            65..=128 => copy_ends::<4>(from, to, len),
-            _ => std::ptr::copy_nonoverlapping(from, to, len),
-        }
-    }
-}
-
-/// Copies the first `N` chunks and the last `N`.
-///
-/// # Safety
-/// As for [`copy`], and `N * CHUNK <= len`.
-#[inline]
-unsafe fn copy_ends<const N: usize>(from: *const u8, to: *mut u8, len: usize) {
-    for chunk in 0..N {
-        for at in [chunk * CHUNK, len - (N - chunk) * CHUNK] {
-            // SAFETY: the chunk lies within `len`; neither place needs to be aligned.
-            unsafe {
-                let bytes = from.add(at).cast::<[u8; CHUNK]>().read_unaligned();
-                to.add(at).cast::<[u8; CHUNK]>().write_unaligned(bytes);
-            }
-        }
-    }
-}
-
-#[inline]
-fn prefetch(at: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing as far as the program can see, and faults at no address.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }
 
 /// What a forger needs to know.
