@@ -1,4 +1,4 @@
-//! Where packets enter and leave: one trait over TAP interfaces, packet sockets, AF_XDP, Unix sockets, capture files
+//! Where packets enter and leave: one trait over TAP interfaces, packet sockets, AF_XDP, Unix sockets, memif, capture files
 //! and memory.
 //!
 //! ```text
@@ -8,7 +8,7 @@
 //!     RxQueue               TxQueue                   to the worker that runs them; no lock from then on
 //!   receive(&mut Batch)   send(&mut Batch)
 //!        ▲                     │ what the port lacks: finish::{complete, Segments}
-//!  tap packet xdp unix pcap ring
+//!  tap packet xdp unix memif pcap ring
 //! ```
 //!
 //! A received packet carries the work that its sender left undone as its [`packet::Offload`]; a port does that work
@@ -43,7 +43,10 @@ mod error;
 pub mod finish;
 #[cfg(not(loom))]
 mod foreign;
+#[cfg(not(loom))]
+pub mod fuzzing;
 mod interface;
+pub mod memif;
 mod packet_ring;
 pub mod packet_socket;
 pub mod pcap;
@@ -51,6 +54,7 @@ mod port;
 pub mod ring;
 mod seqpacket;
 pub mod shm;
+#[cfg(not(loom))]
 pub mod spec;
 pub mod tap;
 pub mod unix;
@@ -60,4 +64,5 @@ mod xdp_ring;
 
 pub use error::PortError;
 pub use port::{Counters, LinkState, Offloads, Port, PortInfo, RxQueue, TxQueue};
+#[cfg(not(loom))]
 pub use spec::{PortSpec, open};

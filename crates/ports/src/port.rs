@@ -59,7 +59,7 @@ pub trait TxQueue: Send {
 pub struct PortInfo {
     /// The name it was opened under.
     pub name: String,
-    /// The driver: `tap`, `packet`, `xdp`, `unix`, `pcap`, `ring`.
+    /// The driver: `tap`, `packet`, `xdp`, `unix`, `memif`, `pcap`, `ring`.
     pub kind: &'static str,
     /// The address of the interface, where it has one.
     pub mac: Option<[u8; 6]>,

@@ -6,6 +6,7 @@
 //! | `packet:NAME`, `veth:NAME` | AF_PACKET on an interface | `queues=1`, `gso=auto\|on\|off`, `bypass=off`, `promiscuous=on`, `buffer=4194304`, `ring=0` |
 //! | `xdp:NAME` | AF_XDP on an interface | `queues=1`, `mode=auto\|native\|generic`, `ring=1024` |
 //! | `unix:PATH`, `unix:@NAME` | Unix socket | `connect=off`, `confirm=off` |
+//! | `memif:PATH`, `memif:@NAME`, `memif:socket=…` | memory shared with another process | `role=client\|server`, `id=0`, `queues=1`, `ring=1024`, `buffer=2048`, `secret=` |
 //! | `pcap:FILE` | capture file; `FILE` may be empty | `out=FILE`, `loop=off` |
 //! | `ring:NAME` | memory: what is sent is received | `capacity=1024` |
 //!
@@ -23,6 +24,7 @@ use std::str::FromStr;
 
 use packet::Pool;
 
+use crate::memif::{MemifConfig, MemifPort, Role};
 use crate::packet_socket::{PacketConfig, PacketPort};
 use crate::pcap::{PcapConfig, PcapPort};
 use crate::tap::{Tap, TapConfig};
@@ -46,6 +48,8 @@ pub enum PortSpec {
     Xdp(String, XdpConfig),
     /// `unix:PATH`.
     Unix(String, UnixConfig),
+    /// `memif:PATH`.
+    Memif(String, MemifConfig),
     /// `pcap:FILE`.
     Pcap(PcapConfig),
     /// `ring:NAME` and how many packets it holds.
@@ -62,6 +66,7 @@ pub fn open(spec: &PortSpec, pool: &Pool) -> Result<Box<dyn Port>, PortError> {
         PortSpec::Packet(name, config) => Box::new(PacketPort::open(name, config, pool)?),
         PortSpec::Xdp(name, config) => Box::new(XdpPort::open(name, config, pool)?),
         PortSpec::Unix(path, config) => Box::new(UnixPort::open(path, config, pool)?),
+        PortSpec::Memif(path, config) => Box::new(MemifPort::open(path, config, pool)?),
         PortSpec::Pcap(config) => Box::new(PcapPort::open(config, pool)?),
         PortSpec::Ring(name, capacity) => Box::new(ring::loopback(name, *capacity)?),
     })
@@ -115,6 +120,14 @@ impl<'a> Options<'a> {
         }
     }
 
+    fn role(&mut self) -> Result<Role, PortError> {
+        match self.take("role") {
+            None | Some("client" | "slave") => Ok(Role::Client),
+            Some("server" | "master") => Ok(Role::Server),
+            Some(value) => Err(self.error(format!("role={value}"), "server or client is wanted")),
+        }
+    }
+
     /// What is left is nothing that this kind of port takes.
     fn done(self, takes: &'static str) -> Result<(), PortError> {
         match self.left.first() {
@@ -137,7 +150,7 @@ impl FromStr for PortSpec {
         let Some((kind, rest)) = spec.split_once(':') else {
             return error(
                 "kind",
-                "a port is KIND:TARGET, with tap, packet, veth, xdp, unix, pcap or ring as KIND",
+                "a port is KIND:TARGET, with tap, packet, veth, xdp, unix, memif, pcap or ring as KIND",
             );
         };
         let mut parts = rest.split(',');
@@ -195,6 +208,26 @@ fn parse(kind: &str, target: String, mut options: Options<'_>) -> Result<PortSpe
             let config = UnixConfig { connect, confirm: options.switch("confirm", false)? };
             (PortSpec::Unix(target, config), "a unix port takes connect, confirm")
         }
+        "memif" => {
+            // As DPDK spells it.
+            let path = target.strip_prefix("socket=").map(ToOwned::to_owned).unwrap_or(target);
+            if path.is_empty() {
+                return Err(
+                    options.error("socket=".into(), "a path, or an abstract name behind @, is wanted")
+                );
+            }
+            let default = MemifConfig::default();
+            let config = MemifConfig {
+                role: options.role()?,
+                id: options.number("id", default.id)?,
+                queues: options.number("queues", default.queues)?,
+                ring: options.number("ring", default.ring)?,
+                buffer: options.number("buffer", default.buffer)?,
+                secret: options.take("secret").unwrap_or_default().to_owned(),
+            };
+            let takes = "a memif port takes role, id, queues, ring, buffer, secret";
+            (PortSpec::Memif(path, config), takes)
+        }
         "pcap" => {
             let read = (!target.is_empty()).then(|| PathBuf::from(target));
             let write = options.take("out").map(PathBuf::from);
@@ -214,7 +247,7 @@ fn parse(kind: &str, target: String, mut options: Options<'_>) -> Result<PortSpe
             (PortSpec::Ring(target, capacity), "a ring port takes capacity")
         }
         other => {
-            let known = "the kinds are tap, packet, veth, xdp, unix, pcap, ring";
+            let known = "the kinds are tap, packet, veth, xdp, unix, memif, pcap, ring";
             return Err(options.error(format!("kind {other}"), known));
         }
     };
@@ -280,6 +313,18 @@ impl fmt::Display for PortSpec {
                 written.switch("connect", config.connect, false)?;
                 written.switch("confirm", config.confirm, false)
             }
+            Self::Memif(path, config) => {
+                write!(f, "memif:{path}")?;
+                let default = MemifConfig::default();
+                let mut written = Written(f);
+                let word = |role| if role == Role::Server { "server" } else { "client" };
+                written.option("role", word(config.role), word(default.role))?;
+                written.option("id", config.id, default.id)?;
+                written.option("queues", config.queues, default.queues)?;
+                written.option("ring", config.ring, default.ring)?;
+                written.option("buffer", config.buffer, default.buffer)?;
+                written.option("secret", config.secret.as_str(), "")
+            }
             Self::Pcap(config) => {
                 let read = config.read.as_ref().map_or_else(String::new, |path| path.display().to_string());
                 write!(f, "pcap:{read}")?;
@@ -315,10 +360,19 @@ mod tests {
             ("pcap:", "a file to read or out=FILE"),
             ("ring:a,capacity=0", "capacity=0: a ring holds"),
             ("unix:a,queues=2", "a unix port takes connect, confirm"),
+            ("memif:socket=", "a path, or an abstract name"),
+            ("memif:a,role=boss", "role=boss: server or client"),
+            ("memif:a,mac=1", "a memif port takes role, id, queues, ring, buffer, secret"),
         ] {
             let error = spec.parse::<PortSpec>().unwrap_err().to_string();
             assert!(error.contains(part), "{spec}: {error}");
         }
+    }
+
+    #[test]
+    fn a_memif_is_spelled_as_elsewhere_too() {
+        let spelled = "memif:socket=/run/x.sock,role=master,id=3".parse::<PortSpec>().unwrap();
+        assert_eq!(spelled.to_string(), "memif:/run/x.sock,role=server,id=3");
     }
 
     #[test]
@@ -329,7 +383,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_spec_survives_the_round_trip(
-            kind in 0..6usize, name in "[a-z@/.][a-z0-9/.]{0,14}", number in 1..500usize,
+            kind in 0..7usize, name in "[a-z@/.][a-z0-9/.]{0,14}", number in 1..500usize,
             a: bool, b: bool, gso in proptest::option::of(any::<bool>()), mode in 0..3usize,
         ) {
             let spec = match kind {
@@ -343,7 +397,15 @@ mod tests {
                     ring: number as u32,
                 }),
                 3 => PortSpec::Unix(name, UnixConfig { connect: a, confirm: b }),
-                4 => PortSpec::Pcap(PcapConfig {
+                4 => PortSpec::Memif(name, MemifConfig {
+                    role: if a { Role::Server } else { Role::Client },
+                    id: mode as u32,
+                    queues: number,
+                    ring: number as u32,
+                    buffer: number as u32,
+                    secret: if b { "s".into() } else { String::new() },
+                }),
+                5 => PortSpec::Pcap(PcapConfig {
                     read: a.then(|| "in.pcap".into()), write: (!a || b).then(|| name.into()), repeat: b,
                 }),
                 _ => PortSpec::Ring(name, number),
@@ -352,7 +414,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(spec in "(tap|pcap|xdp|ring|unix|packet|):?[ -~]{0,40}") {
+        fn no_text_panics(spec in "(tap|pcap|xdp|ring|unix|memif|packet|):?[ -~]{0,40}") {
             let _ = spec.parse::<PortSpec>();
         }
     }

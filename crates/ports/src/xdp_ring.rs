@@ -51,6 +51,16 @@ impl Mapping {
         Self::new(base.cast(), len)
     }
 
+    /// Memory that another process shares, whose pages come when they are first touched.
+    pub(crate) fn lazily(fd: &OwnedFd, len: usize) -> io::Result<Self> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: as above.
+        let base = unsafe {
+            rustix::mm::mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, fd.as_fd(), 0)?
+        };
+        Self::new(base.cast(), len)
+    }
+
     fn new(base: *mut u8, len: usize) -> io::Result<Self> {
         let base = NonNull::new(base).ok_or_else(|| io::Error::other("the kernel mapped page zero"))?;
         Ok(Self { base, len })

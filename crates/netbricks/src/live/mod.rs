@@ -80,7 +80,7 @@ pub fn pool<'a>(ports: impl IntoIterator<Item = &'a PortSpec>) -> Result<Pool, P
         PortSpec::Packet(_, config) => config.segmentation != Some(false),
         // It may have been written where segments were whole.
         PortSpec::Pcap(config) => config.read.is_some(),
-        PortSpec::Xdp(..) | PortSpec::Unix(..) | PortSpec::Ring(..) => false,
+        PortSpec::Xdp(..) | PortSpec::Unix(..) | PortSpec::Memif(..) | PortSpec::Ring(..) => false,
     };
     let room = if ports.into_iter().any(large) { ROOM_GSO } else { ROOM };
     Pool::new(PoolConfig { buffers: BUFFERS, room, ..PoolConfig::default() })
