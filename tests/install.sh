@@ -25,6 +25,7 @@ test_packages=(
   "openvswitch-common ovs-ofctl" # OpenFlow: our switch, asked and told by Open vSwitch's tool
   "openvswitch-testcontroller ovs-testcontroller" # OpenFlow: our switch under a controller in C
   "dpdk-dev dpdk-test-acl"      # access control lists, judged result by result
+  "dpdk-dev dpdk-testpmd"       # ports: a memif peer (the package brings its driver, librte-net-memif)
   "tcpflow tcpflow"             # reassembled streams, judged byte by byte
   "tshark tshark"               # the same, and what TCP connections are like
 )
