@@ -100,6 +100,7 @@ const WORDS: &[&str] = &[
     "exponential",
     "pareto",
     "net_ring0",
+    "net_memif0,role=server,socket=weft-bess-fuzz",
     "net_null0,x=1",
     "\u{1F980}\u{1F980}",
 ];

@@ -9,9 +9,14 @@
 //! | | `vdev='net_tap0,iface=tap0'` | `tap:tap0` |
 //! | | `vdev='net_pcap0,rx_pcap=a.pcap,tx_pcap=b.pcap'` | `pcap:a.pcap,out=b.pcap` |
 //! | | `vdev='net_pcap0,iface=eth0'` | `packet:eth0` |
+//! | | `vdev='net_memif0,role=server,socket=/run/x.sock,socket-abstract=no,id=1'` | `memif:/run/x.sock,role=server,id=1` |
 //! | | `vdev='net_ring0'`, `loopback` | `ring:NAME` |
 //! | `VPort` | `ifname`, `netns` or `container_pid`, `ip_addrs` | `tap:IFNAME` in that namespace, with these addresses, up |
 //! | | `loopback` | `ring:NAME` |
+//!
+//! A memif's options are DPDK's, and so is what they are without a word: `role=client`, `socket=/run/memif.sock`, which is an
+//! abstract name unless `socket-abstract=no`, `id=0`, `bsize=2048`, `rsize=10` (log2), no `secret`. It has as many queues as
+//! the port.
 //!
 //! What needs DPDK or a kernel module (`port_id`, `pci`, other vdevs, `docker`) is refused with what to use instead.
 
@@ -19,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use host::link::Netlink;
 use packet::Pool;
+use ports::memif::{MemifConfig, Role};
 use ports::packet_socket::PacketConfig;
 use ports::pcap::PcapConfig;
 use ports::tap::TapConfig;
@@ -182,12 +188,47 @@ fn virtual_device(request: &Request<'_>, vdev: &str) -> Result<Box<dyn Port>, Fa
                 repeat: option("infinite_rx") == Some("1"),
             })),
         },
+        "memif" => request.open(&memif(request, vdev, option)?),
         "ring" => request.ring(),
         _ => Err(Failure::unsupported(format!(
-            "{vdev}: net_af_packet, net_af_xdp, net_tap, net_pcap and net_ring are known; for a peer in a \
-             container or a virtual machine take net_tap or a UnixSocketPort"
+            "{vdev}: net_af_packet, net_af_xdp, net_tap, net_pcap, net_memif and net_ring are known; for a peer in a \
+             container or a virtual machine take net_memif, net_tap or a UnixSocketPort"
         ))),
     }
+}
+
+/// What DPDK's `net_memif` is asked for.
+fn memif<'v>(
+    request: &Request<'_>,
+    vdev: &str,
+    option: impl Fn(&str) -> Option<&'v str>,
+) -> Result<PortSpec, Failure> {
+    let wrong = |key: &str, takes: &str| Failure::invalid(format!("{vdev}: {key} takes {takes}"));
+    let number = |key: &str, default: u32| {
+        option(key).map_or(Ok(default), |value| value.parse().map_err(|_| wrong(key, "a number")))
+    };
+    let default = MemifConfig::default();
+    let role = match option("role") {
+        None | Some("client" | "slave") => Role::Client,
+        Some("server" | "master") => Role::Server,
+        Some(_) => return Err(wrong("role", "server or client")),
+    };
+    let socket = option("socket").unwrap_or("/run/memif.sock");
+    let path = match option("socket-abstract") {
+        None | Some("yes") => format!("@{socket}"),
+        Some("no") => socket.to_owned(),
+        Some(_) => return Err(wrong("socket-abstract", "yes or no")),
+    };
+    let ring = 1u32.checked_shl(number("rsize", default.ring.ilog2())?);
+    let config = MemifConfig {
+        role,
+        id: number("id", default.id)?,
+        queues: request.queues as usize,
+        ring: ring.ok_or_else(|| wrong("rsize", "the logarithm of 2 to 16384"))?,
+        buffer: number("bsize", default.buffer)?,
+        secret: option("secret").unwrap_or_default().to_owned(),
+    };
+    Ok(PortSpec::Memif(path, config))
 }
 
 fn vport(request: &Request<'_>) -> Result<Box<dyn Port>, Failure> {
