@@ -35,7 +35,7 @@ impl Frame {
     pub(super) fn reread(&mut self) {
         self.layout = read(&self.bytes, &mut self.key);
         if self.hides_ports && self.key.get(Field::IpFrag) != 0 {
-            self.layout.transport = None;
+            (self.layout.transport, self.layout.has_target) = (None, false);
             self.key.hide_transport();
         }
     }
@@ -43,6 +43,7 @@ impl Frame {
     /// Whether the packet has that field.
     pub(super) fn has(&self, field: Field) -> bool {
         let is_there = match field {
+            Field::NdTarget => self.layout.has_target,
             Field::NdSll => self.layout.source_mac.is_some(),
             Field::NdTll => self.layout.target_mac.is_some(),
             Field::EthDst | Field::EthSrc | Field::EthType => self.layout.network > 0,

@@ -220,7 +220,7 @@ impl Key {
 
     /// As if the packet had no transport header.
     pub(super) const fn hide_transport(&mut self) {
-        self.0[11] &= !(0b110 << 5);
+        self.0[11] &= !(0b1101 << 4);
         let mut word = 17;
         while word <= 21 {
             self.0[word] = 0;

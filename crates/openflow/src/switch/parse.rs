@@ -34,6 +34,8 @@ pub(super) struct Layout {
     pub(super) end: usize,
     /// IPv6: the byte that says what the transport is.
     pub(super) next_header: usize,
+    /// Neighbour discovery's target is there.
+    pub(super) has_target: bool,
     /// Neighbour discovery's link-layer address options: the addresses in them.
     pub(super) source_mac: Option<usize>,
     pub(super) target_mac: Option<usize>,
@@ -114,9 +116,9 @@ pub(super) fn read(frame: &[u8], key: &mut Key) -> Layout {
         _ => {}
     }
     // What a header's absence decides must show in the key: frames of equal keys are treated alike.
-    let is_there =
-        [layout.is_whole, layout.transport.is_some(), layout.source_mac.or(layout.target_mac).is_some()];
-    for (bit, is_there) in (5..).zip(is_there) {
+    let has_mac = layout.source_mac.or(layout.target_mac).is_some();
+    let is_there = [layout.has_target, layout.is_whole, layout.transport.is_some(), has_mac];
+    for (bit, is_there) in (4..).zip(is_there) {
         key.0[11] |= u64::from(is_there) << bit;
     }
     layout
@@ -249,6 +251,7 @@ fn read_transport(segment: &[u8], at: usize, key: &mut Key, layout: &mut Layout)
 
 /// A neighbour solicitation or advertisement (RFC 4861, sections 4.3, 4.4 and 4.6.1), with its target and one option.
 fn read_discovery(segment: &[u8], at: usize, key: &mut Key, layout: &mut Layout) {
+    layout.has_target = true;
     key.0[18] = be(&segment[8..16]);
     key.0[19] = be(&segment[16..24]);
     let mut option = 24;

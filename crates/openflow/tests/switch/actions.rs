@@ -86,6 +86,45 @@ fn fields_of_ipv6_are_set_and_checksums_kept() {
 }
 
 #[test]
+fn neighbour_discovery_is_rewritten() {
+    let ask = packet::wire::ndp::Repr::NeighbourSolicitation {
+        target: "fd00::2".parse().unwrap(),
+        source_mac: Some(crate::rig::SOURCE),
+    };
+    let (from, to): (Ipv6Addr, Ipv6Addr) = ("fd00::1".parse().unwrap(), "ff02::1:ff00:2".parse().unwrap());
+    let mut bytes = vec![0; 40 + ask.buffer_len()];
+    let ip = packet::wire::ipv6::Repr::new(from, to, packet::wire::IpProtocol::ICMPV6, ask.buffer_len());
+    ip.emit(&mut packet::wire::ipv6::View::new_unchecked(&mut bytes[..]));
+    ask.emit(from, to, &mut packet::wire::icmpv6::View::new_unchecked(&mut bytes[40..]));
+    let packet = frame(EtherType::IPV6, &bytes);
+    let solicitation = || {
+        let matching =
+            Match::new().with(Oxm::exact(Field::EthType, 0x86dd)).with(Oxm::exact(Field::IpProto, 58));
+        matching.with(Oxm::exact(Field::Icmpv6Type, 135))
+    };
+    let target: Ipv6Addr = "2001:db8::1".parse().unwrap();
+    let actions = [
+        set(Field::NdTarget, target.to_bits()),
+        set(Field::NdSll, 0x0200_0000_0009),
+        set(Field::Icmpv6Code, 3),
+        set(Field::Ipv6Src, 9),
+    ];
+    let made = done(solicitation(), &actions, &packet);
+    assert!(is_sound(&made));
+    assert_eq!((&made[62..78], made[85], made[55]), (&target.octets()[..], 9, 3));
+    // One that is cut short has no target, and nothing behind it is touched.
+    let mut rig = Rig::new();
+    rig.flow(NEW, entry(solicitation(), &actions[..2]));
+    for length in 4..ask.buffer_len() {
+        let mut cut = packet[..54 + length].to_vec();
+        cut[18..20].copy_from_slice(&(length as u16).to_be_bytes());
+        let made = rig.becomes(1, &cut);
+        assert_eq!(made.len(), cut.len());
+        assert_eq!(made == cut, length < 24, "{length}");
+    }
+}
+
+#[test]
 fn arp_is_rewritten() {
     let actions = [
         set(Field::ArpOp, 2),
