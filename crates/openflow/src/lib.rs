@@ -31,6 +31,7 @@ pub mod port;
 pub mod queue;
 pub mod switch;
 pub mod table;
+pub mod text;
 mod version;
 pub mod wire;
 

@@ -6,7 +6,7 @@ use crate::port::PortNo;
 pub const ALL: u32 = 0xffff_ffff;
 
 /// A queue as it is configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Queue {
     /// Its number.
     pub queue: u32,

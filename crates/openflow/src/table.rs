@@ -22,7 +22,7 @@ pub struct TableStats {
 }
 
 /// `ofp_table_features` (1.3.5, section 7.3.5.5).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TableFeatures {
     /// The table.
     pub table: u8,
@@ -94,7 +94,7 @@ pub enum TableProperty {
 }
 
 /// The type of an instruction or action, with all that an experimenter's header adds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TypeId {
     /// `type`.
     pub kind: u16,

@@ -5,9 +5,11 @@ mod actions;
 mod generate;
 mod multipart;
 mod specimens;
+mod text;
 
 pub use self::generate::Generator;
 pub use self::specimens::specimens;
+pub use self::text::{decoded_text, generated_text, round, text};
 
 use packet::fuzzing::bounded::Random;
 
