@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod capture;
 pub mod channel;
 pub mod codec;
 pub mod error;

@@ -6,6 +6,7 @@ pub(crate) mod graph;
 pub(crate) mod live;
 pub(crate) mod logs;
 pub(crate) mod netbricks;
+pub(crate) mod openflow;
 pub(crate) mod ps;
 pub(crate) mod roles;
 pub(crate) mod softnic;
