@@ -13,8 +13,8 @@ use crate::parse::Layers;
 use crate::pcap::{self, Capture, LinkType, PcapError};
 use crate::wire::{EtherType, IpProtocol, MacAddr};
 use crate::wire::{
-    arp, dhcpv4, dns, ethernet, geneve, gre, gtpu, icmpv4, icmpv6, ipv4, ipv6, lldp, mpls, ndp, tcp, udp,
-    vlan, vxlan,
+    arp, bpdu, dhcpv4, dns, eapol, ethernet, geneve, gre, gtpu, icmpv4, icmpv6, igmp, ipv4, ipv6, llc, lldp,
+    mpls, ndp, rip, tcp, udp, vlan, vxlan,
 };
 use crate::{checksum, pcapng};
 
@@ -58,6 +58,7 @@ fn views(data: &[u8]) {
     tunnels(data);
     names(data);
     control(data);
+    neighbours(data);
 }
 
 fn link(data: &[u8]) {
@@ -353,6 +354,66 @@ fn control(data: &[u8]) {
         assert_eq!(lldp::Repr::parse(&again), Ok(repr));
         assert!(again.tlvs().eq(view.tlvs()));
         assert_eq!(again.to_string().is_empty(), view.to_string().is_empty());
+    }
+}
+
+/// What hosts and routers say of groups and routes, bridges of trees, ports of who may use them.
+fn neighbours(data: &[u8]) {
+    if let Ok(view) = eapol::View::new_checked(data) {
+        black_box(view.to_string());
+        let repr = eapol::Repr::parse(&view);
+        let mut out = vec![0; repr.buffer_len()];
+        let mut again = eapol::View::new_unchecked(&mut out[..]);
+        repr.emit(&mut again);
+        again.body_mut().copy_from_slice(view.body());
+        assert_eq!(eapol::Repr::parse(&eapol::View::new_checked(&out[..]).unwrap()), repr);
+    }
+    if let Ok(eap) = eapol::Eap::parse(data) {
+        let mut out = vec![0; eap.buffer_len()];
+        assert_eq!(eap.emit(&mut out), Ok(out.len()));
+        assert_eq!(eapol::Eap::parse(&out), Ok(eap));
+    }
+    if let Ok(view) = igmp::View::new_checked(data) {
+        black_box((view.to_string(), view.verify_checksum()));
+        for record in view.records().flatten() {
+            let mut out = vec![0; record.buffer_len()];
+            assert_eq!(record.emit(&mut out), Ok(out.len()));
+        }
+        assert!(view.records().count() <= igmp::RECORDS_MAX + 1);
+        if let Ok(repr) = igmp::Repr::parse(&view) {
+            let mut out = data.to_vec();
+            repr.emit(&mut igmp::View::new_unchecked(&mut out[..]));
+            let again = igmp::View::new_checked(&out[..]).unwrap();
+            assert!(again.verify_checksum());
+            assert_eq!(igmp::Repr::parse(&again), Ok(repr));
+        }
+    }
+    if let Ok(view) = rip::View::new_checked(data) {
+        black_box(view.to_string());
+        let repr = rip::Repr::parse(&view);
+        let mut out = vec![0; repr.buffer_len()];
+        let mut again = rip::View::new_unchecked(&mut out[..]);
+        repr.emit(&mut again);
+        let entries: Vec<_> = view.entries().flatten().collect();
+        entries.iter().enumerate().for_each(|(index, entry)| again.set_entry(index, entry));
+        let again = rip::View::new_checked(&out[..]).unwrap();
+        assert_eq!(rip::Repr::parse(&again), repr);
+        assert!(again.entries().flatten().take(entries.len()).eq(entries));
+    }
+    if let Ok(view) = llc::View::new_checked(data) {
+        black_box((view.to_string(), view.payload()));
+        let repr = llc::Repr::parse(&view);
+        assert_eq!(repr.buffer_len(), view.header_len());
+        let mut out = vec![0; repr.buffer_len()];
+        repr.emit(&mut llc::View::new_unchecked(&mut out[..]));
+        assert_eq!(llc::Repr::parse(&llc::View::new_checked(&out[..]).unwrap()), repr);
+    }
+    if let Ok(view) = bpdu::View::new_checked(data) {
+        black_box(view.to_string());
+        let repr = bpdu::Repr::parse(&view);
+        let mut out = vec![0; repr.buffer_len()];
+        repr.emit(&mut bpdu::View::new_unchecked(&mut out[..]));
+        assert_eq!(bpdu::Repr::parse(&bpdu::View::new_checked(&out[..]).unwrap()), repr);
     }
 }
 

@@ -33,20 +33,25 @@
 use thiserror::Error;
 
 pub mod arp;
+pub mod bpdu;
 pub mod dhcpv4;
 pub mod dns;
+pub mod eapol;
 pub mod ethernet;
 pub mod geneve;
 pub mod gre;
 pub mod gtpu;
 pub mod icmpv4;
 pub mod icmpv6;
+pub mod igmp;
 pub mod ipv4;
 pub mod ipv6;
+pub mod llc;
 pub mod lldp;
 pub mod mpls;
 pub mod ndp;
 pub mod protocol;
+pub mod rip;
 pub mod tcp;
 pub mod udp;
 pub mod vlan;

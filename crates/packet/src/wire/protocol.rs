@@ -24,6 +24,8 @@ impl EtherType {
     pub const MPLS_UPSTREAM: Self = Self(0x8848);
     /// 802.1ad service tag.
     pub const QINQ: Self = Self(0x88a8);
+    /// EAP over LANs, IEEE 802.1X.
+    pub const EAPOL: Self = Self(0x888e);
     /// LLDP, IEEE 802.1AB.
     pub const LLDP: Self = Self(0x88cc);
     /// The QinQ tag of equipment older than 802.1ad.
@@ -56,6 +58,7 @@ impl EtherType {
             Self::MPLS => "MPLS unicast",
             Self::MPLS_UPSTREAM => "MPLS multicast",
             Self::QINQ => "802.1Q-QinQ",
+            Self::EAPOL => "EAPOL",
             Self::LLDP => "LLDP",
             Self::QINQ_OLD => "802.1Q-9100",
             _ => return None,

@@ -1,4 +1,4 @@
-//! What stations and bridges tell each other: DHCP's options, LLDP's TLVs.
+//! What stations, routers and bridges tell each other: DHCP's options, LLDP's TLVs, EAP, IGMP, RIP, LLC, the spanning tree.
 
 use packet::wire::*;
 
@@ -99,6 +99,117 @@ fn lldp_order_and_lengths() {
             frame.resize(good.len() + 2 + have, 9);
             check(&frame);
             frame.truncate(good.len() + 2);
+        }
+    }
+}
+
+#[test]
+fn eapol_and_eap_lengths() {
+    for (have, claimed) in (0..=12usize).flat_map(|have| (0..=12usize).map(move |claimed| (have, claimed))) {
+        let mut frame = vec![1, 0, 0, claimed as u8];
+        frame.resize(4 + have, 7);
+        let case = || format!("{have} {claimed}");
+        agree(eapol::View::new_checked(&frame[..]), claimed <= have, case);
+        for code in 0..=5 {
+            let mut packet = vec![code, 9, 0, claimed as u8];
+            packet.resize(4 + have, 1);
+            let least = if matches!(code, 1 | 2) { 5 } else { 4 };
+            let accepts = (1..=4).contains(&code) && claimed >= least && claimed <= packet.len();
+            agree(eapol::Eap::parse(&packet), accepts, case);
+        }
+    }
+    for length in 0..4 {
+        assert!(eapol::View::new_checked(&[0; 4][..length]).is_err());
+        assert!(eapol::Eap::parse(&[1, 1, 0, 4][..length]).is_err());
+    }
+}
+
+#[test]
+fn igmp_sources_and_records() {
+    for (kind, length, count) in [0x11, 0x12, 0x16, 0x17, 0x22, 0].into_iter().flat_map(|kind| {
+        (0..=32usize).flat_map(move |length| (0..=6u8).map(move |count| (kind, length, count)))
+    }) {
+        let mut message = vec![0; length];
+        message.iter_mut().take(1).for_each(|first| *first = kind);
+        if let Some(records) = message.get_mut(7) {
+            *records = count;
+        }
+        if let Some(sources) = message.get_mut(11) {
+            *sources = count;
+        }
+        let query = kind == 0x11 && length > 8;
+        let accepts = length >= 8 && (!query || length >= 12 + 4 * usize::from(count));
+        let case = || format!("{kind:#x} {length} {count}");
+        let Some(view) = agree(igmp::View::new_checked(&message[..]), accepts, case) else { continue };
+        // Records of the count's sources each, from byte 8 on.
+        let mut at = 8;
+        let mut whole = 0;
+        while kind == 0x22 && whole < count && at + 8 <= length {
+            let end = at
+                + 8
+                + 4 * (usize::from(message[at + 2]) << 8 | usize::from(message[at + 3]))
+                + 4 * usize::from(message[at + 1]);
+            if end > length {
+                break;
+            }
+            (at, whole) = (end, whole + 1);
+        }
+        assert_eq!(view.records().flatten().count(), usize::from(whole), "{}", case());
+    }
+}
+
+#[test]
+fn rip_entries_and_masks() {
+    for length in 0..=4 + 20 * (rip::ENTRIES_MAX + 2) {
+        let mut message = vec![2; 2];
+        message.resize(length.max(2), 0);
+        message.truncate(length);
+        let accepts = length >= 4 && (length - 4) % 20 == 0 && (length - 4) / 20 <= rip::ENTRIES_MAX;
+        agree(rip::View::new_checked(&message[..]), accepts, || length.to_string());
+    }
+    for mask in (0..=32u32)
+        .flat_map(|ones| [1u32, 2, 0].map(|wrong| u32::MAX.checked_shl(32 - ones).unwrap_or(0) ^ wrong))
+    {
+        let mut message = [0; 24];
+        message[..2].copy_from_slice(&[2, 2]);
+        message[12..16].copy_from_slice(&mask.to_be_bytes());
+        let prefix = (0..=32).find(|ones| u32::MAX.checked_shl(32 - ones).unwrap_or(0) == mask);
+        let view = rip::View::new_checked(&message[..]).unwrap();
+        let read = view.entries().next().unwrap().ok().map(|entry| u32::from(entry.prefix_len));
+        assert_eq!(read, prefix, "{mask:#x}");
+    }
+}
+
+#[test]
+fn llc_and_bpdu_lengths() {
+    for (destination, control, length) in [0x42, 0xaa].into_iter().flat_map(|destination| {
+        (0..=255u8).flat_map(move |control| (0..=9usize).map(move |length| (destination, control, length)))
+    }) {
+        let frame = [destination, destination, control, 0, 0, 0, 8, 0, 1];
+        let header = match (destination, control) {
+            (0xaa, 3) => 8,
+            (_, control) if control & 3 == 3 => 3,
+            _ => 4,
+        };
+        let case = || format!("{destination:#x} {control:#x} {length}");
+        let accepts = length >= header;
+        if let Some(view) = agree(llc::View::new_checked(&frame[..length]), accepts, case) {
+            assert_eq!(view.payload().len(), length - header);
+        }
+    }
+    for kind in 0..=255u8 {
+        let mut message = [0; 40];
+        message[3] = kind;
+        let least = match kind {
+            0 => 35,
+            2 => 36,
+            0x80 => 4,
+            _ => usize::MAX,
+        };
+        for length in 0..=40 {
+            agree(bpdu::View::new_checked(&message[..length]), length >= least, || {
+                format!("{kind} {length}")
+            });
         }
     }
 }

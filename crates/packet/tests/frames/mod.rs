@@ -169,6 +169,30 @@ fn control() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ack.lease_s = Some(600);
     ack.subnet_mask = Some([255, 255, 255, 0].into());
     ack.routers.push(v4(1));
+    let join = igmp::Repr::ReportV2 { group: [239, 1, 2, 3].into() };
+    let mut membership = vec![0; join.buffer_len()];
+    join.emit(&mut igmp::View::new_unchecked(&mut membership[..]));
+    let repr = rip::Repr { command: rip::Command::RESPONSE, entries: 1 };
+    let mut routes = vec![0; repr.buffer_len()];
+    let mut view = rip::View::new_unchecked(&mut routes[..]);
+    repr.emit(&mut view);
+    view.set_entry(0, &rip::Entry { address: v4(0), prefix_len: 24, metric: 1, ..rip::Entry::DEFAULT });
+    let answer = eapol::Eap {
+        code: eapol::EapCode::RESPONSE,
+        identifier: 7,
+        kind: Some(eapol::eap::IDENTITY),
+        data: b"alice",
+    };
+    let repr = eapol::Repr { version: 2, kind: eapol::PacketType::EAP, body_len: answer.buffer_len() };
+    let mut identity = vec![0; repr.buffer_len()];
+    let mut view = eapol::View::new_unchecked(&mut identity[..]);
+    repr.emit(&mut view);
+    answer.emit(view.body_mut()).unwrap();
+    let bridge = bpdu::BridgeId { priority: 0x8000, address: MAC_A };
+    let repr = bpdu::Repr::Config(bpdu::Config::of(bridge, 0x8001));
+    let mut tree = vec![0; 3 + repr.buffer_len()];
+    llc::Repr::spanning_tree().emit(&mut llc::View::new_unchecked(&mut tree[..]));
+    repr.emit(&mut bpdu::View::new_unchecked(&mut tree[3..]));
     vec![
         (
             "dhcp_discover",
@@ -176,6 +200,22 @@ fn control() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "BOOTP/DHCP, Request from 02:00:00:00:00:01, length 300",
         ),
         ("dhcp_ack", dhcp(&ack, (67, 68)), "BOOTP/DHCP, Reply, length 300"),
+        (
+            "igmp_join",
+            ethernet(EtherType::IPV4, &ip4(IpProtocol::IGMP, &membership)),
+            "igmp v2 report 239.1.2.3",
+        ),
+        (
+            "rip_response",
+            ethernet(EtherType::IPV4, &ip4(IpProtocol::UDP, &udp(false, (rip::PORT, rip::PORT), &routes))),
+            "RIPv2, Response, length: 24",
+        ),
+        ("eapol_identity", ethernet(EtherType::EAPOL, &identity), "EAP packet (0) v2, len 10"),
+        (
+            "bpdu",
+            ethernet(EtherType(tree.len() as u16), &tree),
+            "STP 802.1d, Config, Flags [none], bridge-id 8000.02:00:00:00:00:01.8001, length 35",
+        ),
         ("lldp_neighbour", ethernet(EtherType::LLDP, &neighbour_tlvs()), "LLDP, length 44: s1"),
     ]
 }
