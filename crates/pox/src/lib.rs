@@ -103,9 +103,9 @@ pub use launch::{Kind, LaunchError, Launcher};
 pub use log::{Level, RECORD_BYTES_MAX, RECORDS_MAX, Record};
 pub use nexus::{
     Answer, BarrierReply, CONNECTIONS_MAX, Connection, ConnectionCounters, ConnectionDown, ConnectionId,
-    ConnectionUp, Direction, Dpid, DpidError, ErrorIn, FeaturesReply, FloodChanged, Flow, FlowRemoved,
-    IntoBody, NexusConfig, OUTPUTS_MAX, PORTS_MAX, PacketIn, PortStatus, REQUEST_TIMEOUT, REQUESTS_MAX, Raw,
-    RequestError, SendError, StatisticsReply, To, is_live, output,
+    ConnectionUp, Direction, Dpid, DpidError, ErrorIn, FLOOD_SETTLE, FeaturesReply, FloodChanged,
+    FloodSettled, Flow, FlowRemoved, IntoBody, NexusConfig, OUTPUTS_MAX, PORTS_MAX, PacketIn, PortStatus,
+    REQUEST_TIMEOUT, REQUESTS_MAX, Raw, RequestError, SendError, StatisticsReply, To, is_live, output,
 };
 pub use openflow::message::PortReason;
 pub use openflow::port::PortNo;

@@ -175,7 +175,11 @@ impl Edge {
     fn listen(&mut self, links: &mut Links<'_>, endpoint: &Endpoint) {
         let target = Target::Listen(endpoint.address, tls(endpoint));
         match links.listen(&target, Side::Controller(Config::default())) {
-            Ok(Target::Listen(address, _)) => self.listening.push(address),
+            Ok(Target::Listen(address, _)) => {
+                let bound = Endpoint { address, ..endpoint.clone() };
+                crate::info!(self.controller.core_mut(), "listens at {bound}");
+                self.listening.push(address);
+            }
             Ok(_) => {}
             Err(error) if endpoint.optional => {
                 crate::warning!(

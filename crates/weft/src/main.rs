@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use commands::{blueprint, exec, graph, logs, netbricks, openflow, ps, roles, softnic, stop, top, up, why};
+use commands::{blueprint, exec, graph, logs, netbricks, openflow, pox, ps, roles, softnic, stop, top, up, why};
 
 /// Exit code for work that could not be done.
 const FAILED: u8 = 1;
@@ -58,6 +58,7 @@ enum Command {
     /// OpenFlow messages, printed and parsed
     #[command(subcommand)]
     Openflow(openflow::Openflow),
+    Pox(pox::Pox),
     /// The software NIC, and BESS's control interface
     #[command(subcommand)]
     Softnic(softnic::Softnic),
@@ -117,6 +118,7 @@ fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Stop(command) => command.run()?,
         Command::Netbricks(command) => return command.run(),
         Command::Openflow(command) => return command.run(),
+        Command::Pox(command) => return command.run(),
         Command::Softnic(command) => return command.run(),
         Command::Tool(tool) => tool.run().map_err(|error| miette::miette!("{error}"))?,
         Command::Completions { shell } => {

@@ -18,6 +18,7 @@ use crate::launch::Kind;
 pub const KINDS: &[Kind] = &[
     kind!("forwarding.hub", "forwarding/hub.rs", forwarding::hub::build),
     kind!("forwarding.l2_learning", "forwarding/l2_learning.rs", forwarding::l2_learning::build),
+    kind!("forwarding.l2_multi", "forwarding/l2_multi.rs", forwarding::l2_multi::build),
     kind!("forwarding.l2_nx", "forwarding/l2_nx.rs", forwarding::l2_nx::build),
     kind!(
         "forwarding.l2_nx_self_learning",
@@ -39,10 +40,12 @@ pub const KINDS: &[Kind] = &[
     kind!("misc.nat", "misc/nat.rs", misc::nat::build),
     kind!("misc.of_tutorial", "misc/of_tutorial.rs", misc::of_tutorial::build),
     kind!("openflow.debug", "openflow/debug.rs", openflow::debug::build),
+    kind!("openflow.discovery", "openflow/discovery.rs", openflow::discovery::build),
     kind!("openflow.flow_table", "openflow/flow_table.rs", openflow::flow_table::build),
     kind!("openflow.keepalive", "openflow/keepalive.rs", openflow::keepalive::build),
     kind!("openflow.of_01", "openflow/of_01.rs", openflow::of_01::build, several),
     kind!("openflow.of_service", "openflow/of_service.rs", openflow::of_service::build),
+    kind!("openflow.spanning_tree", "openflow/spanning_tree.rs", openflow::spanning_tree::build),
     kind!("proto.arp_responder", "proto/arp_responder.rs", proto::arp_responder::build),
     kind!("proto.dhcp_client", "proto/dhcp_client.rs", proto::dhcp_client::build, several),
     kind!("proto.dhcpd", "proto/dhcpd.rs", proto::dhcpd::build),

@@ -112,6 +112,11 @@ pub struct FloodChanged {
     pub datapath: Dpid,
 }
 
+/// [`FLOOD_SETTLE`](super::FLOOD_SETTLE) has passed since the last [`FloodChanged`] of any switch: no packet is on its old way any
+/// more. What was learned meanwhile may be wrong. Raised of [`OPENFLOW`](crate::OPENFLOW) alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FloodSettled;
+
 /// Which way a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -143,4 +148,5 @@ impl Event for BarrierReply {}
 impl Event for ErrorIn {}
 impl Event for StatisticsReply {}
 impl Event for FloodChanged {}
+impl Event for FloodSettled {}
 impl Event for Raw {}

@@ -4,14 +4,19 @@
 //! goes through [`Core::flood`] or [`Core::flood_actions`] and so obeys it, whatever the switch's version: 1.0 switches are told
 //! by the port's `NO_FLOOD` bit, which 1.3 has not, so that there the ports are listed.
 
+use std::time::Duration;
+
 use openflow::Version;
 use openflow::action::Action;
 use openflow::message::PortMod;
 use openflow::port::{PortNo, config};
 
-use super::{ConnectionId, Dpid, FloodChanged, PacketIn, SendError, To, output};
+use super::{ConnectionId, Dpid, FloodChanged, FloodSettled, PacketIn, SendError, To, output};
 use crate::Core;
 use crate::event::Source;
+
+/// How long after the last change packets on their old ways may still be under way.
+pub const FLOOD_SETTLE: Duration = Duration::from_millis(250);
 
 /// Flooding.
 impl Core {
@@ -46,6 +51,15 @@ impl Core {
     fn flood_changed(&mut self, connection: ConnectionId, datapath: Dpid) {
         self.raise_from(Source::Connection(connection), FloodChanged { connection, datapath });
         self.raise_from(Source::OpenFlow, FloodChanged { connection, datapath });
+        self.nexus.flood_changes += 1;
+        let changes = self.nexus.flood_changes;
+        self.as_outside(|core| {
+            core.after(FLOOD_SETTLE, move |(): &mut (), core: &mut Self| {
+                if core.nexus.flood_changes == changes {
+                    core.raise_from(Source::OpenFlow, FloodSettled);
+                }
+            })
+        });
     }
 
     /// Tells a 1.0 switch about one of its ports.

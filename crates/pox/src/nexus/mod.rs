@@ -31,9 +31,10 @@ use crate::{Core, Endpoint};
 pub use connection::{Connection, ConnectionCounters, ConnectionId, PORTS_MAX, is_live};
 pub use datapath::{Dpid, DpidError};
 pub use events::{
-    BarrierReply, ConnectionDown, ConnectionUp, Direction, ErrorIn, FeaturesReply, FloodChanged, FlowRemoved,
-    PortStatus, Raw, StatisticsReply,
+    BarrierReply, ConnectionDown, ConnectionUp, Direction, ErrorIn, FeaturesReply, FloodChanged,
+    FloodSettled, FlowRemoved, PortStatus, Raw, StatisticsReply,
 };
+pub use flood::FLOOD_SETTLE;
 pub use flow::{Flow, IntoBody, output};
 pub use handshake::NexusConfig;
 pub use packet_in::PacketIn;
@@ -55,6 +56,8 @@ pub(crate) struct Nexus {
     pub(crate) deadlines: VecDeque<(Duration, ConnectionId, u32)>,
     /// From how many of them on those that are answered are left out.
     pub(crate) deadlines_kept: usize,
+    /// Changes of the ports that switches flood to.
+    pub(crate) flood_changes: u64,
     /// The packet-in being handled; its buffer is used again for the next one.
     packet_in: PacketIn,
 }

@@ -1,10 +1,10 @@
 //! Components that forward.
 
 use super::{SECOND, assert_healthy, configs, launched, line, with_hosts};
+use ::topology::{LinkSpec, generate};
 use packet::wire::MacAddr;
 use pox::components::forwarding::l2_learning::L2Learning;
 use std::time::Duration;
-use topology::{LinkSpec, generate};
 
 #[test]
 fn everybody_reaches_everybody() {

@@ -2,13 +2,15 @@
 
 mod forwarding;
 mod info;
+mod multi;
 mod network;
 mod same;
+mod topology;
 
+use ::topology::{LinkSpec, Topology, generate};
 use openflow::Version;
 use pox::world::{World, WorldConfig};
 use std::time::Duration;
-use topology::{LinkSpec, Topology, generate};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,9 +1,9 @@
 //! The world itself: links, switches and hosts that come and go.
 
 use super::{SECOND, configs, launched, line, with_hosts};
+use ::topology::{Delay, LinkSpec, generate};
 use pox::world::{World, WorldConfig};
 use std::time::Duration;
-use topology::{Delay, LinkSpec, generate};
 
 #[test]
 fn a_link_that_fails_is_seen_unless_it_fails_silently() {

@@ -7,6 +7,7 @@ pub(crate) mod live;
 pub(crate) mod logs;
 pub(crate) mod netbricks;
 pub(crate) mod openflow;
+pub(crate) mod pox;
 pub(crate) mod ps;
 pub(crate) mod roles;
 pub(crate) mod softnic;

@@ -28,8 +28,8 @@ use packet::wire::{EtherType, MacAddr};
 
 use super::addresses::is_bridge_filtered;
 use crate::{
-    Component, ConnectionDown, ConnectionId, ConnectionUp, Core, Dpid, FloodChanged, Flow, OPENFLOW, Options,
-    OptionsError, PacketIn, PortReason, PortStatus, Result, debug, is_live, warning,
+    Component, ConnectionDown, ConnectionId, ConnectionUp, Core, Dpid, FloodChanged, FloodSettled, Flow,
+    OPENFLOW, Options, OptionsError, PacketIn, PortReason, PortStatus, Result, debug, is_live, warning,
 };
 
 /// Addresses learned per switch; packets to more are flooded.
@@ -80,6 +80,7 @@ impl Component for L2Learning {
         core.listen(OPENFLOW, Self::packet_in);
         core.listen(OPENFLOW, Self::port_status);
         core.listen(OPENFLOW, Self::flood_changed);
+        core.listen(OPENFLOW, |this: &mut Self, _: &FloodSettled, core: &mut Core| this.flush(core));
         Ok(())
     }
 }
@@ -104,6 +105,11 @@ impl L2Learning {
         let Some(frame) = event.ethernet() else { return Ok(()) };
         let Some(switch) = self.switches.get_mut(&event.connection) else { return Ok(()) };
         let (source, destination) = (frame.source(), frame.destination());
+        if !core.connection(event.connection).is_some_and(|connection| connection.floods(event.in_port)) {
+            // A port off the tree: whatever comes there has come, or will, by another.
+            core.drop_packet(event)?;
+            return Ok(());
+        }
         if source.is_unicast()
             && let Some(before) = switch.learn(source, event.in_port, core)
         {

@@ -19,8 +19,8 @@ use packet::wire::MacAddr;
 
 use super::l2_learning::ADDRESSES_MAX;
 use crate::{
-    Component, ConnectionDown, ConnectionId, Core, FloodChanged, Flow, OPENFLOW, Options, OptionsError,
-    PacketIn, PortReason, PortStatus, Result, debug, is_live, output,
+    Component, ConnectionDown, ConnectionId, Core, FloodChanged, FloodSettled, Flow, OPENFLOW, Options,
+    OptionsError, PacketIn, PortReason, PortStatus, Result, debug, is_live, output,
 };
 
 /// The switch of pairs.
@@ -40,6 +40,7 @@ impl Component for L2Pairs {
         core.listen(OPENFLOW, Self::packet_in);
         core.listen(OPENFLOW, Self::port_status);
         core.listen(OPENFLOW, Self::flood_changed);
+        core.listen(OPENFLOW, |this: &mut Self, _: &FloodSettled, core: &mut Core| this.flush(core));
         core.listen(OPENFLOW, |this: &mut Self, event: &ConnectionDown, _: &mut Core| {
             this.ports.remove(&event.connection);
         });
@@ -51,6 +52,11 @@ impl L2Pairs {
     fn packet_in(&mut self, event: &PacketIn, core: &mut Core) -> Result {
         let Some(frame) = event.ethernet() else { return Ok(()) };
         let (source, destination) = (frame.source(), frame.destination());
+        if !core.connection(event.connection).is_some_and(|connection| connection.floods(event.in_port)) {
+            // A port off the tree: whatever comes there has come, or will, by another.
+            core.drop_packet(event)?;
+            return Ok(());
+        }
         let ports = self.ports.entry(event.connection).or_default();
         if source.is_unicast() && (ports.len() < ADDRESSES_MAX || ports.contains_key(&source)) {
             let before = ports.insert(source, event.in_port);

@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod hub;
 pub mod l2_learning;
+pub mod l2_multi;
 pub mod l2_nx;
 pub mod l2_nx_self_learning;
 pub mod l2_pairs;

@@ -1,8 +1,10 @@
 //! Components about the switches themselves.
 
 pub mod debug;
+pub mod discovery;
 pub mod flow_table;
 mod json;
 pub mod keepalive;
 pub mod of_01;
 pub mod of_service;
+pub mod spanning_tree;

@@ -20,7 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::endpoint::{Endpoint, TlsFiles};
-use crate::{Component, Core, Options, OptionsError, Result, info};
+use crate::{Component, Core, Options, OptionsError, Result};
 
 /// OpenFlow's port (IANA).
 pub const PORT: u16 = 6653;
@@ -67,7 +67,6 @@ impl Component for Of01 {
         config.miss_send_len = self.miss_send_len.unwrap_or(config.miss_send_len);
         config.clear_flows &= !self.keep_flows;
         for endpoint in &self.endpoints {
-            info!(core, "waits for switches at {endpoint}");
             core.listen_for_switches(endpoint.clone());
         }
         Ok(())
