@@ -3,6 +3,7 @@
 //! To add one: a file here with a `build` function, its `mod` line in its group, and a line in [`KINDS`].
 
 pub mod forwarding;
+pub mod host_tracker;
 pub mod info;
 pub mod messenger;
 pub mod misc;
@@ -27,6 +28,7 @@ pub const KINDS: &[Kind] = &[
     ),
     kind!("forwarding.l2_pairs", "forwarding/l2_pairs.rs", forwarding::l2_pairs::build),
     kind!("forwarding.l3_learning", "forwarding/l3_learning.rs", forwarding::l3_learning::build),
+    kind!("host_tracker", "host_tracker.rs", host_tracker::build),
     kind!("info.packet_dump", "info/packet_dump.rs", info::packet_dump::build),
     kind!("info.switch_info", "info/switch_info.rs", info::switch_info::build),
     kind!("messenger", "messenger/messenger.rs", messenger::messenger::build),
@@ -46,6 +48,7 @@ pub const KINDS: &[Kind] = &[
     kind!("openflow.of_01", "openflow/of_01.rs", openflow::of_01::build, several),
     kind!("openflow.of_service", "openflow/of_service.rs", openflow::of_service::build),
     kind!("openflow.spanning_tree", "openflow/spanning_tree.rs", openflow::spanning_tree::build),
+    kind!("openflow.topology", "openflow/topology.rs", openflow::topology::build),
     kind!("proto.arp_responder", "proto/arp_responder.rs", proto::arp_responder::build),
     kind!("proto.dhcp_client", "proto/dhcp_client.rs", proto::dhcp_client::build, several),
     kind!("proto.dhcpd", "proto/dhcpd.rs", proto::dhcpd::build),

@@ -239,3 +239,36 @@ fn names_are_answered_and_overheard() {
         assert!(spy.controller.core().health().iter().all(|health| health.failures == 0));
     });
 }
+
+#[test]
+fn a_host_that_answers_no_more_is_gone_and_what_is_no_host_is_not_one() {
+    use pox::components::host_tracker::{HostEvent, HostTracker};
+    both(|version| {
+        let line = ["host_tracker", "--arp-aware=10", "--arp-reply=2", "--arp-silent=100"];
+        let mut lab = Lab::new(version, &line);
+        let told =
+            lab.diary("host_tracker", |event: &HostEvent| format!("{} {}", event.mac, event.now.is_some()));
+        lab.host(1, &question((HOST, ip(1)), ip(2)));
+        lab.host(2, &compose::ethernet(OTHER, HOST, packet::wire::EtherType(0x88b5), b"no address"));
+        lab.host(2, &compose::ethernet(MacAddr::BROADCAST, HOST, packet::wire::EtherType(0x88b5), b"nobody"));
+        let tracker = |lab: &Lab| {
+            let tracker: &HostTracker = lab.controller.core().get("host_tracker").unwrap();
+            (tracker.hosts().count(), tracker.host_of(ip(1)))
+        };
+        assert_eq!(tracker(&lab), (2, Some(HOST)));
+        let asked = lab.pass(Duration::from_secs(11));
+        assert_eq!(asked.len(), 1);
+        assert_eq!(&asked[0][..6], &HOST.0, "the one with an address, at its own");
+        assert_eq!(lab.pass(Duration::from_secs(6)).len(), 1, "once more");
+        assert_eq!(tracker(&lab), (1, None));
+        lab.pass(Duration::from_secs(100));
+        assert_eq!(tracker(&lab).0, 0);
+        let come_and_gone = [
+            format!("{HOST} true"),
+            format!("{OTHER} true"),
+            format!("{HOST} false"),
+            format!("{OTHER} false"),
+        ];
+        assert_eq!(*told.borrow(), come_and_gone);
+    });
+}

@@ -1,6 +1,7 @@
 //! Whole networks in virtual time, under the components that run live too.
 
 mod forwarding;
+mod hosts;
 mod info;
 mod multi;
 mod network;

@@ -8,3 +8,4 @@ pub mod keepalive;
 pub mod of_01;
 pub mod of_service;
 pub mod spanning_tree;
+pub mod topology;
