@@ -28,6 +28,7 @@ pub const KINDS: &[Kind] = &[
     ),
     kind!("forwarding.l2_pairs", "forwarding/l2_pairs.rs", forwarding::l2_pairs::build),
     kind!("forwarding.l3_learning", "forwarding/l3_learning.rs", forwarding::l3_learning::build),
+    kind!("forwarding.topo_proactive", "forwarding/topo_proactive.rs", forwarding::topo_proactive::build),
     kind!("host_tracker", "host_tracker.rs", host_tracker::build),
     kind!("info.packet_dump", "info/packet_dump.rs", info::packet_dump::build),
     kind!("info.switch_info", "info/switch_info.rs", info::switch_info::build),

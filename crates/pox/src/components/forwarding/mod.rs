@@ -8,3 +8,4 @@ pub mod l2_nx;
 pub mod l2_nx_self_learning;
 pub mod l2_pairs;
 pub mod l3_learning;
+pub mod topo_proactive;

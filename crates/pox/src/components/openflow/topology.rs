@@ -41,7 +41,7 @@ impl Component for NetworkTopology {
         core.listen(OPENFLOW, |this: &mut Self, _: &ConnectionUp, core: &mut Core| this.changed(core));
         core.listen(OPENFLOW, |this: &mut Self, _: &ConnectionDown, core: &mut Core| this.changed(core));
         core.listen("openflow.discovery", |this: &mut Self, _: &LinkEvent, core: &mut Core| {
-            this.changed(core)
+            this.changed(core);
         });
         core.listen("host_tracker", |this: &mut Self, _: &HostEvent, core: &mut Core| this.changed(core));
         core.call_when_ready(["web.jsonrpc"], |_: &mut Self, core: &mut Core| {

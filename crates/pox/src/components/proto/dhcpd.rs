@@ -19,44 +19,31 @@
 //!
 //! Launch: `weft pox proto.dhcpd --network=10.1.0.0/16 --dns=10.1.255.254 forwarding.l2_learning`
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use openflow::matching::Match;
 use openflow::port::PortNo;
-use packet::wire::dhcpv4::{CLIENT_PORT, MessageType, SERVER_PORT};
+use packet::wire::dhcpv4::{CLIENT_PORT, SERVER_PORT};
 use packet::wire::{MacAddr, arp, dhcpv4};
 
+use super::dhcp_server::{DhcpServer, Done, is_request};
 use super::frames::{self, OWN_MAC};
 use super::pool::{Pool, Subnet};
-use crate::compose::{self, Ends};
 use crate::{
     Component, ConnectionUp, Core, Dpid, Event, Flow, Listen, OPENFLOW, Options, OptionsError, PacketIn,
-    Result, Verdict, debug, info, output,
+    Result, Verdict, info, output,
 };
 
 /// Priority of the flow that brings requests to the controller.
 pub const PRIORITY: u16 = 0x7000;
-/// How long an offer is kept for its client.
-const OFFER: Duration = Duration::from_secs(60);
-/// How long an address stays out of use that a client has found in use.
-const DECLINED: Duration = Duration::from_secs(3600);
 
 /// The server.
 #[derive(Debug)]
 pub struct Dhcpd {
-    subnet: Subnet,
-    ip: Ipv4Addr,
-    mac: MacAddr,
-    router: Option<Ipv4Addr>,
-    dns: Vec<Ipv4Addr>,
-    domain: Option<String>,
-    lease: Duration,
+    server: DhcpServer,
     switches: Vec<Dpid>,
     ports: Vec<u32>,
-    pool: Pool,
-    names: BTreeMap<Ipv4Addr, String>,
 }
 
 /// An address was lent, or is lent on. Raised by `proto.dhcpd`.
@@ -104,17 +91,18 @@ pub(crate) fn build(options: &mut Options) -> std::result::Result<Box<dyn Compon
         Some(text) => Some(text.parse().map_err(|problem| options.wrong("router", &text, problem))?),
     };
     Ok(Box::new(Dhcpd {
-        subnet,
-        ip,
-        mac: options.take_or("mac", OWN_MAC)?,
-        router,
-        dns: options.list("dns")?,
-        domain: options.text("domain")?,
-        lease: options.seconds("lease-time", Duration::from_secs(3600))?.max(Duration::from_secs(1)),
+        server: DhcpServer {
+            subnet,
+            ip,
+            mac: options.take_or("mac", OWN_MAC)?,
+            router,
+            dns: options.list("dns")?,
+            domain: options.text("domain")?,
+            lease: options.seconds("lease-time", Duration::from_secs(3600))?.max(Duration::from_secs(1)),
+            pool,
+        },
         switches: options.list("switches")?,
         ports: options.list("ports")?,
-        pool,
-        names: BTreeMap::new(),
     }))
 }
 
@@ -131,22 +119,21 @@ impl Dhcpd {
     /// Whose an address is at this time.
     #[must_use]
     pub fn client_of(&self, ip: Ipv4Addr, now: Duration) -> Option<MacAddr> {
-        self.pool.client_of(ip, now)
+        self.server.pool.client_of(ip, now)
     }
 
     fn connection_up(&mut self, event: &ConnectionUp, core: &mut Core) -> Result {
         if self.switches.is_empty() || self.switches.contains(&event.datapath) {
             let requests = Match::new().udp_src(CLIENT_PORT).udp_dst(SERVER_PORT);
             core.send(event.connection, Flow::add(requests).priority(PRIORITY).to_controller())?;
-            let questions = Match::new().arp_op(1).arp_tpa(self.ip);
+            let questions = Match::new().arp_op(1).arp_tpa(self.server.ip);
             core.send(event.connection, Flow::add(questions).priority(PRIORITY + 1).to_controller())?;
         }
         Ok(())
     }
 
     fn expire(&mut self, core: &mut Core) {
-        for ip in self.pool.expire(core.now()) {
-            self.names.remove(&ip);
+        for ip in self.server.pool.expire(core.now()) {
             info!(core, "{ip} is free again");
             core.raise(LeaseOver { ip });
         }
@@ -159,22 +146,18 @@ impl Dhcpd {
             return Ok(Verdict::Continue);
         }
         if let Some(request) = event.arp() {
-            if request.operation != arp::Operation::REQUEST || request.target_ip != self.ip {
+            if request.operation != arp::Operation::REQUEST || request.target_ip != self.server.ip {
                 return Ok(Verdict::Continue);
             }
-            let reply = frames::arp_reply(event, &request, self.mac);
+            let reply = frames::arp_reply(event, &request, self.server.mac);
             core.inject(event.connection, event.in_port, [output(PortNo::IN_PORT)], reply)?;
             core.drop_packet(event)?;
             return Ok(Verdict::Halt);
         }
-        let Some(udp) = event
-            .udp()
-            .filter(|udp| (udp.source_port(), udp.destination_port()) == (CLIENT_PORT, SERVER_PORT))
-        else {
-            return Ok(Verdict::Continue);
-        };
-        let for_us =
-            event.ipv4().is_some_and(|ip| ip.destination() == self.ip || ip.destination().is_broadcast());
+        let Some(udp) = event.udp().filter(|_| is_request(event)) else { return Ok(Verdict::Continue) };
+        let for_us = event
+            .ipv4()
+            .is_some_and(|ip| ip.destination() == self.server.ip || ip.destination().is_broadcast());
         if !for_us {
             return Ok(Verdict::Continue);
         }
@@ -190,119 +173,18 @@ impl Dhcpd {
     }
 
     fn answer(&mut self, event: &PacketIn, request: &dhcpv4::Repr<'_>, core: &mut Core) -> Result {
-        let (client, now) = (request.client_mac, core.now());
-        match request.kind {
-            MessageType::DISCOVER => {
-                let Some(ip) = self.pool.offer(client, request.requested_ip, now, OFFER) else {
-                    crate::warning!(core, "no address left for {client}");
-                    return Ok(());
-                };
-                debug!(core, "{ip} offered to {client}");
-                self.reply(event, request, MessageType::OFFER, ip, core)
-            }
-            MessageType::REQUEST => self.request(event, request, core),
-            MessageType::DECLINE => {
-                if let Some(ip) = request.requested_ip.filter(|_| request.server == Some(self.ip))
-                    && self.pool.decline(client, ip, now + DECLINED)
-                {
-                    crate::warning!(core, "{client} finds {ip} in use");
-                    core.raise(LeaseOver { ip });
-                }
-                Ok(())
-            }
-            MessageType::RELEASE => {
-                if self.pool.release(client, request.client_ip) {
-                    info!(core, "{client} gives {} back", request.client_ip);
-                    core.raise(LeaseOver { ip: request.client_ip });
-                }
-                Ok(())
-            }
-            MessageType::INFORM => self.reply(event, request, MessageType::ACK, Ipv4Addr::UNSPECIFIED, core),
-            _ => Ok(()),
+        match self.server.answer(event, request, core)? {
+            Done::Nothing => {}
+            Done::Freed(ip) => core.raise(LeaseOver { ip }),
+            Done::Lent { ip, name } => core.raise(Lease {
+                ip,
+                mac: request.client_mac,
+                name,
+                time: self.server.lease,
+                datapath: event.datapath,
+                port: event.in_port,
+            }),
         }
-    }
-
-    /// RFC 2131, section 4.3.2: selecting, after a restart, renewing or rebinding.
-    fn request(&mut self, event: &PacketIn, request: &dhcpv4::Repr<'_>, core: &mut Core) -> Result {
-        let (client, now) = (request.client_mac, core.now());
-        if request.server.is_some_and(|server| server != self.ip) {
-            self.pool.withdraw(client); // another server's offer was taken
-            return Ok(());
-        }
-        let ip = request.requested_ip.unwrap_or(request.client_ip);
-        let known = self.pool.address_of(client, now);
-        let in_subnet = self.subnet.contains(ip);
-        if known.is_none() && request.server.is_none() && in_subnet && !self.pool.take(client, ip, now) {
-            // A client of another time, with an address that is another's or none of ours.
-            return self.refuse(event, request, core);
-        }
-        if self.pool.address_of(client, now) != Some(ip) || !in_subnet {
-            return self.refuse(event, request, core);
-        }
-        self.pool.lease(client, now + self.lease);
-        let name =
-            request.host_name.map(|name| String::from_utf8_lossy(name).chars().take(64).collect::<String>());
-        if let Some(name) = &name {
-            self.names.insert(ip, name.clone());
-        }
-        info!(core, "{ip} lent to {client} at port {} of {}", event.in_port.0, event.datapath);
-        self.reply(event, request, MessageType::ACK, ip, core)?;
-        core.raise(Lease {
-            ip,
-            mac: client,
-            name,
-            time: self.lease,
-            datapath: event.datapath,
-            port: event.in_port,
-        });
-        Ok(())
-    }
-
-    fn refuse(&self, event: &PacketIn, request: &dhcpv4::Repr<'_>, core: &mut Core) -> Result {
-        debug!(core, "{} is refused what it asks for", request.client_mac);
-        self.reply(event, request, MessageType::NAK, Ipv4Addr::UNSPECIFIED, core)
-    }
-
-    fn reply(
-        &self,
-        event: &PacketIn,
-        request: &dhcpv4::Repr<'_>,
-        kind: MessageType,
-        ip: Ipv4Addr,
-        core: &mut Core,
-    ) -> Result {
-        let mut reply = request.reply(kind, ip, self.ip);
-        if kind == MessageType::NAK {
-            reply.message = Some(b"not an address of yours");
-        } else {
-            reply.client_ip =
-                if kind == MessageType::ACK { request.client_ip } else { Ipv4Addr::UNSPECIFIED };
-            reply.subnet_mask = Some(self.subnet.mask());
-            reply.broadcast_address = Some(self.subnet.broadcast());
-            reply.routers = self.router.into_iter().collect();
-            reply.name_servers = self.dns.iter().copied().take(dhcpv4::ADDRESSES_MAX).collect();
-            reply.domain_name = self.domain.as_deref().map(str::as_bytes);
-            if request.kind != MessageType::INFORM {
-                let seconds = u32::try_from(self.lease.as_secs()).unwrap_or(u32::MAX);
-                reply.lease_s = Some(seconds);
-                reply.renewal_s = Some(seconds / 2);
-                reply.rebinding_s = Some((u64::from(seconds) * 7 / 8) as u32);
-            }
-        }
-        let mut message = vec![0; reply.buffer_len()];
-        reply.emit(&mut dhcpv4::View::new_unchecked(&mut message[..]));
-        // To the address a client has, else to the one it gets, else to all (RFC 2131, section 4.1).
-        let unicast = kind != MessageType::NAK && !request.broadcast;
-        let (mac, to) = match request.client_ip {
-            has if kind != MessageType::NAK && !has.is_unspecified() => (request.client_mac, has),
-            _ if unicast && !ip.is_unspecified() => (request.client_mac, ip),
-            _ => (MacAddr::BROADCAST, Ipv4Addr::BROADCAST),
-        };
-        let ends = Ends { macs: (self.mac, mac), ips: (self.ip, to) };
-        let packet = compose::udp(ends, (SERVER_PORT, CLIENT_PORT), &message);
-        let mut frame = frames::answer(event, self.mac, frames::packet(&packet));
-        frame[..6].copy_from_slice(&mac.0);
-        core.inject(event.connection, event.in_port, [output(PortNo::IN_PORT)], frame)?;
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod arp_responder;
 pub mod dhcp_client;
+pub(crate) mod dhcp_server;
 pub mod dhcpd;
 pub mod dns_spy;
 pub mod dnsd;

@@ -147,6 +147,12 @@ impl Pool {
         self.clients.get(&client).filter(|holding| holding.lent && holding.until > now).map(|_| client)
     }
 
+    /// Addresses that are lent, and to whom.
+    pub fn lent(&self, now: Duration) -> impl Iterator<Item = (Ipv4Addr, MacAddr)> {
+        let lent = self.clients.iter().filter(move |(_, holding)| holding.lent && holding.until > now);
+        lent.map(|(client, holding)| (holding.ip, *client))
+    }
+
     /// Reserves an address for a client: the one it has, the one it had, the one it wants, the lowest. `None` with none left.
     pub fn offer(
         &mut self,
