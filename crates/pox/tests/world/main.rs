@@ -5,6 +5,7 @@ mod hosts;
 mod info;
 mod multi;
 mod network;
+mod proactive;
 mod same;
 mod topology;
 
