@@ -21,6 +21,9 @@ test_packages=(
   "ethtool ethtool"             # offloads of the interfaces we make
   "openvswitch-common ovs-ofctl" # OpenFlow messages of ours, read by another
   "python3-venv /usr/lib/python3*/ensurepip" # os-ken, which judges them too (tests/os_ken.sh)
+  "openvswitch-switch ovs-vswitchd" # the switches that the controller drives, userspace datapath
+  "iputils-arping arping"       # hosts that announce themselves, or ask for nobody
+  "busybox busybox"             # a DHCP client of another's
   "util-linux setpriv"          # running a test as an ordinary user
   "openvswitch-common ovs-ofctl" # OpenFlow: our switch, asked and told by Open vSwitch's tool
   "openvswitch-testcontroller ovs-testcontroller" # OpenFlow: our switch under a controller in C
@@ -30,7 +33,6 @@ test_packages=(
   "tshark tshark"               # the same, and what TCP connections are like
 )
 bench_packages=(
-  "openvswitch-switch ovs-vswitchd"  # the userspace datapath the benchmarks compare with
   "dpdk-dev dpdk-testpmd"            # the packet forwarder the network functions are measured beside
   "valgrind valgrind"                # counts instructions
   "pkgconf pkg-config"               # finds DPDK's headers
