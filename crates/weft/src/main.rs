@@ -10,7 +10,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use commands::{blueprint, exec, graph, logs, netbricks, openflow, pox, ps, roles, softnic, stop, top, up, why};
+use commands::{
+    blueprint, exec, graph, logs, netbricks, openflow, pox, ps, roles, softnic, stop, top, up, why,
+};
 
 /// Exit code for work that could not be done.
 const FAILED: u8 = 1;

@@ -131,7 +131,8 @@ impl Lab {
 
     pub(crate) fn vsctl(&self, words: &[&str]) -> String {
         let database = format!("--db=unix:{}", self.path("db.sock").display());
-        let words: Vec<&str> = ["ovs-vsctl", "--timeout=30", &database].iter().chain(words).copied().collect();
+        let words: Vec<&str> =
+            ["ovs-vsctl", "--timeout=30", &database].iter().chain(words).copied().collect();
         self.inside("sw", &words)
     }
 
@@ -141,8 +142,31 @@ impl Lab {
         let id = format!("other-config:datapath-id={number:016x}");
         let address = format!("other-config:hwaddr=02:aa:00:00:00:{number:02x}");
         let protocols = format!("protocols={}", self.protocols);
-        let bridge = ["add-br", &name, "--", "set", "bridge", &name, "datapath_type=netdev", "fail-mode=secure", &id, &address, &protocols];
-        let controller = ["--", "set-controller", &name, "tcp:127.0.0.1:6653", "--", "set", "controller", &name, "max_backoff=1000", "connection-mode=out-of-band"];
+        let bridge = [
+            "add-br",
+            &name,
+            "--",
+            "set",
+            "bridge",
+            &name,
+            "datapath_type=netdev",
+            "fail-mode=secure",
+            &id,
+            &address,
+            &protocols,
+        ];
+        let controller = [
+            "--",
+            "set-controller",
+            &name,
+            "tcp:127.0.0.1:6653",
+            "--",
+            "set",
+            "controller",
+            &name,
+            "max_backoff=1000",
+            "connection-mode=out-of-band",
+        ];
         self.vsctl(&[&bridge[..], &controller].concat());
     }
 
@@ -159,7 +183,15 @@ impl Lab {
     pub(crate) fn link(&self, one: u32, other: u32) -> (String, String) {
         let ends = (format!("s{one}-s{other}"), format!("s{other}-s{one}"));
         self.veth(&ends.0, &ends.1);
-        self.vsctl(&["add-port", &format!("s{one}"), &ends.0, "--", "add-port", &format!("s{other}"), &ends.1]);
+        self.vsctl(&[
+            "add-port",
+            &format!("s{one}"),
+            &ends.0,
+            "--",
+            "add-port",
+            &format!("s{other}"),
+            &ends.1,
+        ]);
         ends
     }
 
@@ -189,7 +221,14 @@ impl Lab {
 
     /// Takes a host's cable to another switch.
     pub(crate) fn replug(&self, host: &Host, switch: u32) {
-        self.vsctl(&["del-port", &host.switch_end, "--", "add-port", &format!("s{switch}"), &host.switch_end]);
+        self.vsctl(&[
+            "del-port",
+            &host.switch_end,
+            "--",
+            "add-port",
+            &format!("s{switch}"),
+            &host.switch_end,
+        ]);
     }
 
     /// Launches the controller, and waits until it has so many switches.
@@ -198,7 +237,8 @@ impl Lab {
         let words = ["openflow.of_01", "--port=6653", "--address=127.0.0.1"];
         let mut command = self.command_in("sw", &[weft, "pox"]);
         command.args(words).args(line.split_whitespace()).env("NO_COLOR", "1");
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let errors = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -214,7 +254,9 @@ impl Lab {
         let mut said = Vec::new();
         while up < switches {
             let left = end.saturating_duration_since(Instant::now());
-            let Ok(line) = controller.lines.recv_timeout(left) else { panic!("{up} of {switches} switches: {said:#?}") };
+            let Ok(line) = controller.lines.recv_timeout(left) else {
+                panic!("{up} of {switches} switches: {said:#?}")
+            };
             up += usize::from(line.contains("core: switch ") && line.ends_with(" is up"));
             said.push(line);
         }
@@ -223,7 +265,8 @@ impl Lab {
 
     /// Answered pings of `count`, one every 50 ms.
     pub(crate) fn ping(&self, from: &Host, to: &str, count: u32) -> u32 {
-        let output = self.attempt(&from.name, &["ping", "-n", "-i", "0.05", "-W", "2", "-c", &count.to_string(), to]);
+        let output =
+            self.attempt(&from.name, &["ping", "-n", "-i", "0.05", "-W", "2", "-c", &count.to_string(), to]);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let received = text.split(" received").next().and_then(|head| head.rsplit(' ').next());
         received.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{text}"))
@@ -244,7 +287,8 @@ impl Lab {
     pub(crate) fn ask(&self, method: &str, parameters: &str) -> serde_json::Value {
         let body = format!(r#"{{"id":1,"method":"{method}","params":{parameters}}}"#);
         let text = self.inside("sw", &["curl", "-sS", "-m", "20", "-d", &body, "http://127.0.0.1:8000/rpc"]);
-        let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let answer: serde_json::Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert!(answer["error"].is_null(), "{answer}");
         answer["result"].clone()
     }
@@ -252,10 +296,10 @@ impl Lab {
     /// No handler of any component has failed.
     pub(crate) fn assert_healthy(&self) {
         let components = self.ask("core.components", "{}");
-        let failed: Vec<_> = components.as_object().unwrap().iter().filter(|(_, health)| health["failures"] != 0).collect();
+        let failed: Vec<_> =
+            components.as_object().unwrap().iter().filter(|(_, health)| health["failures"] != 0).collect();
         assert!(failed.is_empty(), "{failed:?}");
     }
-
 }
 
 impl Controller {

@@ -36,7 +36,8 @@ fn a_learning_switch_carries_pings_and_tcp() {
         let rate = tcp(&lab, &hosts[0], &hosts[1]);
         assert!(rate > 1e6, "{rate} bit/s");
         let flows = lab.ask("get_flow_stats", r#"{"dpid":"1","match":{"dl_type":"IP","nw_proto":6}}"#);
-        let packets: u64 = flows.as_array().unwrap().iter().map(|flow| flow["packet_count"].as_u64().unwrap()).sum();
+        let packets: u64 =
+            flows.as_array().unwrap().iter().map(|flow| flow["packet_count"].as_u64().unwrap()).sum();
         assert!(packets > 100, "TCP went through the switch's flows: {flows}");
         lab.assert_healthy();
     }
@@ -69,12 +70,17 @@ fn icmp_errors_are_packets_like_any_others() {
     lab.switch(1);
     let hosts = [lab.host(1, 1), lab.host(2, 1)];
     // The hub has every packet come to the controller; the dump parses each of them.
-    let _controller = lab.controller(&format!("info.packet_dump forwarding.hub host_tracker proto.dns_spy {WEB}"), 1);
+    let _controller =
+        lab.controller(&format!("info.packet_dump forwarding.hub host_tracker proto.dns_spy {WEB}"), 1);
     lab.reaches(&hosts[0], "10.0.0.2");
     // An unreachable port, and a hop limit that is used up.
     lab.attempt(&hosts[0].name, &["traceroute", "-n", "-q", "2", "-w", "1", "-m", "2", "10.0.0.2"]);
-    let output = lab.attempt(&hosts[0].name, &["traceroute", "-n", "-q", "1", "-w", "2", "-m", "1", "10.0.0.2"]);
-    assert!(String::from_utf8_lossy(&output.stdout).contains("10.0.0.2"), "the error came through: {output:?}");
+    let output =
+        lab.attempt(&hosts[0].name, &["traceroute", "-n", "-q", "1", "-w", "2", "-m", "1", "10.0.0.2"]);
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("10.0.0.2"),
+        "the error came through: {output:?}"
+    );
     lab.assert_healthy();
 }
 
@@ -98,6 +104,30 @@ fn on_a_ring_a_broadcast_goes_round_once() {
         std::thread::sleep(Duration::from_secs(2));
         let frames = lab.received(&hosts[2]) - before;
         assert!((3..30).contains(&frames), "{frames} frames of 3 broadcasts, discovery's own among them");
+        lab.assert_healthy();
+    }
+}
+
+/// Fault 1: POX's l2_multi floods nothing on switches that keep no packets, as Open vSwitch does not; so ARP is never answered.
+#[test]
+fn paths_over_a_triangle_carry_traffic_and_survive_a_link() {
+    for protocols in BOTH {
+        let lab = Lab::new(protocols);
+        (1..=3).for_each(|number| lab.switch(number));
+        let (end, _) = lab.link(1, 2);
+        for (one, other) in [(2, 3), (3, 1)] {
+            lab.link(one, other);
+        }
+        let hosts = [lab.host(1, 1), lab.host(2, 2), lab.host(3, 3)];
+        let line =
+            format!("openflow.discovery --link-timeout=3 openflow.spanning_tree forwarding.l2_multi {WEB}");
+        let _controller = lab.controller(&line, 3);
+        lab.reaches(&hosts[0], "10.0.0.2");
+        lab.reaches(&hosts[0], "10.0.0.3");
+        assert_eq!(lab.ping(&hosts[0], "10.0.0.2", 10), 10);
+        lab.inside("sw", &["ip", "link", "set", &end, "down"]);
+        lab.reaches(&hosts[0], "10.0.0.2");
+        assert_eq!(lab.ping(&hosts[0], "10.0.0.2", 10), 10, "by the other two");
         lab.assert_healthy();
     }
 }
@@ -133,7 +163,9 @@ fn a_service_outlives_its_servers() {
         for server in &servers {
             lab.spawn_in(&server.name, &[weft, "tool", "web", "--listen", "80"]);
         }
-        let line = format!("misc.ip_loadbalancer --ip=10.0.1.1 --servers=10.0.0.1,10.0.0.2 forwarding.l2_learning {WEB}");
+        let line = format!(
+            "misc.ip_loadbalancer --ip=10.0.1.1 --servers=10.0.0.1,10.0.0.2 forwarding.l2_learning {WEB}"
+        );
         let controller = lab.controller(&line, 1);
         controller.says("server 10.0.0.");
         controller.says("server 10.0.0.");
@@ -190,17 +222,37 @@ fn hosts_get_addresses() {
         let lab = Lab::new(protocols);
         lab.switch(1);
         let hosts = [lab.host_with(1, 1, ""), lab.host_with(2, 1, "")];
-        let line = format!("proto.dhcpd --network=10.9.0.0/24 --ip=10.9.0.254 --first=10 forwarding.l2_learning {WEB}");
+        let line = format!(
+            "proto.dhcpd --network=10.9.0.0/24 --ip=10.9.0.254 --first=10 forwarding.l2_learning {WEB}"
+        );
         let _controller = lab.controller(&line, 1);
         let addresses: Vec<String> = hosts
             .iter()
             .map(|host| {
                 let interface = format!("{}-eth0", host.name);
-                let client = ["busybox", "udhcpc", "-f", "-q", "-n", "-t", "10", "-T", "2", "-s", "/bin/true", "-i", &interface];
+                let client = [
+                    "busybox",
+                    "udhcpc",
+                    "-f",
+                    "-q",
+                    "-n",
+                    "-t",
+                    "10",
+                    "-T",
+                    "2",
+                    "-s",
+                    "/bin/true",
+                    "-i",
+                    &interface,
+                ];
                 let output = lab.attempt(&host.name, &client);
                 let said = String::from_utf8_lossy(&output.stderr).into_owned();
                 assert!(output.status.success(), "{said}");
-                let address = said.split("lease of ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("{said}"));
+                let address = said
+                    .split("lease of ")
+                    .nth(1)
+                    .and_then(|rest| rest.split(' ').next())
+                    .unwrap_or_else(|| panic!("{said}"));
                 lab.inside(&host.name, &["ip", "addr", "add", &format!("{address}/24"), "dev", &interface]);
                 address.to_owned()
             })
