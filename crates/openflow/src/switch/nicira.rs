@@ -95,13 +95,7 @@ impl Run<'_> {
                 self.record = None;
                 match learn::flow(spec, self) {
                     Some(flow) if self.walk.effects.learned.len() < learn::LEARNED_MAX => {
-                        self.note(|_| {
-                            format!(
-                                "learns: table {}, {}",
-                                flow.table,
-                                super::trace::match_text(&flow.matching)
-                            )
-                        });
+                        self.note(|_| format!("learns: table {}, {}", flow.table, flow.matching));
                         self.walk.effects.learned.push(flow);
                     }
                     _ => self.note(|_| "learns nothing".to_owned()),

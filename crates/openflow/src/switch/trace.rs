@@ -43,7 +43,7 @@ impl fmt::Display for Trace {
             if self.final_flow == self.flow { "unchanged" } else { &self.final_flow }
         )?;
         for (port, bytes) in &self.outputs {
-            writeln!(f, "Sent: {} bytes out of port {}", bytes.len(), port_text(*port))?;
+            writeln!(f, "Sent: {} bytes out of port {}", bytes.len(), port)?;
         }
         for bytes in &self.packet_ins {
             writeln!(f, "Sent: {} bytes to the controller", bytes.len())?;
@@ -103,27 +103,17 @@ impl Notes {
     }
 }
 
-fn port_text(port: PortNo) -> String {
-    match port {
-        PortNo::LOCAL => "LOCAL".to_owned(),
-        PortNo(number) => number.to_string(),
-    }
-}
-
 /// ` 0. in_port=1 priority 5, cookie 0x7`.
 pub(super) fn entry_line(entry: &Entry) -> String {
-    let matching = match_text(&entry.matching);
+    let matching = entry.matching.to_string();
     let matching = if matching.is_empty() { "any packet".to_owned() } else { matching };
     let cookie = if entry.cookie == 0 { String::new() } else { format!(", cookie {:#x}", entry.cookie) };
     format!("{:2}. {matching}, priority {}{cookie}", entry.table, entry.priority)
 }
 
-pub(super) fn match_text(matching: &crate::matching::Match) -> String {
-    format!("{matching:?}")
-}
-
+/// Actions as `ovs-ofctl` writes them.
 pub(super) fn actions_text(actions: &[Action]) -> String {
-    format!("{actions:?}")
+    actions.iter().map(Action::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// The fields that a packet has, by their names.
@@ -163,7 +153,7 @@ fn value_text(field: Field, value: u128) -> String {
         }
         Format::Ipv4 => std::net::Ipv4Addr::from_bits(value as u32).to_string(),
         Format::Ipv6 => std::net::Ipv6Addr::from_bits(value).to_string(),
-        Format::Port => port_text(PortNo(value as u32)),
+        Format::Port => PortNo(value as u32).to_string(),
         Format::Decimal => value.to_string(),
         Format::Hex | Format::Fragment | Format::TcpFlags => format!("{value:#x}"),
     }
