@@ -13,7 +13,7 @@
 //! | `--hold-down=SECONDS` | how long a port must be without another switch behind it to be a host's; 0.5 |
 //! | `--idle-timeout=SECONDS`, `--hard-timeout=SECONDS` | of its flows; 10 and 30 |
 //!
-//! Launch: `weft pox openflow.discovery forwarding.l2_multi`
+//! Launch: `weft pox forwarding.l2_multi openflow.discovery`
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

@@ -15,7 +15,7 @@
 //! | `--hold-down=SECONDS` | how long a port must be without another switch to be a host's; 1 |
 //! | `--no-flood` | closes the ports of a switch that connects: so it is always, the option is POX's |
 //!
-//! Launch: `weft pox openflow.discovery openflow.spanning_tree forwarding.l2_learning`
+//! Launch: `weft pox openflow.spanning_tree openflow.discovery forwarding.l2_learning`
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
