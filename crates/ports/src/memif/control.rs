@@ -213,7 +213,12 @@ impl Thread {
                 }
                 live.advance(now, |init| find(&self.shared, init.id, &others));
             }
+            let before = self.sessions.len();
             self.sessions.retain(|live| !live.is_over());
+            if self.sessions.len() < before {
+                // Whoever has just left may be closing its socket, and is not to find a client there.
+                self.retry = now + RETRY;
+            }
             // After those that have gone, since one of them may be its predecessor.
             match &self.place {
                 Place::Listener(listener) if newcomer => {
@@ -224,12 +229,15 @@ impl Thread {
                 }
                 Place::Listener(_) => {}
                 Place::Connector(address) => {
-                    if self.sessions.is_empty() && self.retry <= now {
+                    // Not before there is a port: a server must not find the other end closed.
+                    let due = self.sessions.is_empty() && self.retry <= now;
+                    let interface = due.then(|| self.shared.interfaces().values().next().cloned()).flatten();
+                    if let Some(interface) = interface {
                         self.retry = now + RETRY;
                         let socket = seqpacket::socket().ok();
-                        let socket = socket.filter(|socket| connect(socket, address).is_ok());
-                        if let Some(socket) = socket {
-                            self.introduce(now, socket);
+                        if let Some(socket) = socket.filter(|socket| connect(socket, address).is_ok()) {
+                            let session = Session::client(now, interface.wish());
+                            self.sessions.push(Live::new(socket, session, Some(interface)));
                         }
                     }
                 }
@@ -248,8 +256,10 @@ impl Thread {
             Place::Listener(listener) if pending < PENDING_MAX => Some(listener),
             _ => None,
         };
-        let retry =
-            (matches!(self.place, Place::Connector(_)) && self.sessions.is_empty()).then_some(self.retry);
+        let connects = matches!(self.place, Place::Connector(_))
+            && self.sessions.is_empty()
+            && !self.shared.interfaces().is_empty();
+        let retry = connects.then_some(self.retry);
         let due = self.sessions.iter().filter_map(Live::next_deadline).chain(retry).min();
         let timeout = due.map(|due| {
             let left = due.saturating_duration_since(Instant::now());
@@ -294,12 +304,6 @@ impl Thread {
         let mut live = Live::new(socket, session, None);
         live.advance(now, |init| Err(Reason::Id(init.id)));
         self.sessions.push(live);
-    }
-
-    fn introduce(&mut self, now: Instant, socket: OwnedFd) {
-        let Some(interface) = self.shared.interfaces().values().next().cloned() else { return };
-        let session = Session::client(now, interface.wish());
-        self.sessions.push(Live::new(socket, session, Some(interface)));
     }
 }
 
