@@ -74,7 +74,7 @@ type Ports = (Box<dyn Port>, Box<dyn Port>);
 type Pair = (&'static str, fn(&Pool) -> Ports);
 
 /// A port to be measured and one to face it.
-const PAIRS: [Pair; 9] = [
+const PAIRS: [Pair; 11] = [
     ("ring", |_| {
         let (a, b) = ring::pair(["a", "b"], 1024).expect("an eventfd");
         (Box::new(a), Box::new(b))
@@ -94,7 +94,14 @@ const PAIRS: [Pair; 9] = [
         let listener = open("unix:@weft-bench", pool);
         (listener, open("unix:@weft-bench,connect=on", pool))
     }),
+    ("memif, server", |pool| memif(pool, "server", "client")),
+    ("memif, client", |pool| memif(pool, "client", "server")),
 ];
+
+fn memif(pool: &Pool, near: &str, far: &str) -> Ports {
+    let side = |role: &str| open(&format!("memif:@weft-bench-{near},role={role}"), pool);
+    (side(near), side(far))
+}
 
 fn run(command: &str) {
     let mut words = command.split_whitespace();

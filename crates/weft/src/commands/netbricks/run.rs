@@ -39,8 +39,8 @@ const INTERRUPTED: i32 = 130;
 #[command(after_help = "Example:\n  weft netbricks run macswap --in pcap:in.pcap --out pcap:out.pcap\n  \
                   weft netbricks run macswap --in veth:eth1 --out veth:eth2 --duration 10s\n  \
                   weft netbricks run acl rule=@rules.txt --isolate --in veth:eth1 --out veth:eth2\n\n\
-                  Ports: tap:NAME, veth:NAME, xdp:NAME, unix:PATH, pcap:FILE. With pcap:FILE,out=FILE2 a gate reads \
-                  one file and writes another; --out pcap:FILE writes.\n\
+                  Ports: tap:NAME, veth:NAME, xdp:NAME, unix:PATH, memif:PATH,role=server, pcap:FILE. With \
+                  pcap:FILE,out=FILE2 a gate reads one file and writes another; --out pcap:FILE writes.\n\
                   Exit codes: 0 done, 1 a port failed, 2 wrong usage.")]
 pub(crate) struct Run {
     /// Names of functions, each followed by its arguments as KEY=VALUE
