@@ -49,7 +49,7 @@ pub enum PortSpec {
     /// `unix:PATH`.
     Unix(String, UnixConfig),
     /// `memif:PATH`.
-    Memif(String, MemifConfig),
+    Memif(String, Box<MemifConfig>),
     /// `pcap:FILE`.
     Pcap(PcapConfig),
     /// `ring:NAME` and how many packets it holds.
@@ -226,7 +226,7 @@ fn parse(kind: &str, target: String, mut options: Options<'_>) -> Result<PortSpe
                 secret: options.take("secret").unwrap_or_default().to_owned(),
             };
             let takes = "a memif port takes role, id, queues, ring, buffer, secret";
-            (PortSpec::Memif(path, config), takes)
+            (PortSpec::Memif(path, Box::new(config)), takes)
         }
         "pcap" => {
             let read = (!target.is_empty()).then(|| PathBuf::from(target));
@@ -397,14 +397,14 @@ mod tests {
                     ring: number as u32,
                 }),
                 3 => PortSpec::Unix(name, UnixConfig { connect: a, confirm: b }),
-                4 => PortSpec::Memif(name, MemifConfig {
+                4 => PortSpec::Memif(name, Box::new(MemifConfig {
                     role: if a { Role::Server } else { Role::Client },
                     id: mode as u32,
                     queues: number,
                     ring: number as u32,
                     buffer: number as u32,
                     secret: if b { "s".into() } else { String::new() },
-                }),
+                })),
                 5 => PortSpec::Pcap(PcapConfig {
                     read: a.then(|| "in.pcap".into()), write: (!a || b).then(|| name.into()), repeat: b,
                 }),

@@ -228,7 +228,7 @@ fn memif<'v>(
         buffer: number("bsize", default.buffer)?,
         secret: option("secret").unwrap_or_default().to_owned(),
     };
-    Ok(PortSpec::Memif(path, config))
+    Ok(PortSpec::Memif(path, Box::new(config)))
 }
 
 fn vport(request: &Request<'_>) -> Result<Box<dyn Port>, Failure> {
