@@ -14,6 +14,8 @@ ARGS ?= up examples/shop.js
 # How long `make fuzz` spends on each target, and which targets.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
+# How many random requests it makes of the software NIC.
+FUZZ_RPCS ?= 10000000
 
 TOOLS := $(CARGO_TARGET_DIR)/tools
 DENY_VERSION := 0.20.2
@@ -72,8 +74,14 @@ bench: ## measure: the crates' benchmarks, then weft against the kernel bridge a
 		echo "== $$script"; "$$script"; \
 	done
 
-fuzz: $(FUZZ) ## coverage-guided fuzzing of every target: make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS="wire"
+fuzz: $(FUZZ) ## random requests, then coverage-guided fuzzing of every target: make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS="rpcs wire"
 	targets="$(FUZZ_TARGETS)"; \
+	if [ -z "$$targets" ] || [[ " $$targets " == *" rpcs "* ]]; then \
+		echo "== rpcs, $(FUZZ_RPCS)"; \
+		WEFT_FUZZ_CALLS=$(FUZZ_RPCS) cargo test --release -p softnic --test bess_fuzz -- --nocapture; \
+		[ "$$targets" != rpcs ] || exit 0; \
+		targets="$${targets//rpcs/}"; \
+	fi; \
 	[ -n "$$targets" ] || targets="$$($(FUZZ) list --fuzz-dir fuzz)"; \
 	[ -n "$$targets" ] || { echo "no fuzz targets in fuzz/" >&2; exit 1; }; \
 	for target in $$targets; do \

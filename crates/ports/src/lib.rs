@@ -65,4 +65,4 @@ mod xdp_ring;
 pub use error::PortError;
 pub use port::{Counters, LinkState, Offloads, Port, PortInfo, RxQueue, TxQueue};
 #[cfg(not(loom))]
-pub use spec::{PortSpec, open};
+pub use spec::{PortSpec, adopt, open};

@@ -87,6 +87,8 @@ pub struct PacketPort {
     info: PortInfo,
     queues: Vec<Option<(Box<dyn RxQueue>, PacketTx)>>,
     sockets: Vec<Arc<Socket>>,
+    /// Whether there is a receive ring.
+    ring: bool,
 }
 
 /// A queue's socket, bound to the interface.
@@ -124,6 +126,35 @@ impl PacketPort {
             }
             sockets.push(Arc::new(socket));
         }
+        Self::over(name, config, sockets, pool)
+    }
+
+    /// A port over the descriptors that another process has duplicated.
+    pub(crate) fn adopt(
+        name: &str,
+        config: &PacketConfig,
+        fds: Vec<OwnedFd>,
+        pool: &Pool,
+    ) -> Result<Self, PortError> {
+        if fds.is_empty() || fds.len() != config.queues || config.ring != 0 {
+            return Err(PortError::Option {
+                port: format!("packet:{name}"),
+                option: format!("{} descriptors", fds.len()),
+                problem: "they are those of another port",
+            });
+        }
+        let sockets = fds.into_iter().map(|fd| Socket::over(fd, name).map(Arc::new));
+        Self::over(name, config, sockets.collect::<Result<_, _>>()?, pool)
+    }
+
+    fn over(
+        name: &str,
+        config: &PacketConfig,
+        sockets: Vec<Arc<Socket>>,
+        pool: &Pool,
+    ) -> Result<Self, PortError> {
+        let option =
+            |option: String, problem| PortError::Option { port: format!("packet:{name}"), option, problem };
         let ask = &sockets[0].fd;
         let mtu = interface::mtu(ask, name).map_err(|e| interface::missing(&sockets[0].port(), name, e))?;
         let mac = interface::mac(ask, name).ok();
@@ -142,7 +173,8 @@ impl PacketPort {
             };
             Ok(Some((rx, tx)))
         };
-        Ok(Self { info, queues: sockets.iter().map(queue).collect::<Result<_, _>>()?, sockets })
+        let queues = sockets.iter().map(queue).collect::<Result<_, _>>()?;
+        Ok(Self { info, queues, sockets, ring: config.ring != 0 })
     }
 }
 
@@ -174,13 +206,17 @@ impl Socket {
         }
         // SAFETY: a descriptor that the kernel just gave out and nobody else has.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let interface = interface::index(&fd, name)
-            .map_err(|source| interface::missing(&format!("packet:{name}"), name, source))?;
-        let (counters, overruns) = (QueueCounters::default(), AtomicU64::new(0));
-        let socket = Self { fd, interface, name: name.into(), counters, overruns };
+        let socket = Self::over(fd, name)?;
         socket.configure(config).map_err(|source| socket.system("setting socket options", source))?;
         socket.bind().map_err(|source| socket.system("binding to the interface", source))?;
         Ok(socket)
+    }
+
+    fn over(fd: OwnedFd, name: &str) -> Result<Self, PortError> {
+        let interface = interface::index(&fd, name)
+            .map_err(|source| interface::missing(&format!("packet:{name}"), name, source))?;
+        let (counters, overruns) = (QueueCounters::default(), AtomicU64::new(0));
+        Ok(Self { fd, interface, name: name.into(), counters, overruns })
     }
 
     fn configure(&self, config: &PacketConfig) -> io::Result<()> {
@@ -268,6 +304,14 @@ impl Port for PacketPort {
     fn queue(&mut self, index: usize) -> Option<(Box<dyn RxQueue>, Box<dyn TxQueue>)> {
         let (rx, tx) = self.queues.get_mut(index)?.take()?;
         Some((rx, Box::new(tx)))
+    }
+
+    /// Not where there is a ring: what is in it would have to be shared.
+    fn duplicate(&self) -> io::Result<Option<Vec<OwnedFd>>> {
+        if self.ring {
+            return Ok(None);
+        }
+        self.sockets.iter().map(|socket| socket.fd.try_clone()).collect::<io::Result<_>>().map(Some)
     }
 }
 

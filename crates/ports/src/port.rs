@@ -1,7 +1,7 @@
 //! The one trait that every kind of port has, and what its queues can do.
 
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use packet::Batch;
 
@@ -23,6 +23,15 @@ pub trait Port: Send {
 
     /// The two directions of a queue; `None` when there is no such queue or it is already in use.
     fn queue(&mut self, index: usize) -> Option<(Box<dyn RxQueue>, Box<dyn TxQueue>)>;
+
+    /// Duplicates of the descriptors that it is made of, from which [`adopt`](crate::adopt) makes it anew in another process,
+    /// which then has what the kernel holds for it. Both may not be used at a time. `None` where that is not possible.
+    ///
+    /// # Errors
+    /// When there are no more descriptors to be had.
+    fn duplicate(&self) -> std::io::Result<Option<Vec<OwnedFd>>> {
+        Ok(None)
+    }
 }
 
 /// The receiving side of a port's queue.
@@ -36,6 +45,11 @@ pub trait RxQueue: Send {
     /// Sees to what is not a packet, such as a new client of a socket, for as long as nobody receives. A port that has
     /// nothing of the kind does nothing.
     fn tend(&mut self) {}
+
+    /// Whether [`tend`](RxQueue::tend) does something.
+    fn tends(&self) -> bool {
+        false
+    }
 
     /// A descriptor that polls readable while packets wait, so that a worker can sleep; `None` for a port that
     /// must be asked.

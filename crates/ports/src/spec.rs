@@ -19,6 +19,7 @@
 //! ```
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -27,7 +28,7 @@ use packet::Pool;
 use crate::memif::{MemifConfig, MemifPort, Role};
 use crate::packet_socket::{PacketConfig, PacketPort};
 use crate::pcap::{PcapConfig, PcapPort};
-use crate::tap::{Tap, TapConfig};
+use crate::tap::{self, Tap, TapConfig};
 use crate::unix::{UnixConfig, UnixPort};
 use crate::xdp::{XdpConfig, XdpMode, XdpPort};
 use crate::{Port, PortError, ring};
@@ -69,6 +70,25 @@ pub fn open(spec: &PortSpec, pool: &Pool) -> Result<Box<dyn Port>, PortError> {
         PortSpec::Memif(path, config) => Box::new(MemifPort::open(path, config, pool)?),
         PortSpec::Pcap(config) => Box::new(PcapPort::open(config, pool)?),
         PortSpec::Ring(name, capacity) => Box::new(ring::loopback(name, *capacity)?),
+    })
+}
+
+/// A port over descriptors that [`Port::duplicate`] gave in another process: as `spec` says it was opened there.
+///
+/// # Errors
+/// [`PortError`] when they are none of such a port, or ports of that kind cannot be handed over.
+pub fn adopt(spec: &PortSpec, fds: Vec<OwnedFd>, pool: &Pool) -> Result<Box<dyn Port>, PortError> {
+    Ok(match spec {
+        PortSpec::Tap(name, config) => Box::new(tap::adopt(name, config, fds, pool)?),
+        PortSpec::Packet(name, config) => Box::new(PacketPort::adopt(name, config, fds, pool)?),
+        PortSpec::Unix(path, config) => Box::new(UnixPort::adopt(path, config, fds, pool)?),
+        other => {
+            return Err(PortError::Option {
+                port: other.to_string(),
+                option: "descriptors".into(),
+                problem: "ports of that kind cannot be handed over",
+            });
+        }
     })
 }
 

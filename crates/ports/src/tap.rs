@@ -65,6 +65,8 @@ pub struct Tap {
     /// Queues that were not handed out yet.
     queues: Vec<Option<Queue>>,
     counters: Vec<Arc<QueueCounters>>,
+    /// The descriptor of each queue.
+    fds: Vec<Arc<OwnedFd>>,
     /// A socket of the interface's namespace, where there is one to ask.
     control: Option<OwnedFd>,
     down: Arc<AtomicBool>,
@@ -199,15 +201,16 @@ impl Tap {
         let down = Arc::new(AtomicBool::new(false));
         let counters: Vec<Arc<QueueCounters>> = fds.iter().map(|_| Arc::default()).collect();
         let name: Arc<str> = name.into();
-        let queue = |(fd, counters): (OwnedFd, &Arc<QueueCounters>)| {
-            let (fd, counters) = (Arc::new(fd), counters.clone());
+        let fds: Vec<Arc<OwnedFd>> = fds.into_iter().map(Arc::new).collect();
+        let queue = |(fd, counters): (&Arc<OwnedFd>, &Arc<QueueCounters>)| {
+            let (fd, counters) = (fd.clone(), counters.clone());
             let shared = Shared { name: name.clone(), fd, counters, down: down.clone() };
             Some(Queue {
                 rx: TapRx { shared: shared.clone(), pool: pool.clone() },
                 tx: TapTx { shared, pool: pool.clone(), udp: offloads.udp_segmentation },
             })
         };
-        let queues: Vec<_> = fds.into_iter().zip(&counters).map(queue).collect();
+        let queues: Vec<_> = fds.iter().zip(&counters).map(queue).collect();
         let info = PortInfo {
             name: name.to_string(),
             kind: "tap",
@@ -216,8 +219,19 @@ impl Tap {
             queues: queues.len(),
             offloads,
         };
-        Ok(Self { info, queues, counters, control, down })
+        Ok(Self { info, queues, counters, fds, control, down })
     }
+}
+
+/// A port over the descriptors that another process has duplicated.
+pub(crate) fn adopt(
+    name: &str,
+    config: &TapConfig,
+    mut fds: Vec<OwnedFd>,
+    pool: &Pool,
+) -> Result<Tap, PortError> {
+    let control = if fds.len() > config.queues { fds.pop() } else { None };
+    Tap::from_fds(name, fds, control, config.segmentation, pool)
 }
 
 /// Checks that no frame fills a buffer of the pool.
@@ -280,6 +294,12 @@ impl Port for Tap {
     fn queue(&mut self, index: usize) -> Option<(Box<dyn RxQueue>, Box<dyn TxQueue>)> {
         let Queue { rx, tx } = self.queues.get_mut(index)?.take()?;
         Some((Box::new(rx), Box::new(tx)))
+    }
+
+    /// The queues', and the control socket's behind them.
+    fn duplicate(&self) -> io::Result<Option<Vec<OwnedFd>>> {
+        let fds = self.fds.iter().map(|fd| &**fd).chain(&self.control);
+        fds.map(OwnedFd::try_clone).collect::<io::Result<_>>().map(Some)
     }
 }
 

@@ -8,6 +8,7 @@
 //! client, so that a sleeping worker wakes for a new client as it does for a frame. The sending side keeps a handle
 //! of its own and looks for a newer one only when a counter says so; no lock is taken per packet.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +49,7 @@ pub struct UnixPort {
     queue: Option<(UnixRx, UnixTx)>,
     counters: Arc<QueueCounters>,
     connection: Arc<Connection>,
+    listener: Option<Arc<OwnedFd>>,
 }
 
 /// The present connection, shared by both directions.
@@ -76,6 +78,28 @@ impl UnixPort {
     /// [`PortError`] when the path is in use, or its directory is missing or closed. A server that is not there yet
     /// is no error.
     pub fn open(path: &str, config: &UnixConfig, pool: &Pool) -> Result<Self, PortError> {
+        Self::over(path, config, (None, None), pool)
+    }
+
+    /// A port over the descriptors that another process has duplicated.
+    pub(crate) fn adopt(
+        path: &str,
+        config: &UnixConfig,
+        fds: Vec<OwnedFd>,
+        pool: &Pool,
+    ) -> Result<Self, PortError> {
+        let mut fds = fds.into_iter();
+        let listener = if config.connect { None } else { fds.next() };
+        Self::over(path, config, (listener, fds.next()), pool)
+    }
+
+    /// A port that has a listener already, or a client, or makes its own.
+    fn over(
+        path: &str,
+        config: &UnixConfig,
+        (there, client): (Option<OwnedFd>, Option<OwnedFd>),
+        pool: &Pool,
+    ) -> Result<Self, PortError> {
         let system = |action| {
             move |source: Errno| PortError::System {
                 port: format!("unix:{path}"),
@@ -88,7 +112,15 @@ impl UnixPort {
         let waiting = if config.connect {
             Waiting::Timer(timer().map_err(system("making a timer"))?)
         } else {
-            Waiting::Listener(seqpacket::listener(&format!("unix:{path}"), path, &address, BACKLOG)?)
+            let listener = match there {
+                Some(listener) => listener,
+                None => seqpacket::listener(&format!("unix:{path}"), path, &address, BACKLOG)?,
+            };
+            Waiting::Listener(Arc::new(listener))
+        };
+        let listener = match &waiting {
+            Waiting::Listener(listener) => Some(listener.clone()),
+            Waiting::Timer(_) => None,
         };
         let connection = Arc::<Connection>::default();
         let counters = Arc::<QueueCounters>::default();
@@ -104,7 +136,10 @@ impl UnixPort {
             pool: pool.clone(),
         };
         rx.watch(rx.waiting.as_fd()).map_err(system("watching the socket"))?;
-        rx.attach();
+        match client {
+            Some(client) => rx.take(client),
+            None => rx.attach(),
+        }
         let tx = UnixTx {
             client: None,
             generation: 0,
@@ -120,7 +155,7 @@ impl UnixPort {
             queues: 1,
             offloads: Offloads::default(),
         };
-        Ok(Self { info, queue: Some((rx, tx)), counters, connection })
+        Ok(Self { info, queue: Some((rx, tx)), counters, connection, listener })
     }
 }
 
@@ -153,18 +188,26 @@ impl Port for UnixPort {
         let (rx, tx) = (index == 0).then(|| self.queue.take())??;
         Some((Box::new(rx), Box::new(tx)))
     }
+
+    /// The listener's, if it listens, and the client's, if there is one.
+    fn duplicate(&self) -> io::Result<Option<Vec<OwnedFd>>> {
+        let client = self.connection.get();
+        let fds = self.listener.iter().chain(&client);
+        fds.map(|fd| fd.try_clone()).collect::<io::Result<_>>().map(Some)
+    }
 }
 
 /// What is watched while nobody is connected.
 enum Waiting {
-    Listener(OwnedFd),
+    Listener(Arc<OwnedFd>),
     Timer(OwnedFd),
 }
 
 impl AsFd for Waiting {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Listener(fd) | Self::Timer(fd) => fd.as_fd(),
+            Self::Listener(fd) => fd.as_fd(),
+            Self::Timer(fd) => fd.as_fd(),
         }
     }
 }
@@ -201,7 +244,11 @@ impl UnixRx {
         if self.confirm && send(&client, CONFIRMATION, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).is_err() {
             return;
         }
-        // One client at a time: others wait in the backlog, unwatched.
+        self.take(client);
+    }
+
+    /// Has a client. One at a time: others wait in the backlog, unwatched.
+    fn take(&mut self, client: OwnedFd) {
         if self.watch(client.as_fd()).is_ok() {
             let _ = epoll::delete(&self.epoll, self.waiting.as_fd());
             let client = Arc::new(client);
@@ -278,6 +325,10 @@ impl RxQueue for UnixRx {
         if self.client.is_none() {
             self.attach();
         }
+    }
+
+    fn tends(&self) -> bool {
+        true
     }
 
     fn poll_fd(&self) -> Option<BorrowedFd<'_>> {

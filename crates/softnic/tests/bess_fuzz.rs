@@ -1,315 +1,58 @@
 //! Random and malformed requests in random order never end the daemon, nor make it fail inside.
 //!
-//! Requests are made from the interface's schema: mostly sensible values from small sets, so that modules, ports and
-//! classes meet, with nonsense among them, and now and then bytes that are no message at all. `WEFT_FUZZ_CALLS` says how
-//! many (100,000), `WEFT_FUZZ_SEED` repeats a run.
+//! Most go to the daemon as the server hands them on; one in [`SERVED`] through the server as well. `WEFT_FUZZ_CALLS` says
+//! how many (100,000), `WEFT_FUZZ_SEED` repeats a run.
 
 mod bess_kit;
 
-use bess_kit::{Daemon, packed, schema};
+use bess_kit::Daemon;
+use bess_kit::fuzzer::Fuzzer;
+use packet::fuzzing::bounded;
 use prost::Message;
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, MethodDescriptor, Value,
-};
-use prost_types::Any;
-use softnic::bess::{Config, pb};
+use softnic::bess::{CallError, Config, pb};
+use tonic::Code;
 
 /// What the daemon says of a panic.
 const OWN_ERROR: &str = "an error of the daemon's own";
+/// Requests that are made in the process for each that goes through the server.
+const SERVED: u64 = 100;
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-}
-
-struct Fuzzer {
-    random: SplitMix,
-    pool: DescriptorPool,
-    /// Classes with their argument and commands.
-    classes: Vec<(String, pb::GetMclassInfoResponse)>,
-    /// Modules created so far, with the index of their class.
-    modules: Vec<(String, usize)>,
-}
-
-/// Names that modules, ports, classes, attributes, files and addresses have; none of them touches the machine.
-const WORDS: &[&str] = &[
-    "",
-    "m0",
-    "m1",
-    "m2",
-    "m3",
-    "m4",
-    "m5",
-    "p0",
-    "p1",
-    "p2",
-    "c0",
-    "c1",
-    "c2",
-    "a0",
-    "a1",
-    "!leaf_m0:0",
-    "!default_rr_0",
-    "10.0.0.0",
-    "10.0.0.1",
-    "10.0.0.0/8",
-    "192.0.2.255",
-    "0.0.0.0/0",
-    "2001:db8::1",
-    "2001:db8::/32",
-    "300.1.1.1/99",
-    "02:00:00:00:00:01",
-    "ff:ff:ff:ff:ff:ff",
-    "xx:yy",
-    "packet",
-    "bit",
-    "count",
-    "cycle",
-    "priority",
-    "weighted_fair",
-    "round_robin",
-    "rate_limit",
-    "leaf",
-    "Track",
-    "TcpDump",
-    "PcapNg",
-    "track0",
-    "tcpdump0",
-    "reset",
-    "tcp port 80",
-    "ip6 and not udp",
-    "ip[0] & 0xf != 5",
-    "((((",
-    "l2",
-    "l3",
-    "l4",
-    "batch",
-    "/nonexistent/fifo",
-    "uniform",
-    "exponential",
-    "pareto",
-    "net_ring0",
-    "net_memif0,role=server,socket=weft-bess-fuzz",
-    "net_null0,x=1",
-    "\u{1F980}\u{1F980}",
-];
-
-impl Fuzzer {
-    fn below(&mut self, count: usize) -> usize {
-        (self.random.next() % count.max(1) as u64) as usize
-    }
-
-    fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
-    fn word(&mut self) -> String {
-        let at = self.below(WORDS.len() + 1);
-        // Once in a while a very long one.
-        WORDS.get(at).map_or_else(|| "x".repeat(5000), |word| (*word).to_owned())
-    }
-
-    fn number(&mut self) -> u64 {
-        match self.below(10) {
-            0 => u64::MAX,
-            1 => 1 << 63,
-            2 => self.random.next(),
-            3 => 8192,
-            4 => 65_536,
-            _ => self.below(9) as u64,
-        }
-    }
-
-    fn bytes(&mut self) -> Vec<u8> {
-        let most = if self.one_in(20) { 3000 } else { 20 };
-        (0..self.below(most)).map(|_| self.random.next() as u8).collect()
-    }
-
-    fn message(&mut self, kind: &MessageDescriptor, depth: usize) -> DynamicMessage {
-        let mut message = DynamicMessage::new(kind.clone());
-        for field in kind.fields() {
-            if self.one_in(4) || depth > 6 {
-                continue;
-            }
-            let value = self.field(&field, depth);
-            message.set_field(&field, value);
-        }
-        message
-    }
-
-    fn field(&mut self, field: &FieldDescriptor, depth: usize) -> Value {
-        if field.is_map() {
-            let Kind::Message(entry) = field.kind() else { unreachable!() };
-            let (key, value) = (entry.map_entry_key_field(), entry.map_entry_value_field());
-            let entries = (0..self.below(4)).map(|_| {
-                let key = match key.kind() {
-                    Kind::Uint32 => MapKey::U32(self.number() as u32),
-                    _ => MapKey::String(self.word()),
-                };
-                (key, self.value(&value, depth))
-            });
-            return Value::Map(entries.collect());
-        }
-        if field.is_list() {
-            let most = if self.one_in(50) { 200 } else { 5 };
-            return Value::List((0..self.below(most)).map(|_| self.value(field, depth)).collect());
-        }
-        self.value(field, depth)
-    }
-
-    fn value(&mut self, field: &FieldDescriptor, depth: usize) -> Value {
-        match field.kind() {
-            Kind::Bool => Value::Bool(self.one_in(2)),
-            Kind::Int32 => Value::I32(self.number() as i32),
-            Kind::Int64 => Value::I64(if self.one_in(8) { -1 } else { self.number() as i64 }),
-            Kind::Uint32 => Value::U32(self.number() as u32),
-            Kind::Uint64 => Value::U64(self.number()),
-            Kind::Double => Value::F64(match self.below(6) {
-                0 => f64::NAN,
-                1 => f64::INFINITY,
-                2 => -1.0,
-                _ => self.below(2000) as f64 / 10.0,
-            }),
-            Kind::String => Value::String(self.word()),
-            Kind::Bytes => Value::Bytes(self.bytes().into()),
-            Kind::Message(kind) => Value::Message(self.message(&kind, depth + 1)),
-            other => panic!("the schema has no {other:?}"),
-        }
-    }
-
-    /// A message of that name, packed.
-    fn any(&mut self, name: &str) -> Any {
-        let name = format!("bess.pb.{}", if self.one_in(30) { "UpdateArg" } else { name });
-        let Some(kind) = self.pool.get_message_by_name(&name) else { return Any::default() };
-        let mut value = self.message(&kind, 0).encode_to_vec();
-        if self.one_in(40) {
-            value = self.bytes();
-        }
-        Any { type_url: format!("type.googleapis.com/{name}"), value }
-    }
-
-    fn create_module(&mut self) -> (String, Vec<u8>) {
-        let at = self.below(self.classes.len());
-        let (mclass, name) = (self.classes[at].0.clone(), format!("m{}", self.below(12)));
-        let arg = Some(self.any(&argument(&self.pool, &mclass)));
-        let request = pb::CreateModuleRequest { name: name.clone(), mclass, arg };
-        self.modules.retain(|(known, _)| *known != name);
-        self.modules.push((name, at));
-        ("CreateModule".to_owned(), request.encode_to_vec())
-    }
-
-    fn command(&mut self) -> (String, Vec<u8>) {
-        let Some(at) = (!self.modules.is_empty()).then(|| self.below(self.modules.len())) else {
-            return self.create_module();
+/// What became of a request: an answer, or none since it was no message.
+fn answer(daemon: &mut Daemon, served: bool, method: &str, request: &[u8]) -> Option<Vec<u8>> {
+    if served {
+        return match daemon.call(method, request.to_vec()) {
+            Ok(answer) => Some(answer),
+            Err(status) if matches!(status.code(), Code::Internal | Code::InvalidArgument) => None,
+            Err(status) => panic!("{method}: {status}"),
         };
-        let (name, class) = self.modules[at].clone();
-        let commands = self.classes[class].1.clone();
-        let at = self.below(commands.cmds.len());
-        let (Some(cmd), Some(arg)) = (commands.cmds.get(at), commands.cmd_args.get(at)) else {
-            return self.create_module();
-        };
-        let arg = Some(self.any(arg));
-        ("ModuleCommand".to_owned(), pb::CommandRequest { name, cmd: cmd.clone(), arg }.encode_to_vec())
     }
-
-    fn create_port(&mut self) -> (String, Vec<u8>) {
-        let name = format!("p{}", self.below(4));
-        let (driver, arg) = match self.below(4) {
-            // What opens nothing but memory and abstract sockets.
-            0 | 1 => {
-                let path = format!("@weft-fuzz-{}-{}", std::process::id(), self.below(6));
-                let arg =
-                    pb::UnixSocketPortArg { path, confirm_connect: self.one_in(2), ..Default::default() };
-                ("UnixSocketPort", packed(&arg))
-            }
-            2 => ("PMDPort", packed(&pb::PmdPortArg { loopback: true, ..Default::default() })),
-            _ => ("VPort", packed(&pb::VPortArg { loopback: true, ..Default::default() })),
-        };
-        let mut request =
-            pb::CreatePortRequest { name, driver: driver.to_owned(), arg: Some(arg), ..Default::default() };
-        (request.num_inc_q, request.size_out_q) = (self.number(), self.number());
-        ("CreatePort".to_owned(), request.encode_to_vec())
-    }
-
-    fn request(&mut self, methods: &[MethodDescriptor]) -> (String, Vec<u8>) {
-        match self.below(16) {
-            0..4 => return self.create_module(),
-            4..8 => return self.command(),
-            8 => return self.create_port(),
-            _ => {}
-        }
-        let method = &methods[self.below(methods.len())];
-        let name = method.name().to_owned();
-        // Clearing everything all the time would leave nothing to meet; other ports would touch the machine.
-        if name.starts_with("Reset") && !self.one_in(20) || name == "CreatePort" {
-            return self.create_module();
-        }
-        if self.one_in(50) {
-            return (name, self.bytes());
-        }
-        (name, self.message(&method.input(), 0).encode_to_vec())
-    }
-}
-
-/// The message that creates a class's modules, as a client would find it.
-fn argument(pool: &DescriptorPool, class: &str) -> String {
-    let name = format!("{class}Arg");
-    match (class, pool.get_message_by_name(&format!("bess.pb.{name}"))) {
-        ("MPLSPop", _) => "MplsPopArg".to_owned(),
-        (_, Some(_)) => name,
-        (_, None) => "EmptyArg".to_owned(),
+    match daemon.bess.call(method, request) {
+        Ok(answer) => Some(answer),
+        Err(CallError::Garbled { .. }) => None,
+        Err(error) => panic!("{error}"),
     }
 }
 
 #[test]
 fn no_sequence_of_requests_ends_the_daemon() {
-    let setting = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = setting("WEFT_FUZZ_SEED").unwrap_or_else(|| std::process::id().into());
-    let calls = setting("WEFT_FUZZ_CALLS").unwrap_or(100_000);
+    let seed = bounded::seed(None);
+    let calls = std::env::var("WEFT_FUZZ_CALLS").ok();
+    let calls = calls.map_or(100_000, |calls| calls.parse::<u64>().expect("WEFT_FUZZ_CALLS is a number"));
     println!("WEFT_FUZZ_SEED={seed} WEFT_FUZZ_CALLS={calls}");
     let mut daemon = Daemon::start(Config { buffers: 4096, seed, ..Config::default() });
-    let service = schema().services().next().unwrap();
-    let methods: Vec<_> = service.methods().filter(|method| method.name() != "KillBess").collect();
-    let classes =
-        pb::ListMclassResponse::decode(&*daemon.call("ListMclass", Vec::new()).unwrap()).unwrap().names;
-    let classes = classes.into_iter().map(|name| {
-        let request = pb::GetMclassInfoRequest { name: name.clone() }.encode_to_vec();
-        let info = daemon.call("GetMclassInfo", request).unwrap();
-        (name, pb::GetMclassInfoResponse::decode(&*info).unwrap())
-    });
-    let classes = classes.collect();
-    let mut fuzzer = Fuzzer { random: SplitMix::new(seed), pool: schema(), classes, modules: Vec::new() };
+    let mut fuzzer = Fuzzer::new(&daemon.bess, seed, format!("weft-fuzz-{}", std::process::id()));
     let (mut done, mut refused, mut garbled) = (0u64, 0u64, 0u64);
     for call in 0..calls {
-        let (method, request) = fuzzer.request(&methods);
-        match daemon.call(&method, request.clone()) {
-            Ok(answer) => {
-                // Every answer has its error in the first field.
-                let error = pb::EmptyResponse::decode(&*answer).ok().and_then(|answer| answer.error);
-                let message = error.as_ref().map(|error| error.errmsg.clone()).unwrap_or_default();
-                assert!(!message.contains(OWN_ERROR), "call {call}: {method} {request:x?}");
-                if error.is_some_and(|error| error.code != 0) { refused += 1 } else { done += 1 }
-            }
-            Err(status) => {
-                let code = status.code();
-                assert!(
-                    matches!(code, tonic::Code::Internal | tonic::Code::InvalidArgument),
-                    "call {call}: {method}: {status}"
-                );
-                garbled += 1;
-            }
-        }
+        let (method, request) = fuzzer.request();
+        let Some(answer) = answer(&mut daemon, call % SERVED == 0, &method, &request) else {
+            garbled += 1;
+            continue;
+        };
+        // Every answer has its error in the first field.
+        let error = pb::EmptyResponse::decode(&*answer).ok().and_then(|answer| answer.error);
+        let message = error.as_ref().map(|error| error.errmsg.as_str()).unwrap_or_default();
+        assert!(!message.contains(OWN_ERROR), "call {call}: {method} {request:x?}");
+        if error.is_some_and(|error| error.code != 0) { refused += 1 } else { done += 1 }
     }
     println!("{done} done, {refused} refused, {garbled} no messages");
     assert!(done > calls / 10 && refused > calls / 10, "the requests are not mixed");

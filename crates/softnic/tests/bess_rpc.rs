@@ -104,6 +104,57 @@ fn frames_have_arrived_when_the_counter_says_so() {
 }
 
 #[test]
+fn bursts_are_counted_by_their_size() {
+    let mut daemon = daemon();
+    let (near, far) = (daemon.socket("near"), daemon.socket("far"));
+    daemon.module("PortInc", "in", &port_inc("near"));
+    daemon.module("PortOut", "out", &port_out("far"));
+    daemon.connect("in", 0, 0, "out");
+    for _ in 0..3 {
+        send(&near, &[7; 60], SendFlags::empty()).unwrap();
+    }
+    daemon.must("ResumeAll", &EMPTY);
+    for _ in 0..3 {
+        receive(&far);
+    }
+    daemon.must("PauseAll", &EMPTY);
+    let stats = |daemon: &mut Daemon, port: &str| -> pb::GetPortStatsResponse {
+        daemon.ask("GetPortStats", &pb::GetPortStatsRequest { name: port.to_owned() })
+    };
+    let inc = stats(&mut daemon, "near").inc.unwrap();
+    assert_eq!((inc.requested_hist.len(), inc.actual_hist.len(), inc.diff_hist.len()), (33, 33, 33));
+    // All three waited, so they came in one burst of the 32 that were asked for; others came empty.
+    assert_eq!((inc.actual_hist[3], inc.diff_hist[29]), (1, 1));
+    let empty = inc.actual_hist[0];
+    assert_eq!((inc.requested_hist[32], inc.diff_hist[32]), (1 + empty, empty));
+    let out = stats(&mut daemon, "far").out.unwrap();
+    assert_eq!((out.requested_hist[3], out.actual_hist[3], out.diff_hist[0]), (1, 1, 1));
+    assert_eq!(stats(&mut daemon, "far").inc.unwrap().requested_hist, [0; 33]);
+}
+
+/// As with BESS, whose ports have threads of their own for that.
+#[test]
+fn a_port_takes_clients_while_everything_is_paused() {
+    let mut daemon = daemon();
+    let first = daemon.socket("p");
+    daemon.module("PortInc", "in", &port_inc("p"));
+    daemon.module("Sink", "sink", &NO_ARG);
+    daemon.connect("in", 0, 0, "sink");
+    daemon.must("ResumeAll", &EMPTY);
+    daemon.must("PauseAll", &EMPTY);
+    let address = rustix::net::getpeername(&first).unwrap().unwrap();
+    drop(first);
+    for _ in 0..3 {
+        drop(bess_kit::client(&rustix::net::SocketAddrUnix::try_from(address.clone()).unwrap()));
+    }
+    assert_eq!(packets(&mut daemon, "!leaf_in:0"), 0, "it is paused");
+    let last = bess_kit::client(&rustix::net::SocketAddrUnix::try_from(address).unwrap());
+    daemon.must("ResumeAll", &EMPTY);
+    send(&last, &[0; 60], SendFlags::empty()).unwrap();
+    wait_for(&mut daemon, "!leaf_in:0", 1);
+}
+
+#[test]
 fn errors_travel_in_the_answer() {
     let mut daemon = daemon();
     assert_eq!(daemon.tell("CreateModule", &pb::CreateModuleRequest::default()).0, 22);

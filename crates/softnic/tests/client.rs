@@ -35,8 +35,9 @@ fn served(text: &'static str) -> (SocketAddr, JoinHandle<Result<(), ProcessError
             replace: false,
             duration: None,
             config: config(),
+            state: None,
         };
-        let start = |bess: &Arc<Bess>| -> Result<(), ProcessError> {
+        let start = |bess: &Arc<Bess>, _: Option<&_>| -> Result<(), ProcessError> {
             config::apply(bess, &config::parse(text).unwrap()).unwrap();
             Ok(())
         };
@@ -117,8 +118,9 @@ fn a_daemon_that_nobody_can_call_ends_when_its_time_is_over() {
         replace: false,
         duration: Some(Duration::from_millis(20)),
         config: config(),
+        state: None,
     };
     let begin = Instant::now();
-    process::run(&options, |_| Ok::<(), ProcessError>(()), |_| panic!("it listens")).unwrap();
+    process::run(&options, |_, _| Ok::<(), ProcessError>(()), |_| panic!("it listens")).unwrap();
     assert!(begin.elapsed() >= Duration::from_millis(20));
 }

@@ -187,10 +187,20 @@ impl Tcp {
             Kind::Ack if loose => Side::picked_up(segment),
             _ => return None,
         };
+        Some(Self::of(None, sides))
+    }
+
+    /// A connection in this state, of which nothing else is known.
+    pub(super) fn resumed(state: TcpState) -> Self {
+        let finished = matches!(state, TcpState::LastAck | TcpState::TimeWait);
+        Self { finished, ..Self::of(Some(state), [Side::unknown(); 2]) }
+    }
+
+    fn of(state: Option<TcpState>, sides: [Side; 2]) -> Self {
         let last =
             Last { kind: None, direction: Direction::Original, sequence: 0, ack: 0, end: 0, window: 0 };
-        Some(Self {
-            state: None,
+        Self {
+            state,
             sides,
             last,
             noted: SynOptions::default(),
@@ -198,7 +208,7 @@ impl Tcp {
             simultaneous: false,
             challenged: false,
             finished: false,
-        })
+        }
     }
 
     /// A word of its first cache line.

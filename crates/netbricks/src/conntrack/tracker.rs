@@ -137,6 +137,11 @@ impl<T> Tracker<T> {
         self.flows.next_deadline_ns()
     }
 
+    /// Puts a flow among those that may be asked to leave.
+    pub(super) fn candidate(&mut self, id: FlowId) {
+        self.candidates.add(id, &mut self.flows);
+    }
+
     pub(super) fn owner(&self, way: &Way, now_ns: u64) -> Owner {
         let tag = self.flows.tag(&way.index);
         let found = self.flows.find_tagged(tag, &way.index, now_ns);

@@ -81,11 +81,16 @@ impl Side {
     /// The ends of a connection that is picked up in its middle from `segment`: neither is held to the window, because
     /// its scale is not known.
     pub(super) fn picked_up(segment: &Segment<'_>) -> [Self; 2] {
-        let other = Self { sacks: true, liberal: true, ..Self::default() };
+        let other = Self::unknown();
         let max_window = u32::from(segment.window).max(1);
         let sender =
             Self { end: segment.end, max_end: segment.end.wrapping_add(max_window), max_window, ..other };
         [sender, other]
+    }
+
+    /// An end that has sent nothing that was seen, and is not held to the window.
+    pub(super) fn unknown() -> Self {
+        Self { sacks: true, liberal: true, ..Self::default() }
     }
 
     /// The end whose `syn` was noted while the connection seemed to be in another state.

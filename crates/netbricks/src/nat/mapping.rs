@@ -9,6 +9,7 @@ use packet::flow::FlowHasher;
 use packet::wire::IpProtocol;
 
 use super::ports::PortSpace;
+use crate::conntrack::MoveError;
 
 /// The most external addresses that one function translates to: 24 KiB of port sets each.
 pub const EXTERNALS_MAX: usize = 256;
@@ -212,7 +213,42 @@ impl Mappings {
             return Err(Refused::Host);
         }
         let end = self.allocate(inside).ok_or(Refused::Ports)?;
-        match of_host.and_then(|id| self.hosts.get_mut(id)) {
+        // There is room, as was seen above.
+        self.map(inside, end);
+        Ok(end)
+    }
+
+    /// The external end of an inside one.
+    pub(super) fn external(&self, inside: Inside) -> Option<SocketAddrV4> {
+        let id = self.by_inside.find(&inside, 0)?;
+        Some(self.by_inside.get(id)?.external)
+    }
+
+    /// [`acquire`](Self::acquire) where the external end is known already: it is that one, or none.
+    pub(super) fn acquire_as(&mut self, inside: Inside, end: SocketAddrV4) -> Result<(), MoveError> {
+        if let Some(mapping) = self.by_inside.find(&inside, 0).and_then(|id| self.by_inside.get_mut(id)) {
+            if mapping.external != end {
+                return Err(MoveError::Collision);
+            }
+            mapping.flows += 1;
+            return Ok(());
+        }
+        if self.by_inside.len() == self.by_inside.capacity()
+            || self.by_external.len() == self.by_external.capacity()
+        {
+            return Err(MoveError::Full);
+        }
+        let spaces = self.externals.iter_mut().find(|(own, _)| own == end.ip());
+        if !spaces.is_some_and(|(_, spaces)| spaces[space(inside.protocol)].take(end.port())) {
+            return Err(MoveError::Collision);
+        }
+        self.map(inside, end);
+        Ok(())
+    }
+
+    /// Notes who has which end, for a first flow. There is room.
+    fn map(&mut self, inside: Inside, end: SocketAddrV4) {
+        match self.hosts.find(&host(inside.address), 0).and_then(|id| self.hosts.get_mut(id)) {
             Some(count) => *count += 1,
             // There are no more hosts than mappings.
             None => drop(self.hosts.insert(host(inside.address), 1, FOR_EVER, 0)),
@@ -220,10 +256,8 @@ impl Mappings {
         let external = External { protocol: inside.protocol, end };
         let target = Target { inside, is_static: false };
         let mapping = Mapping { external: end, flows: 1, is_static: false };
-        // There is room, as was seen above.
         let _ = self.by_external.insert(external, target, FOR_EVER, 0);
         let _ = self.by_inside.insert(inside, mapping, FOR_EVER, 0);
-        Ok(end)
     }
 
     /// A port: the inside one if it is free, else any. A host has one external address for all its mappings (RFC 4787 §4.1,

@@ -18,6 +18,7 @@ mod arrival;
 mod fragment;
 pub(crate) mod fuzz;
 mod mapping;
+mod moved;
 mod ports;
 mod prefix;
 mod router;
@@ -38,6 +39,7 @@ use crate::{Cause, Gate, Report, rewrite};
 pub use arrival::Arrival;
 pub use fragment::{FOLLOW_NS, PACKETS_MAX};
 pub use mapping::{EXTERNALS_MAX, Inside, Limits, MAPPINGS_MAX, Refused};
+pub use moved::MovedFlow;
 pub use prefix::{Prefix, PrefixError};
 pub(crate) use router::Router;
 

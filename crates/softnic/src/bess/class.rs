@@ -15,13 +15,13 @@
 //! ```
 
 use packet::Pool;
-use ports::{RxQueue, TxQueue};
 use prost::{Message, Name};
 use prost_types::Any;
 
 use super::control::Ports;
 use super::{Failure, Flavour};
 use crate::engine::{Engine, Module};
+use crate::modules::{PortIn, PortOut};
 
 /// A module class.
 pub(crate) struct Class {
@@ -58,6 +58,17 @@ pub(crate) enum Run {
     Module(fn(&Target<'_>, &Argument<'_>) -> Result<Option<Any>, Failure>),
     /// Gives back the argument that the module was created with.
     InitialArg,
+}
+
+/// A command that a module tells of itself, and its argument.
+pub(crate) type Told = (&'static str, Any);
+
+/// Has a module tell by which commands one that was just created with the same argument comes to the same state.
+pub(crate) type Save = fn(&Target<'_>) -> Result<Vec<Told>, Failure>;
+
+/// A command with its argument, as a module tells it.
+pub(crate) fn told(command: &'static str, argument: &impl Name) -> Told {
+    (command, encode(argument).unwrap_or_default())
 }
 
 /// What a command is run on.
@@ -104,25 +115,17 @@ impl Setup<'_> {
     }
 
     /// Takes all receiving queues of a port, or one; they go back to it when the module is destroyed.
-    pub(crate) fn take_rx(
-        &mut self,
-        port: &str,
-        queue: Option<u64>,
-    ) -> Result<Vec<Box<dyn RxQueue>>, Failure> {
-        let queues = self.ports.take_rx(port, queue)?;
+    pub(crate) fn receive_from(&mut self, port: &str, queue: Option<u64>) -> Result<PortIn, Failure> {
+        let (queues, bursts) = self.ports.take_rx(port, queue)?;
         *self.taken = Some((port.to_owned(), queue.unwrap_or(0)));
-        Ok(queues)
+        Ok(PortIn::of(queues).burst_max(self.burst_max() as usize).counted(bursts))
     }
 
     /// Takes all sending queues of a port, or one; they go back to it when the module is destroyed.
-    pub(crate) fn take_tx(
-        &mut self,
-        port: &str,
-        queue: Option<u64>,
-    ) -> Result<Vec<Box<dyn TxQueue>>, Failure> {
-        let queues = self.ports.take_tx(port, queue)?;
+    pub(crate) fn send_to(&mut self, port: &str, queue: Option<u64>) -> Result<PortOut, Failure> {
+        let (queues, bursts) = self.ports.take_tx(port, queue)?;
         *self.taken = Some((port.to_owned(), queue.unwrap_or(0)));
-        Ok(queues)
+        Ok(PortOut::of(queues).counted(bursts.into_iter().next()))
     }
 }
 
@@ -171,6 +174,13 @@ impl Target<'_> {
         let answer =
             self.engine.with_module(self.module, move |module: &mut M| handler(module, argument))??;
         Ok(encode(&answer))
+    }
+}
+
+impl Target<'_> {
+    /// Has the module tell its state.
+    pub(crate) fn save<M: Module>(&self, save: fn(&mut M) -> Vec<Told>) -> Result<Vec<Told>, Failure> {
+        Ok(self.engine.with_module(self.module, save)?)
     }
 }
 

@@ -20,7 +20,9 @@
 //!
 //! What needs DPDK or a kernel module (`port_id`, `pci`, other vdevs, `docker`) is refused with what to use instead.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use host::link::Netlink;
 use packet::Pool;
@@ -56,6 +58,8 @@ pub(crate) struct Request<'a> {
     pub(crate) arg: &'a Any,
     pub(crate) queues: u64,
     pub(crate) pool: &'a Pool,
+    /// The descriptors of a port that is open already, from another process.
+    pub(crate) handed: Mutex<Option<Vec<OwnedFd>>>,
 }
 
 /// Every driver, by name.
@@ -91,8 +95,16 @@ pub(crate) const DRIVERS: &[Driver] = &[
 ];
 
 impl Request<'_> {
+    fn handed(&self) -> MutexGuard<'_, Option<Vec<OwnedFd>>> {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn open(&self, spec: &PortSpec) -> Result<Box<dyn Port>, Failure> {
-        ports::open(spec, self.pool).map_err(|error| refused(&error))
+        let opened = match self.handed().take() {
+            Some(fds) => ports::adopt(spec, fds, self.pool),
+            None => ports::open(spec, self.pool),
+        };
+        opened.map_err(|error| refused(&error))
     }
 
     fn ring(&self) -> Result<Box<dyn Port>, Failure> {
@@ -239,6 +251,10 @@ fn vport(request: &Request<'_>) -> Result<Box<dyn Port>, Failure> {
     let name = if arg.ifname.is_empty() { request.name.to_owned() } else { arg.ifname.clone() };
     let config = TapConfig { queues: request.queues as usize, ..TapConfig::default() };
     let spec = PortSpec::Tap(name.clone(), config);
+    if request.handed().is_some() {
+        // It is where it should be, with its addresses, and up.
+        return request.open(&spec);
+    }
     let addresses = arg.ip_addrs.iter().map(|text| address(text)).collect::<Result<Vec<_>, _>>()?;
     let make = || -> Result<Box<dyn Port>, Failure> {
         let port = request.open(&spec)?;

@@ -20,6 +20,7 @@ mod control;
 mod drivers;
 mod face;
 mod failure;
+mod handover;
 mod modules;
 mod placement;
 #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub)]
@@ -27,13 +28,15 @@ pub mod pb {
     tonic::include_proto!("bess.pb");
 }
 pub mod process;
+pub mod saving;
 mod server;
 
 pub use client::{Client, ClientError, pack};
 pub use control::{Bess, Config};
 pub use face::{End as TraceEnd, Exit as TraceExit, Step as TraceStep, TraceReply, TraceRequest};
 pub use failure::Failure;
-pub use server::{ServeError, serve};
+pub use handover::HandoverError;
+pub use server::{CallError, ServeError, serve};
 
 /// The message that creates a module of a class.
 pub fn argument_of(class: &str) -> Option<&'static str> {

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::control::{Bess, Config};
-use super::server::serve;
+use super::handover::{self, Giver, HandoverError, Taken};
+use super::saving::{RestoreError, Restored, Saved};
+use super::server::serve_on;
 use super::{Failure, ServeError};
 
 /// How often a running daemon is asked to end before it is killed, and after that.
@@ -35,6 +37,29 @@ pub struct Options {
     pub duration: Option<Duration>,
     /// What it starts with.
     pub config: Config,
+    /// Where what it runs is saved, and restored from.
+    pub state: Option<State>,
+}
+
+/// Where what a daemon runs is saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The directory, which is made if it is not there.
+    pub directory: PathBuf,
+    /// What is done with what is saved there.
+    pub begin: Begin,
+}
+
+/// How a daemon begins that saves what it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Begin {
+    /// It restores what is saved.
+    #[default]
+    Restore,
+    /// It forgets what is saved.
+    Forget,
+    /// It takes over from the daemon that runs and saves there, with its ports, connections and sockets.
+    TakeOver,
 }
 
 /// Why a daemon did not start, or ended.
@@ -71,31 +96,40 @@ pub enum ProcessError {
     /// Serving failed.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// What was saved could not be restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// Nothing was taken over.
+    #[error(transparent)]
+    TakeOver(#[from] HandoverError),
 }
 
-/// Runs a daemon until a client calls `KillBess`, SIGTERM or SIGINT comes, or its time is over. `start` gets it before clients do, to build
-/// what a file says; `ready` gets the address once they can connect.
+/// Runs a daemon until a client calls `KillBess`, SIGTERM or SIGINT comes, or its time is over. `start` gets it before clients
+/// do, with what was restored, to build what a file says; `ready` gets the address once they can connect.
 ///
 /// # Errors
 /// [`ProcessError`]; `start`'s own error is passed on.
 pub fn run<E: From<ProcessError>>(
     options: &Options,
-    start: impl FnOnce(&Arc<Bess>) -> Result<(), E>,
+    start: impl FnOnce(&Arc<Bess>, Option<&Restored>) -> Result<(), E>,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), E> {
-    let _lock = match &options.pid_file {
-        Some(path) => Some(take(path, options.replace)?),
-        None => None,
-    };
-    let bess = Bess::start(options.config.clone()).map_err(ProcessError::from)?;
-    start(&bess)?;
+    let Begun { bess, restored, listener, pid_file } = begin(options)?;
+    if let Some(State { directory, .. }) = &options.state {
+        let listener =
+            listener.as_ref().map(TcpListener::try_clone).transpose().map_err(ProcessError::from)?;
+        let pid_file = pid_file.as_ref().map(File::try_clone).transpose().map_err(ProcessError::from)?;
+        let giver = Giver { directory: directory.clone(), listener, pid_file };
+        handover::serve(&bess, giver).map_err(ProcessError::from)?;
+    }
+    start(&bess, restored.as_ref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let served = runtime.map_err(ProcessError::from)?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let serving = async {
-            match options.listen {
-                Some(address) => serve(bess.clone(), address, ready).await.map_err(ProcessError::from),
+            match listener {
+                Some(listener) => serve_on(bess.clone(), listener, ready).await.map_err(ProcessError::from),
                 None => {
                     bess.over().await;
                     Ok(())
@@ -117,6 +151,52 @@ pub fn run<E: From<ProcessError>>(
     });
     served?;
     Ok(())
+}
+
+/// A daemon that is about to serve.
+struct Begun {
+    bess: Arc<Bess>,
+    restored: Option<Restored>,
+    listener: Option<TcpListener>,
+    /// With its lock.
+    pid_file: Option<File>,
+}
+
+/// Starts a daemon, with what was saved or what another one hands over.
+fn begin(options: &Options) -> Result<Begun, ProcessError> {
+    let config = options.config.clone();
+    if let Some(State { directory, begin: Begin::TakeOver }) = &options.state {
+        let Taken { bess, listener, mut pid_file, restored } = handover::take(directory, config)?;
+        if let Some(file) = &mut pid_file {
+            number(file)?;
+        }
+        return Ok(Begun { bess, restored: Some(restored), listener, pid_file });
+    }
+    let pid_file = match &options.pid_file {
+        Some(path) => Some(take(path, options.replace)?),
+        None => None,
+    };
+    let (bess, restored) = match &options.state {
+        Some(State { directory, begin }) => {
+            let saved = Saved::open(directory, *begin == Begin::Forget)?;
+            let bess = Bess::start(saved.config(config)?)?;
+            let restored = saved.restore(&bess)?;
+            tracing::info!("{}: {restored}", directory.display());
+            (bess, Some(restored))
+        }
+        None => (Bess::start(config)?, None),
+    };
+    let listen =
+        |address| TcpListener::bind(address).map_err(|source| ServeError::Listen { address, source });
+    let listener = options.listen.map(listen).transpose()?;
+    Ok(Begun { bess, restored, listener, pid_file })
+}
+
+/// Writes our number into the pid file.
+fn number(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
 }
 
 /// Takes the lock and writes our number into the file.
@@ -145,8 +225,7 @@ fn take(path: &Path, replace: bool) -> Result<File, ProcessError> {
         std::thread::sleep(WAIT * (1 << tries));
         tries += 1;
     }
-    file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
-    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    number(&mut file).map_err(failed)?;
     Ok(file)
 }
 

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
@@ -48,8 +49,20 @@ pub async fn serve(
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), ServeError> {
     let listen = |source| ServeError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(listen)?;
-    ready(listener.local_addr().map_err(listen)?);
+    serve_on(bess, std::net::TcpListener::bind(address).map_err(listen)?, ready).await
+}
+
+/// Serves a daemon on a socket that listens.
+pub(super) async fn serve_on(
+    bess: Arc<Bess>,
+    listener: std::net::TcpListener,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), ServeError> {
+    let address = listener.local_addr().unwrap_or(SocketAddr::from(([0; 4], 0)));
+    let listen = |source| ServeError::Listen { address, source };
+    listener.set_nonblocking(true).map_err(listen)?;
+    let listener = TcpListener::from_std(listener).map_err(listen)?;
+    ready(address);
     let service = BessControlServer::new(Service(bess.clone()))
         .max_decoding_message_size(REQUEST_MAX)
         .max_encoding_message_size(REQUEST_MAX);
@@ -77,33 +90,78 @@ pub async fn serve(
 struct Service(Arc<Bess>);
 
 /// An answer that can say that the request failed.
-pub(super) trait Answer: Default + Send + 'static {
+pub(super) trait Answer: Message + Default + Send + 'static {
     fn set_error(&mut self, error: pb::Error);
     fn take_error(&mut self) -> Option<pb::Error>;
 }
 
+/// Why a request came to no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// There is no such method.
+    #[error("there is no method '{0}'")]
+    Method(String),
+    /// The bytes are no request of the method.
+    #[error("{method}: {error}")]
+    Garbled {
+        /// The method.
+        method: &'static str,
+        /// What is wrong with the bytes.
+        error: prost::DecodeError,
+    },
+}
+
 impl Service {
-    /// Runs a method where it may block. A panic is an answer: nobody else's traffic ends with it.
-    async fn call<Q: Send + 'static, A: Answer>(
+    /// Runs a method where it may block.
+    async fn call<Q: Message + 'static, A: Answer>(
         &self,
+        name: &'static str,
         request: Request<Q>,
         method: fn(&Bess, &Q) -> Result<A, Failure>,
     ) -> Result<Response<A>, Status> {
         let (bess, request) = (self.0.clone(), request.into_inner());
-        let run = move || {
-            // Unwind safety: the daemon's state is behind a lock whose users expect that it was left by a panic.
-            catch_unwind(AssertUnwindSafe(|| method(&bess, &request))).unwrap_or_else(|_| {
+        let run = move || bess.request(name, &request, method);
+        let outcome = tokio::task::spawn_blocking(run).await;
+        Ok(Response::new(outcome.map_err(|error| Status::internal(error.to_string()))?))
+    }
+}
+
+impl Bess {
+    /// Carries out a request, writes it down if it has changed something, and puts what went wrong into the answer. A panic
+    /// is an answer: nobody else's traffic ends with it.
+    fn request<Q: Message + 'static, A: Answer>(
+        &self,
+        name: &'static str,
+        request: &Q,
+        method: fn(&Self, &Q) -> Result<A, Failure>,
+    ) -> A {
+        // Unwind safety: the daemon's state is behind a lock whose users expect that it was left by a panic.
+        let run = || {
+            catch_unwind(AssertUnwindSafe(|| method(self, request))).unwrap_or_else(|_| {
                 Err(Failure::internal("the request has hit an error of the daemon's own"))
             })
         };
-        let outcome = tokio::task::spawn_blocking(run).await;
-        let outcome = outcome.map_err(|error| Status::internal(error.to_string()))?;
-        Ok(Response::new(outcome.unwrap_or_else(|failure| {
+        self.written_down(name, request, run).unwrap_or_else(|failure| {
             let mut answer = A::default();
             answer.set_error(failure.into());
             answer
-        })))
+        })
     }
+}
+
+/// Whether a method, `CreateModule`, is that of a function, `create_module`.
+fn is_named(method: &str, function: &str) -> bool {
+    let mut letters = method.bytes();
+    let mut upper = true;
+    let same = function.bytes().all(|letter| match letter {
+        b'_' => {
+            upper = true;
+            true
+        }
+        letter if std::mem::take(&mut upper) => letters.next() == Some(letter.to_ascii_uppercase()),
+        letter => letters.next() == Some(letter),
+    });
+    same && letters.next().is_none()
 }
 
 macro_rules! calls {
@@ -114,7 +172,7 @@ macro_rules! calls {
                 &self,
                 request: Request<pb::$request>,
             ) -> Result<Response<pb::$answer>, Status> {
-                self.call(request, Bess::$name).await
+                self.call(stringify!($name), request, Bess::$name).await
             })*
         }
     };
@@ -178,6 +236,38 @@ macro_rules! interface {
 pub(super) use interface;
 
 interface!(calls);
+
+macro_rules! by_name {
+    ($($name:ident($request:ident) -> $answer:ident;)*) => {
+        impl Bess {
+            /// Carries out a request, encoded, by the name of its method, as the server does: what went wrong is in the
+            /// answer.
+            ///
+            /// # Errors
+            /// When there is no such method, or the bytes are no request of it.
+            pub fn call(&self, method: &str, request: &[u8]) -> Result<Vec<u8>, CallError> {
+                $(if is_named(method, stringify!($name)) {
+                    let request = pb::$request::decode(request)
+                        .map_err(|error| CallError::Garbled { method: stringify!($name), error })?;
+                    return Ok(self.request(stringify!($name), &request, Bess::$name).encode_to_vec());
+                })*
+                Err(CallError::Method(method.to_owned()))
+            }
+
+            /// Carries out a request that was saved.
+            pub(super) fn carry_out(&self, method: &str, request: &[u8]) -> Result<(), Failure> {
+                $(if is_named(method, stringify!($name)) {
+                    let request = pb::$request::decode(request)
+                        .map_err(|error| Failure::invalid(error.to_string()))?;
+                    return self.$name(&request).map(drop);
+                })*
+                Err(Failure::unsupported(format!("there is no method '{method}'")))
+            }
+        }
+    };
+}
+
+interface!(by_name);
 
 macro_rules! answers {
     ($($answer:ident)*) => {

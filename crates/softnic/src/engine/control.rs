@@ -143,24 +143,29 @@ impl Engine {
         name: &str,
         command: impl FnOnce(&mut M, &mut Context<'_>) -> R + Send + 'static,
     ) -> Result<R, CommandError> {
+        let (done, class) = self.call(name, move |module, ctx| {
+            let class = module.class();
+            let module: &mut dyn Any = module;
+            (module.downcast_mut::<M>().map(|module| command(module, ctx)), class)
+        })?;
+        let module = || name.to_owned();
+        done.ok_or_else(|| CommandError::Class { module: module(), class, wanted: type_name::<M>() })
+    }
+
+    /// Runs a command on a module of any class.
+    pub(super) fn call<R: Send + 'static>(
+        &self,
+        name: &str,
+        command: impl FnOnce(&mut dyn Module, &mut Context<'_>) -> R + Send + 'static,
+    ) -> Result<R, CommandError> {
         let answer = {
             let state = self.lock();
             let id = state.model.id(name).ok_or_else(|| CommandError::NoModule(name.to_owned()))?;
             let entry = state.model.entry(id).expect("names lead to entries");
-            let (module, class) = (name.to_owned(), entry.shape.class);
-            state.workers[&entry.worker].ask(move |worker| {
-                let call = worker.executor.call(id, 0, |parts, ctx, _| {
-                    let module: &mut dyn Any = parts.module;
-                    module.downcast_mut::<M>().map(|module| command(module, ctx))
-                });
-                match call {
-                    Some(Some(result)) => Ok(result),
-                    Some(None) => Err(CommandError::Class { module, class, wanted: type_name::<M>() }),
-                    None => Err(CommandError::Failed(module)),
-                }
-            })
+            state.workers[&entry.worker]
+                .ask(move |worker| worker.executor.call(id, 0, |parts, ctx, _| command(parts.module, ctx)))
         };
-        wait(&answer)
+        wait(&answer).ok_or_else(|| CommandError::Failed(name.to_owned()))
     }
 
     /// The modules and their connections, without counts: asks no worker.

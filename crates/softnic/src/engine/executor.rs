@@ -128,6 +128,11 @@ impl Executor {
         self.call(id, BATCH, |node, ctx, _| node.module.expire(ctx));
     }
 
+    /// Has a module see to what is not a packet.
+    pub(crate) fn tend(&mut self, id: NodeId) {
+        self.call(id, 0, |node, _, _| node.module.tend());
+    }
+
     /// Tells a module where its metadata attributes lie.
     pub(crate) fn place(&mut self, id: NodeId, places: &[Place]) {
         self.call(id, 0, |node, _, _| node.module.place(places));

@@ -68,17 +68,16 @@ mod control;
 mod edge;
 mod edit;
 mod executor;
+mod handover;
 mod hook;
 mod mailbox;
 mod model;
 mod module;
 mod node;
 #[cfg(test)]
-mod rig;
+pub(crate) mod rig;
 mod scheduler;
 mod snapshot;
-#[cfg(test)]
-pub(crate) mod stand;
 mod trace;
 mod traffic;
 mod worker;
@@ -103,5 +102,5 @@ pub use snapshot::{
 };
 pub use trace::{TRACE_STEPS_MAX, Trace, TraceEnd, TraceError, TraceExit, TraceStep};
 pub use traffic::{PACKET_OVERHEAD_BYTES, Policy, Resource, Usage};
-pub use worker::{POLL_MAX_NS, WorkerConfig};
+pub use worker::{POLL_MAX_NS, TEND_NS, WorkerConfig};
 pub use workers::{WORKERS_MAX, WorkerError};

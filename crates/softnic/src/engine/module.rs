@@ -96,6 +96,15 @@ pub trait Module: Any + Send {
         false
     }
 
+    /// Whether it uses [`tend`](Module::tend); asked once, when it is added.
+    fn tended(&self) -> bool {
+        false
+    }
+
+    /// Sees to what is not a packet, such as a new client of a port, while its worker is paused: every
+    /// [`TEND_NS`](super::TEND_NS) or so.
+    fn tend(&mut self) {}
+
     /// When it wants [`expire`](Module::expire) to be called, on the clock of [`Context::now_ns`].
     fn deadline_ns(&self) -> Option<u64> {
         None
@@ -113,6 +122,20 @@ pub trait Module: Any + Send {
     /// Learns where its attributes lie, in the order of [`attributes`](Module::attributes): when it is added, and
     /// whenever a change of the graph moves one of them.
     fn place(&mut self, _places: &[Place]) {}
+
+    /// What it has learnt from packets, such as flows, for another module of its class that was made with the same argument,
+    /// in another process of this machine. `None` where nothing is lost that matters. Its packets are not among it.
+    fn save(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Takes over what another module has [saved](Module::save); how much of it has no place here.
+    ///
+    /// # Errors
+    /// What is wrong with it; it comes from another process, perhaps of another version.
+    fn restore(&mut self, _saved: &[u8]) -> Result<usize, String> {
+        Err("it takes nothing over".to_owned())
+    }
 
     /// Packets that it keeps inside, between calls.
     fn held(&self) -> usize {

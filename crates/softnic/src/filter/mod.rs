@@ -31,6 +31,7 @@
 
 mod arithmetic;
 mod lexer;
+mod named;
 mod names;
 mod parser;
 mod primitive;

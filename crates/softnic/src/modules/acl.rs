@@ -271,7 +271,7 @@ mod tests {
     use packet::wire::IpProtocol;
 
     use super::*;
-    use crate::engine::stand::{Random, Stand, packet};
+    use crate::engine::rig::{Random, Rig, packet};
 
     fn frame(random: &mut Random) -> Vec<u8> {
         let mut frame = vec![2; 12];
@@ -348,13 +348,13 @@ mod tests {
                     let matches =
                         |(rule, _): &&(Rule, bool)| key.map_or(*rule == Rule::ANY, |key| rule.matches(&key));
                     let passes = module.rules().iter().find(matches).is_some_and(|(_, drop)| !drop);
-                    let gate = Stand::new().gate(&mut module, frame);
+                    let gate = Rig::on(&mut module).gate(frame);
                     assert_eq!(gate, passes.then_some(0), "{key:?} {random:?}");
                     passed += u32::from(passes);
                 }
                 let twin: Vec<_> =
-                    frames.iter().filter(|frame| Stand::new().gate(&mut module, frame).is_some()).collect();
-                let out = Stand::new().pass(&mut module, 0, frames.iter().map(|frame| packet(frame)));
+                    frames.iter().filter(|frame| Rig::on(&mut module).gate(frame).is_some()).collect();
+                let out = Rig::on(&mut module).pass(0, frames.iter().map(|frame| packet(frame)));
                 assert!(out.iter().map(|(_, packet)| packet.data()).eq(twin), "{random:?}");
             }
         }
@@ -365,13 +365,13 @@ mod tests {
     fn rules_come_behind_those_there_are() {
         let mut module = Acl::new();
         let frame_of = || frame(&mut Random::seeded());
-        assert_eq!(Stand::new().gate(&mut module, &frame_of()), None);
+        assert_eq!(Rig::on(&mut module).gate(&frame_of()), None);
         module.add([(Rule::ANY, false)]).unwrap();
         module.add([(Rule::ANY, true)]).unwrap();
-        assert_eq!(Stand::new().gate(&mut module, &frame_of()), Some(0));
+        assert_eq!(Rig::on(&mut module).gate(&frame_of()), Some(0));
         module.clear();
         module.add([(Rule::ANY, true), (Rule::ANY, false)]).unwrap();
-        assert_eq!(Stand::new().gate(&mut module, &frame_of()), None);
+        assert_eq!(Rig::on(&mut module).gate(&frame_of()), None);
     }
 
     #[test]

@@ -48,6 +48,11 @@ impl ArpResponder {
         Ok(())
     }
 
+    /// The stations, in no order.
+    pub fn stations(&self) -> impl Iterator<Item = (IpAddr, MacAddr)> {
+        self.stations.iter().map(|(&address, &mac)| (address, mac))
+    }
+
     fn answer(&self, packet: &mut Packet) -> bool {
         let Ok(layers) = Layers::of(packet.data()) else { return false };
         let Some(question) = Question::of(&layers, packet.data()) else { return false };
@@ -93,12 +98,12 @@ mod tests {
 
     use super::super::frames::{datagram, framed, ip, packet};
     use super::*;
-    use crate::engine::Rig;
+    use crate::engine::rig::{Own, Rig};
 
     const ASKER: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
     const MAC: MacAddr = MacAddr([0xa0, 0x22, 0x33, 0x44, 0x55, 0x66]);
 
-    fn responder() -> Rig<ArpResponder> {
+    fn responder() -> Own<ArpResponder> {
         let mut responder = ArpResponder::default();
         responder.add("1.2.3.4".parse().unwrap(), MAC).unwrap();
         responder.add("fd00::4".parse().unwrap(), MAC).unwrap();

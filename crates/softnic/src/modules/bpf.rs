@@ -118,7 +118,7 @@ impl Module for Bpf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stand::Stand;
+    use crate::engine::rig::Rig;
 
     fn filter(priority: i64, gate: Gate, text: &str) -> PacketFilter {
         PacketFilter { priority, gate, filter: text.parse().unwrap() }
@@ -137,17 +137,17 @@ mod tests {
     #[test]
     fn the_first_filter_by_priority_decides() {
         let mut module = Bpf::default();
-        assert_eq!(Stand::new().gate(&mut module, &frame([1; 4], 92)), Some(0));
+        assert_eq!(Rig::on(&mut module).gate(&frame([1; 4], 92)), Some(0));
         module.add([filter(1, 2, "ip host 22.22.22.22")]).unwrap();
         module.add([filter(2, 1, "tcp src port 92"), filter(2, 5, "tcp src port 92")]).unwrap();
-        let mut gate = |source, port| Stand::new().gate(&mut module, &frame(source, port));
+        let mut gate = |source, port| Rig::on(&mut module).gate(&frame(source, port));
         assert_eq!(gate([22; 4], 92), Some(1), "of the higher priority, and the first of it");
         assert_eq!(gate([22; 4], 7), Some(2));
         assert_eq!(gate([1; 4], 7), Some(0));
         assert!(module.delete(2, 1, "tcp src port 92") && !module.delete(2, 1, "tcp src port 92"));
-        assert_eq!(Stand::new().gate(&mut module, &frame([22; 4], 92)), Some(5));
+        assert_eq!(Rig::on(&mut module).gate(&frame([22; 4], 92)), Some(5));
         module.clear();
-        assert_eq!(Stand::new().gate(&mut module, &frame([22; 4], 92)), Some(0));
+        assert_eq!(Rig::on(&mut module).gate(&frame([22; 4], 92)), Some(0));
     }
 
     #[test]

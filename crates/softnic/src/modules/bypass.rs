@@ -73,13 +73,13 @@ impl Module for Bypass {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stand::{Stand, packet};
+    use crate::engine::rig::{Rig, packet};
 
     #[test]
     fn gates_lead_to_their_like_after_the_time_asked_for() {
         let mut module = Bypass { batch_ns: 100_000, packet_ns: 20_000, byte_ns: 1000 };
         let start_ns = monotonic_ns();
-        let out = Stand::new().pass(&mut module, 77, [packet(&[0; 40]), packet(&[0; 60])]);
+        let out = Rig::on(&mut module).pass(77, [packet(&[0; 40]), packet(&[0; 60])]);
         assert!(monotonic_ns() - start_ns >= 240_000);
         assert_eq!(out.iter().map(|(gate, _)| *gate).collect::<Vec<_>>(), [77, 77]);
     }

@@ -309,9 +309,9 @@ mod tests {
 
     use super::super::frames::{datagram, framed, packet};
     use super::*;
-    use crate::engine::Rig;
+    use crate::engine::rig::{Own, Rig};
 
-    fn rig(config: DrrConfig) -> Rig<Drr> {
+    fn rig(config: DrrConfig) -> Own<Drr> {
         Rig::new(Drr::new(config, 7).unwrap())
     }
 

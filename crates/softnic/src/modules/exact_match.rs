@@ -139,6 +139,13 @@ impl ExactMatch {
         self.rules.clear();
     }
 
+    /// One like it without rules, and without a default gate, to be filled and put in its place.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        let (fields, values) = (self.fields.clone(), self.values.clone());
+        Self { fields, values, rules: self.rules.emptied(), default_gate: DROP }
+    }
+
     /// How many rules there are.
     pub fn len(&self) -> usize {
         self.rules.len()
@@ -217,6 +224,7 @@ trait Table: Send {
     fn clear(&mut self);
     fn len(&self) -> usize;
     fn each(&self, tell: &mut dyn FnMut(Key, &Rule));
+    fn emptied(&self) -> Box<dyn Table>;
 }
 
 fn table(words: usize, entries: Option<usize>, hasher: FlowHasher) -> Box<dyn Table> {
@@ -312,6 +320,11 @@ impl<const N: usize> Table for Rules<N> {
         self.table.len()
     }
 
+    fn emptied(&self) -> Box<dyn Table> {
+        let table = FlowTable::with_hasher(self.first, self.hasher);
+        Box::new(Self { table, hasher: self.hasher, first: self.first, limit: self.limit })
+    }
+
     fn each(&self, tell: &mut dyn FnMut(Key, &Rule)) {
         for (_, Words(words), rule) in self.table.iter() {
             tell(std::array::from_fn(|word| words.get(word).copied().unwrap_or(0)), rule);
@@ -324,7 +337,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::engine::stand::{Random, Stand, packet};
+    use crate::engine::rig::{Random, Rig, packet};
     use crate::modules::field::Field;
 
     fn fields(of: &[(u32, usize)]) -> Fields {
@@ -357,7 +370,7 @@ mod tests {
                             frame[*offset as usize..][..value.len()].copy_from_slice(value);
                         }
                         let expected = twin.get(&key).copied().unwrap_or(77);
-                        assert_eq!(Stand::new().gate(&mut module, &frame), Some(expected), "{random:?}");
+                        assert_eq!(Rig::on(&mut module).gate(&frame), Some(expected), "{random:?}");
                     }
                 }
             }
@@ -370,7 +383,7 @@ mod tests {
         let mut module = ExactMatch::new(fields(&[(0, 1)]), Fields::default(), None, 1);
         (0..4).for_each(|value| module.add(&[vec![value]], &[], value.into()).unwrap());
         let frames = (0..100u8).map(|at| packet(&[at % 8, at]));
-        let out = Stand::new().pass(&mut module, 0, frames);
+        let out = Rig::on(&mut module).pass(0, frames);
         assert_eq!(out.len(), 52, "those of no rule are dropped");
         assert!(out.iter().all(|(gate, packet)| *gate == Gate::from(packet.data()[0])));
     }
@@ -380,8 +393,8 @@ mod tests {
         let masked = Fields::new(vec![Field::at(0, 2).masked(&[0xff, 0xf0])]).unwrap();
         let mut module = ExactMatch::new(masked, Fields::default(), None, 1);
         module.add(&[vec![0x77, 0x7f]], &[], 2).unwrap();
-        assert_eq!(Stand::new().gate(&mut module, &[0x77, 0x71]), Some(2));
-        assert_eq!(Stand::new().gate(&mut module, &[0x77, 0x81]), None);
+        assert_eq!(Rig::on(&mut module).gate(&[0x77, 0x71]), Some(2));
+        assert_eq!(Rig::on(&mut module).gate(&[0x77, 0x81]), None);
         assert_eq!(module.rules()[0].fields, [[0x77, 0x70]]);
         module.delete(&[vec![0x77, 0x70]]).unwrap();
         assert_eq!(module.delete(&[vec![0x77, 0x70]]), Err(ExactMatchError::NoRule));
@@ -392,8 +405,8 @@ mod tests {
         let mut module = ExactMatch::new(fields(&[(4, 2)]), Fields::default(), None, 1);
         module.add(&[vec![0, 0]], &[], 1).unwrap();
         module.set_default_gate(9);
-        assert_eq!(Stand::new().gate(&mut module, &[0; 5]), Some(9));
-        assert_eq!(Stand::new().gate(&mut module, &[0; 6]), Some(1));
+        assert_eq!(Rig::on(&mut module).gate(&[0; 5]), Some(9));
+        assert_eq!(Rig::on(&mut module).gate(&[0; 6]), Some(1));
     }
 
     #[test]
@@ -402,7 +415,7 @@ mod tests {
         let mut module = ExactMatch::new(fields(&[(0, 1)]), values, None, 1);
         module.place(&[Place::At(8)]);
         module.add(&[vec![5]], &[vec![0xaa, 0xbb], vec![1, 2, 3, 4]], 0).unwrap();
-        let out = Stand::new().pass(&mut module, 0, [packet(&[5, 0, 0, 9])]);
+        let out = Rig::on(&mut module).pass(0, [packet(&[5, 0, 0, 9])]);
         assert_eq!(out[0].1.data(), [5, 0xaa, 0xbb, 9]);
         assert_eq!(Place::At(8).read::<4>(&out[0].1), [1, 2, 3, 4]);
         assert_eq!(module.rules()[0].values, [vec![0xaa, 0xbb], vec![1, 2, 3, 4]]);
@@ -422,7 +435,7 @@ mod tests {
         module.add(&[vec![1], vec![2, 3]], &[vec![4]], 6).unwrap();
         let mut marked = packet(&[1]);
         Place::At(0).write(&mut marked, [2, 3]);
-        assert_eq!(Stand::new().pass(&mut module, 0, [marked])[0].0, 6);
+        assert_eq!(Rig::on(&mut module).pass(0, [marked])[0].0, 6);
     }
 
     #[test]
@@ -431,7 +444,7 @@ mod tests {
         let mut module = ExactMatch::new(fields(&[(0, 4)]), Fields::default(), None, 1);
         (0..5000).for_each(|at| module.add(&number(at), &[], (at % 8000) as Gate).unwrap());
         (0..5000).for_each(|at| {
-            assert_eq!(Stand::new().gate(&mut module, &number(at)[0]), Some((at % 8000) as Gate));
+            assert_eq!(Rig::on(&mut module).gate(&number(at)[0]), Some((at % 8000) as Gate));
         });
         let mut bounded = ExactMatch::new(fields(&[(0, 4)]), Fields::default(), Some(3), 1);
         (0..3).for_each(|at| bounded.add(&number(at), &[], 0).unwrap());

@@ -294,7 +294,7 @@ fn read(data: &[u8], offset: usize, bytes: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stand::{Random, packet};
+    use crate::engine::rig::{Random, packet};
 
     #[test]
     fn keys_read_back() {

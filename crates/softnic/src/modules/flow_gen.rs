@@ -324,6 +324,11 @@ impl FlowGen {
         Ok(())
     }
 
+    /// The most packets in a turn.
+    pub fn burst(&self) -> usize {
+        self.burst
+    }
+
     /// How many flows there are.
     pub fn flows(&self) -> usize {
         self.flows.len() - self.free.len()

@@ -60,7 +60,7 @@ fn any(frame: &[u8], shared: bool) -> Option<FlowKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stand::Random;
+    use crate::engine::rig::Random;
 
     #[test]
     fn the_short_way_says_what_the_long_one_says() {

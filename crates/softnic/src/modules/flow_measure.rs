@@ -281,15 +281,15 @@ impl Module for FlowMeasure {
 mod tests {
     use super::super::frames::packet;
     use super::*;
-    use crate::engine::Rig;
+    use crate::engine::rig::{Own, Rig};
 
     const NOW_NS: u64 = 1_000_000;
 
-    fn rig(config: &FlowMeasureConfig) -> Rig<FlowMeasure> {
+    fn rig(config: &FlowMeasureConfig) -> Own<FlowMeasure> {
         Rig::new(FlowMeasure::with_clock(config, 1, || NOW_NS))
     }
 
-    fn send(rig: &mut Rig<FlowMeasure>, flag: u64, latency_ns: i64, session: u64, rule: u32) -> Packet {
+    fn send(rig: &mut Own<FlowMeasure>, flag: u64, latency_ns: i64, session: u64, rule: u32) -> Packet {
         let mut packet = packet(&[0; 100]);
         rig.place("flag").write(&mut packet, flag.to_ne_bytes());
         rig.place("timestamp").write(&mut packet, NOW_NS.wrapping_add_signed(-latency_ns).to_ne_bytes());
@@ -298,7 +298,7 @@ mod tests {
         rig.process(0, [packet]).remove(0).1
     }
 
-    fn read(rig: &Rig<FlowMeasure>, side: MeasureSide) -> Vec<(u64, u64, u64, u64)> {
+    fn read(rig: &Own<FlowMeasure>, side: MeasureSide) -> Vec<(u64, u64, u64, u64)> {
         let mut all: Vec<_> =
             rig.module.read(side, &[], &[]).iter().map(|m| (m.fseid, m.pdr, m.packets, m.bytes)).collect();
         all.sort_unstable();

@@ -1,24 +1,14 @@
 //! Packets for the modules' tests.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::LazyLock;
 
+use packet::Packet;
 use packet::wire::{EtherType, IpProtocol, MacAddr, ethernet, ipv4, ipv6, tcp, udp};
-use packet::{Packet, Pool, PoolConfig};
+
+pub(super) use crate::engine::rig::{packet, pool};
 
 /// The stations that the frames travel between.
 pub(super) const MACS: [MacAddr; 2] = [MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2])];
-
-/// The tests' buffers.
-pub(super) fn pool() -> Pool {
-    static POOL: LazyLock<Pool> =
-        LazyLock::new(|| Pool::new(PoolConfig { buffers: 1 << 14, ..PoolConfig::default() }).unwrap());
-    POOL.clone()
-}
-
-pub(super) fn packet(bytes: &[u8]) -> Packet {
-    pool().packet(bytes).expect("a buffer")
-}
 
 /// Packets of 60 bytes, numbered in their first byte.
 pub(super) fn packets(count: u8) -> impl Iterator<Item = Packet> {

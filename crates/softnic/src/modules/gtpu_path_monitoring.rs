@@ -95,6 +95,11 @@ impl GtpuPathMonitoring {
         true
     }
 
+    /// The stations, and how often each was added and not deleted.
+    pub fn stations(&self) -> impl Iterator<Item = (Ipv4Addr, u32)> {
+        self.stations.iter().map(|(&station, known)| (station, known.users))
+    }
+
     /// Forgets all stations and begins with sequence number 0.
     pub fn clear(&mut self) {
         *self = Self::default();
@@ -185,7 +190,7 @@ impl Module for GtpuPathMonitoring {
 mod tests {
     use super::super::frames::{datagram, packet};
     use super::*;
-    use crate::engine::Rig;
+    use crate::engine::rig::{Own, Rig};
 
     const OWN: &str = "10.0.0.9:2152";
 
@@ -204,7 +209,7 @@ mod tests {
         packet(&message(gtpu::Message::ECHO_RESPONSE, [from, OWN], Some(sequence)))
     }
 
-    fn stations(count: u8) -> Rig<GtpuPathMonitoring> {
+    fn stations(count: u8) -> Own<GtpuPathMonitoring> {
         let mut monitoring = GtpuPathMonitoring::default();
         (1..=count).for_each(|host| assert!(monitoring.add([10, 0, 0, host].into())));
         Rig::new(monitoring)

@@ -136,7 +136,7 @@ impl Module for HashLb {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stand::{Random, Stand};
+    use crate::engine::rig::{Random, Rig};
     use crate::modules::field::Field;
 
     const ETHERNET: [u8; 14] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00];
@@ -164,9 +164,9 @@ mod tests {
                 let there = frame([a, b], [c, d], [0, 0]);
                 let mut back = frame([b, a], [d, c], [0, 0]);
                 back.swap(5, 11);
-                let gate = Stand::new().gate(&mut module, &there);
+                let gate = Rig::on(&mut module).gate(&there);
                 assert!(gate.is_some());
-                assert_eq!(gate, Stand::new().gate(&mut module, &back), "{random:?}");
+                assert_eq!(gate, Rig::on(&mut module).gate(&back), "{random:?}");
             }
         }
     }
@@ -176,7 +176,7 @@ mod tests {
         let gates = |mode: HashMode, frames: &[Vec<u8>]| {
             let mut module = module(mode);
             let mut seen: Vec<_> =
-                frames.iter().map(|frame| Stand::new().gate(&mut module, frame).unwrap()).collect();
+                frames.iter().map(|frame| Rig::on(&mut module).gate(frame).unwrap()).collect();
             seen.sort_unstable();
             seen.dedup();
             seen.len()
@@ -196,20 +196,20 @@ mod tests {
         for host in 0..100 {
             let first = frame([host, 2], [5, 6], [0x20, 0]);
             let later = frame([host, 2], [7, 8], [0, 9]);
-            let gate = Stand::new().gate(&mut module, &first);
-            assert_eq!(gate, Stand::new().gate(&mut module, &later));
+            let gate = Rig::on(&mut module).gate(&first);
+            assert_eq!(gate, Rig::on(&mut module).gate(&later));
         }
     }
 
     #[test]
     fn what_has_no_flow_goes_by_stations_or_is_dropped() {
         let mut module = module(HashMode::L4);
-        assert!(Stand::new().gate(&mut module, &[0; 12]).is_some());
-        assert_eq!(Stand::new().gate(&mut module, &[0; 11]), None);
+        assert!(Rig::on(&mut module).gate(&[0; 12]).is_some());
+        assert_eq!(Rig::on(&mut module).gate(&[0; 11]), None);
         module.set_mode(HashMode::Fields(Fields::new(vec![Field::at(12, 1)]).unwrap()));
-        assert_eq!(Stand::new().gate(&mut module, &[0; 12]), None);
+        assert_eq!(Rig::on(&mut module).gate(&[0; 12]), None);
         module.set_mode(HashMode::L2);
         module.set_gates(Gates::default());
-        assert_eq!(Stand::new().gate(&mut module, &[0; 60]), None);
+        assert_eq!(Rig::on(&mut module).gate(&[0; 60]), None);
     }
 }

@@ -125,6 +125,20 @@ impl IpLookup {
         (gate != DROP).then_some(gate)
     }
 
+    /// The prefixes and their gates; those of length 0 where a default gate is set.
+    pub fn prefixes(&self) -> impl Iterator<Item = (IpAddr, u8, Gate)> {
+        let v4 = self.v4.iter().flat_map(|table| table.iter());
+        let v6 = self.v6.iter().flat_map(|table| table.iter());
+        let defaults = [
+            (IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.default_v4),
+            (IpAddr::V6(Ipv6Addr::UNSPECIFIED), self.default_v6),
+        ];
+        let defaults = defaults.into_iter().filter(|(_, gate)| *gate != DROP);
+        let v4 = v4.map(|(prefix, gate)| (IpAddr::V4(prefix.address()), prefix.len(), gate));
+        let v6 = v6.map(|(prefix, gate)| (IpAddr::V6(prefix.address()), prefix.len(), gate));
+        defaults.map(|(address, gate)| (address, 0, gate)).chain(v4).chain(v6)
+    }
+
     /// Prefixes, default gates not among them.
     pub fn len(&self) -> usize {
         self.v4.as_ref().map_or(0, |table| table.len()) + self.v6.as_ref().map_or(0, |table| table.len())
@@ -236,7 +250,7 @@ impl Module for IpLookup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stand::{Random, Stand, packet};
+    use crate::engine::rig::{Random, Rig, packet};
 
     fn frame(tags: usize, destination: IpAddr) -> Vec<u8> {
         let mut frame = vec![0; ETHERTYPE];
@@ -294,7 +308,7 @@ mod tests {
                 assert_eq!(module.lookup(address), best(address), "{address} {random:?}");
             }
             let frames = wanted.iter().map(|address| packet(&frame(random.below(3), *address)));
-            let out = Stand::new().pass(&mut module, 0, frames.collect::<Vec<_>>());
+            let out = Rig::on(&mut module).pass(0, frames.collect::<Vec<_>>());
             for (gate, packet) in &out {
                 let address = destination(packet.data()).unwrap();
                 assert_eq!(Some(*gate), best(address), "{address} {random:?}");
@@ -325,15 +339,15 @@ mod tests {
     #[test]
     fn what_is_no_ip_goes_where_ipv4_does_by_default() {
         let mut module = IpLookup::new(8);
-        assert_eq!(Stand::new().gate(&mut module, &[0; 60]), None);
+        assert_eq!(Rig::on(&mut module).gate(&[0; 60]), None);
         module.add(ip("0.0.0.0"), 0, 5).unwrap();
-        assert_eq!(Stand::new().gate(&mut module, &[0; 60]), Some(5));
-        assert_eq!(Stand::new().gate(&mut module, &[]), Some(5));
-        assert_eq!(Stand::new().gate(&mut module, &frame(3, ip("1.1.1.1"))), Some(5), "too many tags");
+        assert_eq!(Rig::on(&mut module).gate(&[0; 60]), Some(5));
+        assert_eq!(Rig::on(&mut module).gate(&[]), Some(5));
+        assert_eq!(Rig::on(&mut module).gate(&frame(3, ip("1.1.1.1"))), Some(5), "too many tags");
         let cut = &frame(0, ip("1.1.1.1"))[..33];
-        assert_eq!(Stand::new().gate(&mut module, cut), Some(5));
+        assert_eq!(Rig::on(&mut module).gate(cut), Some(5));
         module.delete(ip("0.0.0.0"), 0).unwrap();
-        assert_eq!(Stand::new().gate(&mut module, &[0; 60]), None);
+        assert_eq!(Rig::on(&mut module).gate(&[0; 60]), None);
     }
 
     #[test]

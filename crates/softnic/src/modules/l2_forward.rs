@@ -98,6 +98,19 @@ impl L2Forward {
         }
     }
 
+    /// The addresses and their gates, in no order.
+    pub fn stations(&self) -> impl Iterator<Item = (MacAddr, Gate)> {
+        self.stations.iter().map(|(key, gate)| {
+            let [address @ .., _, _] = key.to_le_bytes();
+            (MacAddr(address), gate)
+        })
+    }
+
+    /// Where packets go whose address is not in the table.
+    pub fn default_gate(&self) -> Gate {
+        self.default_gate
+    }
+
     /// How many addresses there are.
     pub fn len(&self) -> usize {
         self.stations.len()
@@ -155,7 +168,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::engine::stand::{Random, Stand, packet};
+    use crate::engine::rig::{Random, Rig, packet};
 
     fn mac(text: &str) -> MacAddr {
         text.parse().unwrap()
@@ -191,13 +204,13 @@ mod tests {
         }
         let frames: Vec<Vec<u8>> =
             (0..500).map(|at| [&address(&mut random).0[..], &random.bytes(1 + at % 3)].concat()).collect();
-        let out = Stand::new().pass(&mut module, 0, frames.iter().map(|frame| packet(frame)));
+        let out = Rig::on(&mut module).pass(0, frames.iter().map(|frame| packet(frame)));
         assert_eq!(out.len(), frames.len());
         for (gate, packet) in &out {
             let address = MacAddr(*packet.data().first_chunk().unwrap());
             assert_eq!(*gate, twin.get(&address).copied().unwrap_or(3000), "{random:?}");
         }
-        assert_eq!(Stand::new().gate(&mut module, &[2, 0, 0, 0, 0]), Some(3000), "no address");
+        assert_eq!(Rig::on(&mut module).gate(&[2, 0, 0, 0, 0]), Some(3000), "no address");
     }
 
     #[test]

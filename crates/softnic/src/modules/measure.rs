@@ -188,17 +188,17 @@ mod tests {
 
     use super::super::frames::packet;
     use super::*;
-    use crate::engine::Rig;
+    use crate::engine::rig::{Own, Rig};
 
     thread_local! {
         static NOW_NS: Cell<u64> = const { Cell::new(0) };
     }
 
-    fn rig(config: MeasureConfig) -> Rig<Measure> {
+    fn rig(config: MeasureConfig) -> Own<Measure> {
         Rig::new(Measure::with_clock(config, 1, || NOW_NS.get()).unwrap())
     }
 
-    fn send(rig: &mut Rig<Measure>, time_ns: u64, now_ns: u64, count: usize) {
+    fn send(rig: &mut Own<Measure>, time_ns: u64, now_ns: u64, count: usize) {
         NOW_NS.set(now_ns);
         let place = rig.place("timestamp");
         let stamped = (0..count).map(|_| {

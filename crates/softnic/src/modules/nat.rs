@@ -1,15 +1,18 @@
 //! [`Nat`].
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::ops::RangeInclusive;
 
 use arrayvec::ArrayVec;
-use netbricks::nat::{self, Arrival, EXTERNALS_MAX, Limits, Outcome, Realm};
+use netbricks::conntrack::{Moved, TcpState, Traffic};
+use netbricks::nat::{self, Arrival, EXTERNALS_MAX, Inside, Limits, MovedFlow, Outcome, Realm};
 use netbricks::{Drops, conntrack};
-use packet::flow::FlowHasher;
+use packet::flow::{FlowHasher, FlowKey};
+use packet::wire::IpProtocol;
 use packet::{BATCH, Batch, Packet};
+use serde::{Deserialize, Serialize};
 
-use crate::engine::{Context, Gate, Module};
+use crate::engine::{Context, Gate, Module, monotonic_ns};
 
 /// Translates addresses and ports, so that many hosts share a few addresses (NAPT, RFC 3022): the translator of
 /// [`netbricks::nat`].
@@ -197,22 +200,112 @@ impl Module for Nat {
     fn status(&self) -> String {
         format!("{} entries", self.mapped())
     }
+
+    /// Flows and the ends outside that they have; fragments that are followed are not among it.
+    fn save(&mut self) -> Option<Vec<u8>> {
+        let flows: Vec<SavedFlow> = self.nat.moved().map(SavedFlow::of).collect();
+        serde_json::to_vec(&flows).ok()
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<usize, String> {
+        let flows: Vec<SavedFlow> = serde_json::from_slice(saved).map_err(|error| error.to_string())?;
+        let now_ns = monotonic_ns();
+        let mut lost = 0;
+        for flow in flows {
+            let taken = flow.moved().is_some_and(|flow| self.nat.take_in(&flow, now_ns).is_ok());
+            lost += usize::from(!taken);
+        }
+        Ok(lost)
+    }
+}
+
+/// A flow as it goes to another process.
+#[derive(Serialize, Deserialize)]
+struct SavedFlow {
+    protocol: u8,
+    /// Source and destination of what opened it, and of its answers.
+    original: [SocketAddr; 2],
+    reply: [SocketAddr; 2],
+    query: u8,
+    /// Which of [`TcpState::ALL`].
+    tcp: Option<usize>,
+    replied: bool,
+    assured: bool,
+    /// Packets and bytes of each direction.
+    traffic: [[u64; 2]; 2],
+    since_ns: u64,
+    deadline_ns: u64,
+    gates: [Gate; 2],
+    /// Protocol, end inside and end outside of the mappings that it uses.
+    holds: [Option<(u8, SocketAddr, SocketAddrV4)>; 2],
+}
+
+impl SavedFlow {
+    fn of(MovedFlow { flow, gates, holds }: MovedFlow) -> Self {
+        let ends = |key: &FlowKey| {
+            [(key.source(), key.source_port()), (key.destination(), key.destination_port())]
+                .map(SocketAddr::from)
+        };
+        let hold = |(inside, external): (Inside, SocketAddrV4)| {
+            (inside.protocol.0, SocketAddr::new(inside.address, inside.port), external)
+        };
+        Self {
+            protocol: flow.original.protocol().0,
+            original: ends(&flow.original),
+            reply: ends(&flow.reply),
+            query: flow.query,
+            tcp: flow.tcp.and_then(|state| TcpState::ALL.iter().position(|known| *known == state)),
+            replied: flow.replied,
+            assured: flow.assured,
+            traffic: flow.traffic.map(|traffic| [traffic.packets, traffic.bytes]),
+            since_ns: flow.since_ns,
+            deadline_ns: flow.deadline_ns,
+            gates,
+            holds: holds.map(|one| one.map(hold)),
+        }
+    }
+
+    /// `None` where it makes no sense.
+    fn moved(&self) -> Option<MovedFlow> {
+        let protocol = IpProtocol(self.protocol);
+        let key = |[source, destination]: [SocketAddr; 2]| FlowKey::new(protocol, source, destination);
+        let tcp = match self.tcp {
+            Some(at) => Some(*TcpState::ALL.get(at)?),
+            None => None,
+        };
+        let flow = Moved {
+            original: key(self.original)?,
+            query: self.query,
+            reply: key(self.reply)?,
+            tcp,
+            replied: self.replied,
+            assured: self.assured,
+            traffic: self.traffic.map(|[packets, bytes]| Traffic { packets, bytes }),
+            since_ns: self.since_ns,
+            deadline_ns: self.deadline_ns,
+        };
+        let hold = |(protocol, inside, external): (u8, SocketAddr, SocketAddrV4)| {
+            let protocol = IpProtocol(protocol);
+            (Inside { protocol, address: inside.ip(), port: inside.port() }, external)
+        };
+        Some(MovedFlow { flow, gates: self.gates, holds: self.holds.map(|one| one.map(hold)) })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use packet::wire::tcp::Flags;
-    use packet::wire::{EtherType, IpProtocol, icmpv4, ipv4, udp};
+    use packet::wire::{EtherType, icmpv4, ipv4, udp};
 
     use super::super::frames::{datagram, framed, ip, packet, segment};
     use packet::parse::Layers;
 
     use super::*;
-    use crate::engine::Rig;
+    use crate::engine::rig::{Own, Rig};
 
     const OUTSIDE: &str = "192.168.1.1";
 
-    fn nat(ports: &[RangeInclusive<u16>]) -> Rig<Nat> {
+    fn nat(ports: &[RangeInclusive<u16>]) -> Own<Nat> {
         // The address comes once with each range, which is as good as once with all.
         let external = |range: &RangeInclusive<u16>| ExternalAddress {
             address: OUTSIDE.parse().unwrap(),
@@ -229,7 +322,7 @@ mod tests {
         packet::flow::FlowKey::of(&layers, frame).unwrap().source_port()
     }
 
-    fn one(rig: &mut Rig<Nat>, gate: Gate, frame: &[u8]) -> Option<Vec<u8>> {
+    fn one(rig: &mut Own<Nat>, gate: Gate, frame: &[u8]) -> Option<Vec<u8>> {
         let left = rig.process(gate, [packet(frame)]);
         left.first().map(|(out, packet)| {
             assert_eq!(*out, 1 - gate);
@@ -318,6 +411,30 @@ mod tests {
         let good = datagram(["10.0.0.1:9", "8.8.8.8:53"], b"");
         let left = rig.process(0, [packet(&good), packet(b"runt"), packet(&good)]);
         assert_eq!((left.len(), rig.dropped), (2, 4));
+    }
+
+    #[test]
+    fn flows_go_on_in_another_module() {
+        let mut rig = nat(&[1..=65_535]);
+        rig.at(monotonic_ns());
+        let syn = one(&mut rig, 0, &segment(["10.0.0.1:80", "8.8.8.8:80"], Flags::SYN, b"")).unwrap();
+        let query = one(&mut rig, 0, &datagram(["10.0.0.2:80", "8.8.8.8:53"], b"x")).unwrap();
+        let ping = one(&mut rig, 0, &echo(8, "10.0.0.3", "8.8.8.8", 80)).unwrap();
+        let saved = rig.module.save().unwrap();
+        let mut other = nat(&[1..=65_535]);
+        other.at(monotonic_ns());
+        assert_eq!(other.module.restore(&saved), Ok(0));
+        assert_eq!((other.module.mapped(), other.module.restore(&saved)), (3, Ok(3)), "once");
+        let back = |port: u16| format!("{OUTSIDE}:{port}");
+        let answer = datagram(["8.8.8.8:53", &back(port(&query))], b"y");
+        assert_eq!(one(&mut other, 1, &answer), Some(datagram(["8.8.8.8:53", "10.0.0.2:80"], b"y")));
+        let answer = segment(["8.8.8.8:80", &back(port(&syn))], Flags::SYN | Flags::ACK, b"");
+        assert!(one(&mut other, 1, &answer).is_some());
+        let answer = one(&mut other, 1, &echo(0, "8.8.8.8", OUTSIDE, port(&ping)));
+        assert_eq!(answer, Some(echo(0, "8.8.8.8", "10.0.0.3", 80)));
+        assert!(other.module.restore(b"[{}]").is_err() && other.module.restore(b"").is_err());
+        let wrong = String::from_utf8(saved).unwrap().replace("\"gates\":[0,1]", "\"gates\":[0,9]");
+        assert_eq!(nat(&[1..=65_535]).module.restore(wrong.as_bytes()), Ok(3));
     }
 
     #[test]

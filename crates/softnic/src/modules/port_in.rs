@@ -1,8 +1,11 @@
 //! [`PortIn`].
 
+use std::sync::Arc;
+
 use packet::{BATCH, Batch, PortId};
 use ports::RxQueue;
 
+use super::bursts::Bursts;
 use crate::engine::{Context, Gate, Module, Ran, Readiness};
 
 /// Brings the packets that queues of a port receive into the graph.
@@ -28,6 +31,8 @@ pub struct PortIn {
     queues: Vec<Box<dyn RxQueue>>,
     /// Received, but beyond a burst; used only while bursts are shorter than a batch.
     waiting: Vec<Batch>,
+    /// Where the bursts of each queue are counted, if anybody wants to know.
+    bursts: Vec<Arc<Bursts>>,
     burst: usize,
     most: usize,
     number: PortId,
@@ -43,7 +48,22 @@ impl PortIn {
     /// Receives from several queues, each with a task of its own.
     pub fn of(queues: Vec<Box<dyn RxQueue>>) -> Self {
         let waiting = queues.iter().map(|_| Batch::new()).collect();
-        Self { queues, waiting, burst: BATCH, most: BATCH, number: PortId::NONE, error: String::new() }
+        Self {
+            queues,
+            waiting,
+            bursts: Vec::new(),
+            burst: BATCH,
+            most: BATCH,
+            number: PortId::NONE,
+            error: String::new(),
+        }
+    }
+
+    /// Counts the bursts of each queue there.
+    #[must_use]
+    pub fn counted(mut self, bursts: Vec<Arc<Bursts>>) -> Self {
+        self.bursts = bursts;
+        self
     }
 
     /// Marks the packets with the number of the port they came from ([`packet::Packet::ingress`]).
@@ -108,7 +128,11 @@ impl Module for PortIn {
 
     fn run(&mut self, ctx: &mut Context<'_>, task: usize, batch: &mut Batch) -> Ran {
         ctx.forward(0);
-        match self.receive(task, batch) {
+        let received = self.receive(task, batch);
+        if let (Ok(count), Some(bursts)) = (&received, self.bursts.get(task)) {
+            bursts.note(self.burst, *count);
+        }
+        match received {
             Ok(0) => Ran::idle(),
             Ok(count) => {
                 let mut bytes = 0;
@@ -128,6 +152,14 @@ impl Module for PortIn {
 
     fn readiness(&self, task: usize) -> Readiness<'_> {
         self.queues[task].poll_fd().map_or(Readiness::Poll, Readiness::Fd)
+    }
+
+    fn tended(&self) -> bool {
+        self.queues.iter().any(|queue| queue.tends())
+    }
+
+    fn tend(&mut self) {
+        self.queues.iter_mut().for_each(|queue| queue.tend());
     }
 
     fn held(&self) -> usize {

@@ -1,8 +1,11 @@
 //! [`PortOut`].
 
+use std::sync::Arc;
+
 use packet::Batch;
 use ports::TxQueue;
 
+use super::bursts::Bursts;
 use crate::engine::{Context, Gate, Module};
 
 /// How often a batch is offered to a full queue before the rest of it is dropped.
@@ -17,6 +20,8 @@ const TRIES: usize = 4;
 /// is used: a module has one worker, and so does a queue.
 pub struct PortOut {
     queues: Vec<Box<dyn TxQueue>>,
+    /// Where the bursts of the first queue are counted, if anybody wants to know.
+    bursts: Option<Arc<Bursts>>,
     sent: u64,
     error: String,
 }
@@ -29,7 +34,14 @@ impl PortOut {
 
     /// Has all of these queues.
     pub fn of(queues: Vec<Box<dyn TxQueue>>) -> Self {
-        Self { queues, sent: 0, error: String::new() }
+        Self { queues, bursts: None, sent: 0, error: String::new() }
+    }
+
+    /// Counts the bursts of the first queue there.
+    #[must_use]
+    pub fn counted(mut self, bursts: Option<Arc<Bursts>>) -> Self {
+        self.bursts = bursts;
+        self
     }
 
     /// Packets that the queue has taken.
@@ -43,16 +55,8 @@ impl PortOut {
     }
 }
 
-impl Module for PortOut {
-    fn class(&self) -> &'static str {
-        "PortOut"
-    }
-
-    fn outputs(&self) -> Gate {
-        0
-    }
-
-    fn process(&mut self, _ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
+impl PortOut {
+    fn send(&mut self, batch: &mut Batch) {
         let Some(queue) = self.queues.first_mut() else { return };
         for _ in 0..TRIES {
             match queue.send(batch) {
@@ -68,6 +72,24 @@ impl Module for PortOut {
             if batch.is_empty() {
                 return;
             }
+        }
+    }
+}
+
+impl Module for PortOut {
+    fn class(&self) -> &'static str {
+        "PortOut"
+    }
+
+    fn outputs(&self) -> Gate {
+        0
+    }
+
+    fn process(&mut self, _ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
+        let (wanted, before) = (batch.len(), self.sent);
+        self.send(batch);
+        if let Some(bursts) = &self.bursts {
+            bursts.note(wanted, (self.sent - before) as usize);
         }
     }
 

@@ -63,6 +63,17 @@ pub struct Meter {
     pub deducted: i64,
 }
 
+/// A rule, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QosRule {
+    /// The value of each field.
+    pub fields: Vec<Vec<u8>>,
+    /// The values written.
+    pub values: Vec<Vec<u8>>,
+    /// Where its packets go.
+    pub action: QosAction,
+}
+
 /// A rule that [`Qos`] does not take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QosError {
@@ -94,7 +105,8 @@ pub enum QosError {
 struct Rule {
     /// Where its packets go, unless they are metered.
     gate: Gate,
-    meter: Option<(TwoRateMarker, i64)>,
+    /// The marker, the bytes that do not count, and what it was made of.
+    meter: Option<(TwoRateMarker, i64, Box<Meter>)>,
     values: Key,
 }
 
@@ -130,13 +142,13 @@ impl Rule {
         }
         let [committed, peak] = [committed, peak].map(Rate::per_second);
         let marker = TwoRateMarker::new((committed, committed_burst), (peak, peak_burst), 0)?;
-        Ok(Self { gate: DROP, meter: Some((marker, deducted)), values })
+        Ok(Self { gate: DROP, meter: Some((marker, deducted, Box::new(meter))), values })
     }
 
     /// Where a packet goes.
     #[inline]
     fn judge(&mut self, packet: &Packet, now_ns: u64) -> Gate {
-        let Some((marker, deducted)) = &mut self.meter else { return self.gate };
+        let Some((marker, deducted, _)) = &mut self.meter else { return self.gate };
         let bytes = (packet.len() as i64).saturating_sub(*deducted).max(0);
         match marker.mark(bytes as u64, Colour::Green, now_ns) {
             Colour::Green => GREEN,
@@ -206,6 +218,23 @@ impl Qos {
         self.rules = FlowTable::with_hasher(self.rules.capacity(), self.hasher);
     }
 
+    /// The rules, in no order.
+    pub fn rules(&self) -> impl Iterator<Item = QosRule> {
+        self.rules.iter().map(|(_, key, rule)| QosRule {
+            fields: self.fields.values(&key.0),
+            values: if self.values.is_empty() { Vec::new() } else { self.values.values(&rule.values) },
+            action: match &rule.meter {
+                Some((.., meter)) => QosAction::Meter(**meter),
+                None => QosAction::Gate(rule.gate),
+            },
+        })
+    }
+
+    /// Where packets go that no rule matches.
+    pub fn default_gate(&self) -> Gate {
+        self.default_gate
+    }
+
     /// Says where packets go that no rule matches.
     pub fn set_default_gate(&mut self, gate: Gate) {
         self.default_gate = gate;
@@ -266,12 +295,12 @@ mod tests {
     use super::super::field::Field;
     use super::super::frames::packet;
     use super::*;
-    use crate::engine::Rig;
+    use crate::engine::rig::{Own, Rig};
 
     const METER: Meter =
         Meter { committed: 1000, peak: 2000, committed_burst: 100, peak_burst: 200, deducted: 14 };
 
-    fn qos(entries: usize) -> Rig<Qos> {
+    fn qos(entries: usize) -> Own<Qos> {
         let fields = Fields::new(vec![Field::attribute("session", 4), Field::at(0, 1)]).unwrap();
         let values = Fields::new(vec![Field::attribute("qfi", 1)]).unwrap();
         Rig::new(Qos::new(fields, values, entries, 1))
@@ -281,7 +310,7 @@ mod tests {
         vec![session.to_ne_bytes().to_vec(), vec![first]]
     }
 
-    fn frame(rig: &Rig<Qos>, session: u32, length: usize) -> Packet {
+    fn frame(rig: &Own<Qos>, session: u32, length: usize) -> Packet {
         let mut packet = packet(&vec![5; length]);
         rig.place("session").write(&mut packet, session.to_ne_bytes());
         rig.place("qfi").write(&mut packet, [0xff]);
@@ -289,7 +318,7 @@ mod tests {
     }
 
     /// Where packets of these lengths go, one after the other.
-    fn gates(rig: &mut Rig<Qos>, session: u32, lengths: &[usize]) -> Vec<Gate> {
+    fn gates(rig: &mut Own<Qos>, session: u32, lengths: &[usize]) -> Vec<Gate> {
         let send = |length: &usize| {
             let packet = frame(rig, session, *length);
             rig.process(0, [packet]).first().map_or(DROP, |(gate, _)| *gate)

@@ -102,6 +102,11 @@ impl Queue {
         self.burst = burst.min(BATCH);
     }
 
+    /// The most packets that it lets out in a turn.
+    pub fn burst(&self) -> usize {
+        self.burst
+    }
+
     /// Holds up to `capacity` packets from now on, [`QUEUE_MAX`] at most. Of those that it holds, the last ones for which
     /// there is no room any more are dropped.
     pub fn resize(&mut self, capacity: usize) {

@@ -103,13 +103,13 @@ impl Module for RandomSplit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stand::{Stand, packet};
+    use crate::engine::rig::{Rig, packet};
 
     /// How many of `count` packets leave at each gate.
     fn counts(module: &mut RandomSplit, count: usize) -> [usize; 4] {
         let mut counts = [0; 4];
         for _ in 0..count / 1000 {
-            let out = Stand::new().pass(module, 0, (0..1000).map(|_| packet(&[0])));
+            let out = Rig::on(&mut *module).pass(0, (0..1000).map(|_| packet(&[0])));
             out.iter().for_each(|(gate, _)| counts[usize::from(*gate)] += 1);
         }
         counts

@@ -78,10 +78,10 @@ mod tests {
     use packet::{Pool, PoolConfig};
 
     use super::*;
-    use crate::engine::stand::{Stand, packet};
+    use crate::engine::rig::{Rig, packet};
 
     fn gates(module: &mut Replicate) -> Vec<Gate> {
-        let out = Stand::new().pass(module, 0, [packet(b"one"), packet(b"two")]);
+        let out = Rig::on(module).pass(0, [packet(b"one"), packet(b"two")]);
         let mut gates: Vec<Gate> = out.iter().map(|(gate, _)| *gate).collect();
         for pair in out.chunks(2) {
             assert_eq!((pair[0].1.data(), pair[1].1.data()), (&b"one"[..], &b"two"[..]));
@@ -107,7 +107,7 @@ mod tests {
     fn copies_without_a_buffer_are_counted() {
         let pool = Pool::new(PoolConfig { buffers: 2, ..PoolConfig::default() }).unwrap();
         let mut module = Replicate::new(3);
-        let out = Stand::new().pass(&mut module, 0, [pool.packet(b"x").unwrap()]);
+        let out = Rig::on(&mut module).pass(0, [pool.packet(b"x").unwrap()]);
         assert_eq!((out.len(), module.missing()), (2, 1));
     }
 }

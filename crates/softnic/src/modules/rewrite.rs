@@ -158,9 +158,9 @@ mod tests {
 
     use super::super::frames::packet;
     use super::*;
-    use crate::engine::Rig;
+    use crate::engine::rig::{Own, Rig};
 
-    fn lengths(rig: &mut Rig<Rewrite>, count: usize) -> Vec<usize> {
+    fn lengths(rig: &mut Own<Rewrite>, count: usize) -> Vec<usize> {
         let left = rig.process(0, (0..count).map(|_| packet(b"before")));
         left.iter().map(|(_, packet)| packet.len()).collect()
     }

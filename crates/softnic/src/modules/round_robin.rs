@@ -91,12 +91,12 @@ mod tests {
     use packet::BATCH;
 
     use super::*;
-    use crate::engine::stand::{Stand, packet};
+    use crate::engine::rig::{Rig, packet};
 
     /// The gates of `count` packets, in their order.
     fn turns(module: &mut RoundRobin, count: usize) -> Vec<Gate> {
         let packets = (0..count).map(|at| packet(&(at as u32).to_be_bytes()));
-        let mut out = Stand::new().pass(module, 0, packets);
+        let mut out = Rig::on(module).pass(0, packets);
         out.sort_by(|(_, a), (_, b)| a.data().cmp(b.data()));
         out.iter().map(|(gate, _)| *gate).collect()
     }

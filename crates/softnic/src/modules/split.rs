@@ -70,16 +70,15 @@ impl Module for Split {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stand::{Stand, packet};
+    use crate::engine::rig::{Rig, packet};
 
     #[test]
     fn packets_carry_their_gates_first_byte_highest() {
         let frame = [0, 0, 0, 0, 0, 0, 0x1f, 0xff, 9];
-        let gate =
-            |offset, bytes| Stand::new().gate(&mut Split::new(Field::at(offset, bytes)).unwrap(), &frame);
+        let gate = |offset, bytes| Rig::on(&mut Split::new(Field::at(offset, bytes)).unwrap()).gate(&frame);
         assert_eq!([gate(8, 1), gate(6, 2), gate(0, 8), gate(6, 1)], [9, 0x1fff, 0x1fff, 0x1f].map(Some));
         assert_eq!([gate(6, 3), gate(1, 8), gate(8, 2)], [None; 3], "too high, too high, too short");
-        assert_eq!(Stand::new().gate(&mut Split::new(Field::at(0, 2)).unwrap(), &[0x20, 0]), None);
+        assert_eq!(Rig::on(&mut Split::new(Field::at(0, 2)).unwrap()).gate(&[0x20, 0]), None);
         assert!(Split::new(Field::at(0, 9)).is_err() && Split::new(Field::at(1025, 1)).is_err());
     }
 
@@ -90,8 +89,8 @@ mod tests {
         let mut marked = packet(&[]);
         Place::At(40).write(&mut marked, [1, 2]);
         module.place(&[Place::At(40)]);
-        assert_eq!(Stand::new().pass(&mut module, 0, [marked])[0].0, 0x102);
+        assert_eq!(Rig::on(&mut module).pass(0, [marked])[0].0, 0x102);
         module.place(&[Place::NoRead]);
-        assert_eq!(Stand::new().gate(&mut module, &[]), Some(0));
+        assert_eq!(Rig::on(&mut module).gate(&[]), Some(0));
     }
 }

@@ -208,13 +208,13 @@ mod tests {
 
     use super::super::frames::{datagram, framed, ip, packet, segment};
     use super::*;
-    use crate::engine::Rig;
+    use crate::engine::rig::{Own, Rig};
 
     fn range(first: &str, last: &str) -> Range {
         (first.parse().unwrap(), last.parse().unwrap())
     }
 
-    fn nat() -> Rig<StaticNat> {
+    fn nat() -> Own<StaticNat> {
         let pairs = [
             (range("10.0.0.0", "10.0.0.255"), range("192.0.2.0", "192.0.2.255")),
             (range("fd00::10", "fd00::1f"), range("2001:db8::", "2001:db8::f")),

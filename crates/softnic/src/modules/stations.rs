@@ -72,6 +72,12 @@ impl Stations {
         (word != 0).then_some(((word & !TAKEN) >> GATE) as Gate)
     }
 
+    /// The addresses and their gates, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Gate)> {
+        let taken = self.words.iter().filter(|word| **word != 0);
+        taken.map(|word| (word & ADDRESS, ((word & !TAKEN) >> GATE) as Gate))
+    }
+
     /// Puts an address in that is not there; a gate has 15 bits. The error is the limit.
     pub(super) fn insert(&mut self, address: u64, gate: Gate) -> Result<(), usize> {
         if self.len >= self.capacity {
@@ -111,7 +117,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::engine::stand::Random;
+    use crate::engine::rig::Random;
 
     #[test]
     fn it_holds_what_a_map_holds() {

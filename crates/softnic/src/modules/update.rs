@@ -149,13 +149,13 @@ impl Module for Update {
 mod tests {
     use super::super::frames::packet;
     use super::*;
-    use crate::engine::Rig;
+    use crate::engine::rig::{Own, Rig};
 
     fn field(offset: usize, size: usize, value: u64) -> UpdateField {
         UpdateField { offset, size, value }
     }
 
-    fn through(module: &mut Rig<Update>, bytes: &[u8]) -> Vec<u8> {
+    fn through(module: &mut Own<Update>, bytes: &[u8]) -> Vec<u8> {
         let left = module.process(0, [packet(bytes)]);
         assert_eq!(left.len(), 1);
         left[0].1.data().to_vec()

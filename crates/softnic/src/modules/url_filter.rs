@@ -112,6 +112,29 @@ enum Verdict {
     Refuse,
 }
 
+/// Addresses that are to come to `there` others, of which some are known already.
+fn listed<'a>(
+    urls: impl IntoIterator<Item = (&'a str, &'a str)>,
+    there: usize,
+    is_known: impl Fn(&(String, String)) -> bool,
+) -> Result<BTreeSet<(String, String)>, UrlFilterError> {
+    let mut new = BTreeSet::new();
+    for (host, path) in urls {
+        let bytes = host.len() + path.len();
+        if bytes > URL_BYTES_MAX {
+            return Err(UrlFilterError::Long(bytes));
+        }
+        let url = (host.to_ascii_lowercase(), path.to_owned());
+        if !is_known(&url) {
+            new.insert(url);
+        }
+        if there + new.len() > URLS_MAX {
+            return Err(UrlFilterError::Full);
+        }
+    }
+    Ok(new)
+}
+
 impl UrlFilter {
     /// An empty list. Answers are made in buffers of `pool`; the seed keys the hashes.
     pub fn new(pool: Pool, seed: u64) -> Self {
@@ -140,16 +163,35 @@ impl UrlFilter {
     /// # Errors
     /// It is too long; there are too many.
     pub fn add(&mut self, host: &str, path: &str) -> Result<(), UrlFilterError> {
-        let bytes = host.len() + path.len();
-        if bytes > URL_BYTES_MAX {
-            return Err(UrlFilterError::Long(bytes));
-        }
-        let url = (host.to_ascii_lowercase(), path.to_owned());
-        if self.urls.len() >= URLS_MAX && !self.urls.contains(&url) {
-            return Err(UrlFilterError::Full);
-        }
-        self.hashes.insert(UrlHash::new(self.hasher, host, path));
-        self.urls.insert(url);
+        self.add_all([(host, path)])
+    }
+
+    /// Puts addresses, hosts and paths, on the list.
+    ///
+    /// # Errors
+    /// One is too long; there are too many. Then nothing changes.
+    pub fn add_all<'a>(
+        &mut self,
+        urls: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), UrlFilterError> {
+        let new = listed(urls, self.urls.len(), |url| self.urls.contains(url))?;
+        self.hashes.extend(new.iter().map(|(host, path)| UrlHash::new(self.hasher, host, path)));
+        self.urls.extend(new);
+        Ok(())
+    }
+
+    /// Has these addresses on the list and no others.
+    ///
+    /// # Errors
+    /// As [`add_all`](Self::add_all).
+    pub fn replace<'a>(
+        &mut self,
+        urls: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), UrlFilterError> {
+        let new = listed(urls, 0, |_| false)?;
+        self.hashes.clear();
+        self.hashes.extend(new.iter().map(|(host, path)| UrlHash::new(self.hasher, host, path)));
+        self.urls = new;
         Ok(())
     }
 

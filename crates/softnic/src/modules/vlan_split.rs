@@ -73,12 +73,12 @@ impl Module for VlanSplit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stand::{Stand, packet};
+    use crate::engine::rig::{Rig, packet};
 
     const ADDRESSES: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
     fn split(rest: &[u8]) -> (Gate, Vec<u8>) {
-        let out = Stand::new().pass(&mut VlanSplit, 0, [packet(&[&ADDRESSES[..], rest].concat())]);
+        let out = Rig::on(&mut VlanSplit).pass(0, [packet(&[&ADDRESSES[..], rest].concat())]);
         (out[0].0, out[0].1.data().to_vec())
     }
 
@@ -105,7 +105,7 @@ mod tests {
         let mut tagged = packet(&[&ADDRESSES[..], &[0x81, 0x00, 0, 5], &[0; 40]].concat());
         let checksum = Checksum::Partial { start: 38, offset: 6 };
         tagged.set_offload(Offload { checksum, segmentation: None });
-        let out = Stand::new().pass(&mut VlanSplit, 0, [tagged]);
+        let out = Rig::on(&mut VlanSplit).pass(0, [tagged]);
         assert_eq!(out[0].1.offload().checksum, Checksum::Partial { start: 34, offset: 6 });
     }
 }

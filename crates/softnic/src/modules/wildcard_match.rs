@@ -237,6 +237,22 @@ impl WildcardMatch {
         self.free.clear();
     }
 
+    /// One like it without rules, and without a default gate, to be filled and put in its place.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self {
+            fields: self.fields.clone(),
+            values: self.values.clone(),
+            rules: TupleSpace::with_hasher(self.hasher),
+            hasher: self.hasher,
+            masks: Vec::new(),
+            numbered: 0,
+            written: Vec::new(),
+            free: Vec::new(),
+            default_gate: DROP,
+        }
+    }
+
     /// How many rules there are.
     pub fn len(&self) -> usize {
         self.rules.len()
@@ -249,19 +265,33 @@ impl WildcardMatch {
 
     /// The rules, by priority, gate, masks and fields.
     pub fn rules(&self) -> Vec<WildcardMatchRule> {
-        let taken_apart = self.rules.iter().map(|rule| WildcardMatchRule {
-            priority: rule.priority.0,
-            gate: rule.value.gate,
-            masks: self.fields.values(&rule.mask),
-            fields: self.fields.values(&rule.key),
-            values: match rule.value.values {
-                NOTHING => Vec::new(),
-                at => self.values.values(&self.written[at as usize]),
-            },
-        });
-        let mut rules: Vec<_> = taken_apart.collect();
+        let mut rules: Vec<_> = self.numbered_rules().map(|(_, rule)| rule).collect();
         rules.sort();
         rules
+    }
+
+    /// The rules, in the order in which their masks first came: of several that match with the same priority the one wins
+    /// whose mask came last, so a table to which they are added in this order decides as this one does.
+    pub fn rules_by_mask(&self) -> Vec<WildcardMatchRule> {
+        let mut rules: Vec<_> = self.numbered_rules().collect();
+        rules.sort();
+        rules.into_iter().map(|(_, rule)| rule).collect()
+    }
+
+    fn numbered_rules(&self) -> impl Iterator<Item = (u64, WildcardMatchRule)> {
+        self.rules.iter().map(|rule| {
+            let taken_apart = WildcardMatchRule {
+                priority: rule.priority.0,
+                gate: rule.value.gate,
+                masks: self.fields.values(&rule.mask),
+                fields: self.fields.values(&rule.key),
+                values: match rule.value.values {
+                    NOTHING => Vec::new(),
+                    at => self.values.values(&self.written[at as usize]),
+                },
+            };
+            (rule.priority.1, taken_apart)
+        })
     }
 }
 
@@ -308,7 +338,7 @@ impl Module for WildcardMatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stand::{Random, Stand, packet};
+    use crate::engine::rig::{Random, Rig, packet};
     use crate::modules::field::Field;
 
     /// Rules in the order of their masks, looked at one by one.
@@ -383,7 +413,7 @@ mod tests {
                     twin.add(WildcardMatchRule { priority, gate, masks, fields, values: Vec::new() });
                 }
                 let frame = some(&mut random, &[0, 0x11, 0x10]).concat();
-                assert_eq!(Stand::new().gate(&mut module, &frame), Some(twin.gate(&frame)), "{random:?}");
+                assert_eq!(Rig::on(&mut module).gate(&frame), Some(twin.gate(&frame)), "{random:?}");
             }
             twin.rules.sort();
             assert_eq!(module.rules(), twin.rules, "{random:?}");
@@ -401,7 +431,7 @@ mod tests {
             let value = [vec![turn]];
             module.add(&value, &[vec![0xff]], &[vec![turn, 1], vec![turn]], 1, 1).unwrap();
             module.add(&any, &any, &[vec![turn, 2], vec![0]], 0, 0).unwrap();
-            let out = Stand::new().pass(&mut module, 0, [packet(&[turn, 0, 0]), packet(&[200, 0, 0])]);
+            let out = Rig::on(&mut module).pass(0, [packet(&[turn, 0, 0]), packet(&[200, 0, 0])]);
             assert_eq!((out[0].0, out[0].1.data()), (1, &[turn, turn, 1][..]));
             assert_eq!(Place::At(3).read::<1>(&out[0].1), [turn]);
             assert_eq!((out[1].0, out[1].1.data()), (0, &[200, turn, 2][..]));
@@ -435,9 +465,9 @@ mod tests {
         let mut module =
             WildcardMatch::new(Fields::new(vec![Field::at(0, 2)]).unwrap(), Fields::default(), 1);
         module.add(&[vec![0, 0]], &[vec![0, 0]], &[], 0, 1).unwrap();
-        assert_eq!(Stand::new().gate(&mut module, &[0]), None);
+        assert_eq!(Rig::on(&mut module).gate(&[0]), None);
         module.set_default_gate(4);
-        assert_eq!(Stand::new().gate(&mut module, &[0]), Some(4));
-        assert_eq!(Stand::new().gate(&mut module, &[0, 0]), Some(1));
+        assert_eq!(Rig::on(&mut module).gate(&[0]), Some(4));
+        assert_eq!(Rig::on(&mut module).gate(&[0, 0]), Some(1));
     }
 }

@@ -90,10 +90,10 @@ impl Module for WorkerSplit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stand::Stand;
+    use crate::engine::rig::Rig;
 
     fn gate(module: &mut WorkerSplit, origin: usize) -> Option<Gate> {
-        Stand { origin, now_ns: 0 }.gate(module, &[0])
+        Rig::on(module).by(origin).gate(&[0])
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // Each test needs some of it.
 
+pub(crate) mod fuzzer;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -122,14 +124,17 @@ impl Daemon {
         };
         let (name, driver, arg) = (name.to_owned(), "UnixSocketPort".to_owned(), Some(packed(&arg)));
         self.must("CreatePort", &pb::CreatePortRequest { name, driver, arg, ..Default::default() });
-        let socket =
-            socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
-        let limit = Some(Duration::from_secs(20));
-        set_socket_timeout(&socket, Timeout::Recv, limit).unwrap();
-        connect(&socket, &SocketAddrUnix::new_abstract_name(address.as_bytes()).unwrap()).unwrap();
-        assert_eq!(receive(&socket), b"yes\0");
-        socket
+        client(&SocketAddrUnix::new_abstract_name(address.as_bytes()).unwrap())
     }
+}
+
+/// A client of a Unix socket port, once the port has it.
+pub(crate) fn client(address: &SocketAddrUnix) -> OwnedFd {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+    set_socket_timeout(&socket, Timeout::Recv, Some(Duration::from_secs(20))).unwrap();
+    connect(&socket, address).unwrap();
+    assert_eq!(receive(&socket), b"yes\0");
+    socket
 }
 
 /// A message in an `Any`.

@@ -105,8 +105,10 @@ impl Bess {
         }
         let policy = policy(&class)?;
         let mut state = self.lock();
-        let parent = self.parent(&mut state, &class)?;
-        self.engine.add_class(&class.name, policy, parent)?;
+        self.or_as_before(&mut state, |state| {
+            let parent = self.parent(state, &class)?;
+            Ok(self.engine.add_class(&class.name, policy, parent)?)
+        })?;
         Ok(pb::EmptyResponse::default())
     }
 
@@ -183,11 +185,13 @@ impl Bess {
         let class = request.class.clone().unwrap_or_default();
         let mut state = self.lock();
         let known = self.find_class(&state, &class)?;
-        let parent = self.parent(&mut state, &class)?;
-        match &known.kind {
-            ClassKind::Leaf { module, task } => self.attach(module, *task, parent)?,
-            ClassKind::Inner(_) => self.engine.move_class(&known.name, parent)?,
-        }
+        self.or_as_before(&mut state, |state| {
+            let parent = self.parent(state, &class)?;
+            match &known.kind {
+                ClassKind::Leaf { module, task } => self.attach(module, *task, parent),
+                ClassKind::Inner(_) => Ok(self.engine.move_class(&known.name, parent)?),
+            }
+        })?;
         self.place(&state)?;
         Ok(pb::EmptyResponse::default())
     }
@@ -229,8 +233,16 @@ impl Bess {
 }
 
 fn status(class: ClassSnapshot) -> pb::list_tcs_response::TrafficClassStatus {
+    pb::list_tcs_response::TrafficClassStatus {
+        class: Some(traffic_class(&class)),
+        parent: class.parent.unwrap_or_default(),
+    }
+}
+
+/// A class as clients see it, but where it stands.
+pub(in crate::bess) fn traffic_class(class: &ClassSnapshot) -> pb::TrafficClass {
     let mut listed = pb::TrafficClass {
-        name: class.name,
+        name: class.name.clone(),
         blocked: class.blocked,
         policy: class.kind.policy().to_owned(),
         wid: class.worker as i64,
@@ -241,19 +253,18 @@ fn status(class: ClassSnapshot) -> pb::list_tcs_response::TrafficClassStatus {
         },
         ..Default::default()
     };
-    match class.kind {
+    match &class.kind {
         ClassKind::Leaf { module, task } => {
-            listed.leaf_module_name = module;
-            listed.leaf_module_taskid = task as u64;
+            listed.leaf_module_name.clone_from(module);
+            listed.leaf_module_taskid = *task as u64;
         }
         ClassKind::Inner(Policy::RateLimit { resource, limit, max_burst }) => {
-            listed.limit.insert(resource.name().to_owned(), i64::try_from(limit).unwrap_or(i64::MAX));
-            listed.max_burst.insert(resource.name().to_owned(), i64::try_from(max_burst).unwrap_or(i64::MAX));
+            listed.limit.insert(resource.name().to_owned(), i64::try_from(*limit).unwrap_or(i64::MAX));
+            listed
+                .max_burst
+                .insert(resource.name().to_owned(), i64::try_from(*max_burst).unwrap_or(i64::MAX));
         }
         ClassKind::Inner(_) => {}
     }
-    pb::list_tcs_response::TrafficClassStatus {
-        class: Some(listed),
-        parent: class.parent.unwrap_or_default(),
-    }
+    listed
 }

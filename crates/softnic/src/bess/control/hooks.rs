@@ -39,7 +39,7 @@ const CLASSES: [Class; 3] = [
 
 /// The hooks that clients have put on gates.
 #[derive(Default)]
-pub(super) struct Hooks(BTreeMap<(String, Side), Vec<Entry>>);
+pub(in crate::bess) struct Hooks(BTreeMap<(String, Side), Vec<Entry>>);
 
 struct Entry {
     class: &'static str,
@@ -75,6 +75,25 @@ impl Hooks {
             hook_name: entry.name.clone(),
         };
         entries.into_iter().flatten().map(list).collect()
+    }
+
+    /// All hooks, in the order in which they came to their gates.
+    pub(in crate::bess) fn all(&self) -> Vec<pb::GateHookInfo> {
+        let mut hooks = Vec::new();
+        for ((module, side), entries) in &self.0 {
+            let gate = match *side {
+                Side::Input(gate) => Which::Igate(i64::from(gate)),
+                Side::Output(gate) => Which::Ogate(i64::from(gate)),
+            };
+            hooks.extend(entries.iter().map(|entry| pb::GateHookInfo {
+                class_name: entry.class.to_owned(),
+                hook_name: entry.name.clone(),
+                module_name: module.clone(),
+                arg: Some(entry.arg.clone()),
+                gate: Some(gate),
+            }));
+        }
+        hooks
     }
 
     /// What Track has counted on a gate, if it is there.
@@ -140,22 +159,7 @@ impl Bess {
     }
 
     pub(crate) fn list_gate_hooks(&self, _: &pb::EmptyRequest) -> Result<pb::ListGateHooksResponse, Failure> {
-        let state = self.lock();
-        let mut hooks = Vec::new();
-        for ((module, side), entries) in &state.hooks.0 {
-            let gate = match *side {
-                Side::Input(gate) => Which::Igate(i64::from(gate)),
-                Side::Output(gate) => Which::Ogate(i64::from(gate)),
-            };
-            hooks.extend(entries.iter().map(|entry| pb::GateHookInfo {
-                class_name: entry.class.to_owned(),
-                hook_name: entry.name.clone(),
-                module_name: module.clone(),
-                arg: Some(entry.arg.clone()),
-                gate: Some(gate),
-            }));
-        }
-        Ok(pb::ListGateHooksResponse { error: None, hooks })
+        Ok(pb::ListGateHooksResponse { error: None, hooks: self.lock().hooks.all() })
     }
 
     pub(crate) fn configure_gate_hook(
@@ -174,7 +178,7 @@ impl Bess {
         };
         let graph = self.engine.graph();
         let (input, gate) = number(hook.gate.as_ref());
-        let mut name = String::new();
+        let mut places = Vec::new();
         for module in modules {
             let there = connected(&graph, &module.name, input);
             let sides = match gate {
@@ -189,14 +193,27 @@ impl Bess {
                     vec![side]
                 }
             };
-            for side in sides {
-                if request.enable {
-                    name = self.add_hook(&mut state, module, side, &hook)?;
-                } else {
-                    self.remove_hook(&mut state, &module.name, side, &hook)?;
+            places.extend(sides.into_iter().map(|side| (module, side)));
+        }
+        let mut added: Vec<(&str, Side, String)> = Vec::new();
+        for (module, side) in places {
+            if !request.enable {
+                self.remove_hook(&mut state, &module.name, side, &hook)?;
+                continue;
+            }
+            match self.add_hook(&mut state, module, side, &hook) {
+                Ok(name) => added.push((&module.name, side, name)),
+                Err(failure) => {
+                    // All gates that were meant get it, or none.
+                    for (module, side, hook_name) in added {
+                        let hook = pb::GateHookInfo { hook_name, ..Default::default() };
+                        self.remove_hook(&mut state, module, side, &hook)?;
+                    }
+                    return Err(failure);
                 }
             }
         }
+        let name = added.pop().map(|(.., name)| name).unwrap_or_default();
         let name = if gate.is_some() && !hook.module_name.is_empty() { name } else { String::new() };
         Ok(pb::ConfigureGateHookResponse { error: None, name })
     }
@@ -219,6 +236,8 @@ impl Bess {
         hook: &pb::GateHookInfo,
     ) -> Result<String, Failure> {
         let Class { name: class, prefix, .. } = *class(&hook.class_name)?;
+        // The reader of a FIFO may have gone with the process that wrote it.
+        let later = state.workers.is_held();
         let entries = state.hooks.0.entry((module.name.clone(), side)).or_default();
         let taken = |name: &str| entries.iter().any(|entry| entry.name == name);
         if taken(&hook.hook_name) {
@@ -239,11 +258,11 @@ impl Bess {
             }
             "TcpDump" => {
                 let arg: pb::TcpdumpArg = decode(&argument)?;
-                Some(Box::new(capture(Format::Pcap, &arg.fifo, arg.defer, arg.reconnect)?))
+                Some(Box::new(capture(Format::Pcap, &arg.fifo, arg.defer || later, arg.reconnect)?))
             }
             _ => {
                 let arg: pb::PcapngArg = decode(&argument)?;
-                Some(Box::new(capture(Format::PcapNg, &arg.fifo, arg.defer, arg.reconnect)?))
+                Some(Box::new(capture(Format::PcapNg, &arg.fifo, arg.defer || later, arg.reconnect)?))
             }
         };
         if let Some(made) = made {

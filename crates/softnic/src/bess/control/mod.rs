@@ -15,7 +15,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use packet::{Pool, PoolConfig, PoolError};
 use tokio::sync::Notify;
 
+pub(in crate::bess) use self::classes::traffic_class;
 pub(crate) use self::ports::Ports;
+use super::saving::Journal;
 use super::{Failure, Flavour, pb};
 use crate::engine::Engine;
 
@@ -49,16 +51,18 @@ pub struct Bess {
     minder: Minder,
     /// Rung by `KillBess`.
     over: Notify,
+    /// Where requests are written down that change something. Who has it locked makes the only change.
+    journal: Mutex<Option<Journal>>,
 }
 
 #[derive(Default)]
-struct State {
-    modules: BTreeMap<String, modules::Built>,
-    ports: Ports,
-    workers: workers::Workers,
-    hooks: hooks::Hooks,
+pub(in crate::bess) struct State {
+    pub(in crate::bess) modules: BTreeMap<String, modules::Built>,
+    pub(in crate::bess) ports: Ports,
+    pub(in crate::bess) workers: workers::Workers,
+    pub(in crate::bess) hooks: hooks::Hooks,
     /// How many modules have been built, for their seeds.
-    built: u64,
+    pub(in crate::bess) built: u64,
 }
 
 impl Bess {
@@ -76,6 +80,7 @@ impl Bess {
             state: Mutex::new(State::default()),
             minder: Minder::default(),
             over: Notify::new(),
+            journal: Mutex::default(),
         });
         bess.start_nursery()?;
         Minder::start(&bess).map_err(|error| Failure::no_memory(format!("a thread: {error}")))?;
@@ -92,9 +97,19 @@ impl Bess {
         self.over.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// How it was set up.
+    pub(in crate::bess) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(in crate::bess) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic in a request is an answer of its own; what it left half done, ResetAll clears.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::bess) fn journal(&self) -> MutexGuard<'_, Option<Journal>> {
+        // A panic while it is written leaves a file whose end is seen to be wrong.
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get_version(&self, _: &pb::EmptyRequest) -> Result<pb::VersionResponse, Failure> {

@@ -6,7 +6,8 @@ use prost_types::Any;
 
 use super::{Bess, Ports, State};
 use crate::bess::class::{Argument, Class, Run, Setup, Target};
-use crate::bess::modules::{CLASSES, find};
+use crate::bess::modules::{CLASSES, find, saved};
+use crate::bess::saving::{Keep, Kept};
 use crate::bess::{Failure, name_template, pb};
 use crate::engine::{Edit, MODULES_MAX, Module};
 use crate::modules::{PortIn, PortOut};
@@ -15,12 +16,16 @@ use crate::modules::{PortIn, PortOut};
 const NAME_MAX: usize = 255;
 
 /// A module that a client has created.
-pub(super) struct Built {
+pub(in crate::bess) struct Built {
     pub(super) class: &'static Class,
     /// What it was created with.
     arg: Any,
     /// The port whose queues it has, and the first of them.
     port: Option<(String, u64)>,
+    /// How many had been built by then, for its seed.
+    number: u64,
+    /// What it has been told since.
+    kept: Kept,
 }
 
 impl Bess {
@@ -61,8 +66,8 @@ impl Bess {
         let name = state.module_name(class, &request.name)?;
         let arg = request.arg.clone().unwrap_or_default();
         let mut port = None;
-        state.built += 1;
-        let seed = self.config.seed ^ state.built.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let number = state.built + 1;
+        let seed = self.config.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut setup = Setup {
             pool: &self.pool,
             ports: &mut state.ports,
@@ -73,7 +78,8 @@ impl Bess {
         };
         let module = (class.build)(&mut setup, &Argument { any: &arg })?;
         self.engine.apply(Edit::new().add_boxed(name.clone(), module, self.nursery()))?;
-        state.modules.insert(name.clone(), Built { class, arg, port });
+        state.built = number;
+        state.modules.insert(name.clone(), Built { class, arg, port, number, kept: Kept::default() });
         self.place(&state)?;
         Ok(pb::CreateModuleResponse { error: None, name })
     }
@@ -129,8 +135,8 @@ impl Bess {
         if request.name.is_empty() {
             return Err(Failure::invalid("missing module name field 'name'"));
         }
-        let state = self.lock();
-        let built = state.built(&request.name)?;
+        let mut state = self.lock();
+        let built = state.built_mut(&request.name)?;
         let command = built.class.commands.iter().find(|command| command.name == request.cmd);
         let command = command.ok_or_else(|| {
             let class = built.class.name;
@@ -142,11 +148,32 @@ impl Bess {
             Run::InitialArg => Some(built.initial_arg()),
             Run::Module(run) => run(&Target { engine: &self.engine, module: &request.name }, &argument)?,
         };
+        built.kept.note(command.name, Keep::of(built.class, command.name), argument.any);
         Ok(pb::CommandResponse { error: None, data })
     }
 }
 
 impl Built {
+    /// The request that creates it, its number, and the commands that bring it to its state.
+    pub(in crate::bess) fn requests(
+        &self,
+        bess: &Bess,
+        name: &str,
+    ) -> Result<(u64, pb::CreateModuleRequest, Vec<pb::CommandRequest>), Failure> {
+        let (mclass, arg) = (self.class.name.to_owned(), Some(self.arg.clone()));
+        let create = pb::CreateModuleRequest { name: name.to_owned(), mclass, arg };
+        let command = |(command, arg): (&str, Any)| pb::CommandRequest {
+            name: name.to_owned(),
+            cmd: command.to_owned(),
+            arg: Some(arg),
+        };
+        let commands = match saved(self.class.name) {
+            Some(save) => save(&Target { engine: &bess.engine, module: name })?,
+            None => self.kept.iter().map(|(command, arg)| (command, arg.clone())).collect(),
+        };
+        Ok((self.number, create, commands.into_iter().map(command).collect()))
+    }
+
     /// The argument that the module was created with, of the type that the class has.
     fn initial_arg(&self) -> Any {
         let type_url = format!("type.googleapis.com/bess.pb.{}", self.class.arg);
@@ -156,7 +183,11 @@ impl Built {
 
 impl State {
     pub(super) fn built(&self, name: &str) -> Result<&Built, Failure> {
-        self.modules.get(name).ok_or_else(|| Failure::not_found(format!("no module '{name}' found")))
+        self.modules.get(name).ok_or_else(|| no_module(name))
+    }
+
+    fn built_mut(&mut self, name: &str) -> Result<&mut Built, Failure> {
+        self.modules.get_mut(name).ok_or_else(|| no_module(name))
     }
 
     /// One line on a module.
@@ -186,6 +217,10 @@ impl State {
             (0..).map(|number| format!("{prefix}{number}")).find(|name| !self.modules.contains_key(name));
         free.ok_or_else(|| Failure::no_memory("no name is free"))
     }
+}
+
+fn no_module(name: &str) -> Failure {
+    Failure::not_found(format!("no module '{name}' found"))
 }
 
 /// Lays the queues of a module that is gone back into its port.

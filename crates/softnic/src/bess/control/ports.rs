@@ -1,6 +1,8 @@
 //! Ports under BESS's names, and who has their queues.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
 
 use packet::Pool;
 use ports::{LinkState, Port, RxQueue, TxQueue};
@@ -11,6 +13,7 @@ use super::{Bess, now_s};
 use crate::bess::class::template;
 use crate::bess::drivers::{self, DRIVERS, Driver};
 use crate::bess::{Failure, pb};
+use crate::modules::{BurstCounts, Bursts};
 
 /// The most queues of a port in one direction (as BESS).
 const QUEUES_MAX: u64 = 128;
@@ -21,7 +24,11 @@ const PORTS_MAX: usize = 4096;
 
 /// The ports that clients have created.
 #[derive(Default)]
-pub(crate) struct Ports(BTreeMap<String, Entry>);
+pub(crate) struct Ports {
+    open: BTreeMap<String, Entry>,
+    /// Descriptors that another process has handed over, for ports that are still to be opened.
+    handed: BTreeMap<String, Vec<OwnedFd>>,
+}
 
 struct Entry {
     driver: &'static Driver,
@@ -33,7 +40,12 @@ struct Entry {
     /// Each queue that nobody has at the moment.
     rx: Vec<Option<Box<dyn RxQueue>>>,
     tx: Vec<Option<Box<dyn TxQueue>>>,
+    /// The bursts of each.
+    rx_bursts: Vec<Arc<Bursts>>,
+    tx_bursts: Vec<Arc<Bursts>>,
     conf: pb::PortConf,
+    /// Whether a client has set that.
+    configured: bool,
 }
 
 impl Entry {
@@ -42,8 +54,16 @@ impl Entry {
     }
 }
 
+/// Queues, and where the bursts of each are counted.
+pub(crate) type Taken<Q> = (Vec<Box<Q>>, Vec<Arc<Bursts>>);
+
 /// Takes all queues, or one of them.
-fn take<Q>(queues: &mut [Option<Q>], wanted: Option<u64>, port: &str) -> Result<Vec<Q>, Failure> {
+fn take<Q: ?Sized>(
+    queues: &mut [Option<Box<Q>>],
+    bursts: &[Arc<Bursts>],
+    wanted: Option<u64>,
+    port: &str,
+) -> Result<Taken<Q>, Failure> {
     let range = match wanted {
         None => 0..queues.len(),
         Some(queue) => {
@@ -57,11 +77,11 @@ fn take<Q>(queues: &mut [Option<Q>], wanted: Option<u64>, port: &str) -> Result<
             at..at + 1
         }
     };
-    let queues = &mut queues[range];
+    let (queues, bursts) = (&mut queues[range.clone()], bursts[range].to_vec());
     if queues.is_empty() || queues.iter().any(Option::is_none) {
         return Err(Failure::busy(format!("a queue of port {port} is in use by another module")));
     }
-    Ok(queues.iter_mut().filter_map(Option::take).collect())
+    Ok((queues.iter_mut().filter_map(Option::take).collect(), bursts))
 }
 
 /// Lays queues back where they are missing.
@@ -76,59 +96,98 @@ impl Ports {
         if port.is_empty() {
             return Err(Failure::invalid("'port' must be given as a string"));
         }
-        self.0.get_mut(port).ok_or_else(|| Failure::new(Errno::NODEV, format!("port {port} not found")))
+        self.open.get_mut(port).ok_or_else(|| Failure::new(Errno::NODEV, format!("port {port} not found")))
     }
 
     /// Takes the receiving queues of a port, or one of them.
-    pub(crate) fn take_rx(
-        &mut self,
-        port: &str,
-        queue: Option<u64>,
-    ) -> Result<Vec<Box<dyn RxQueue>>, Failure> {
-        take(&mut self.entry(port)?.rx, queue, port)
+    pub(crate) fn take_rx(&mut self, port: &str, queue: Option<u64>) -> Result<Taken<dyn RxQueue>, Failure> {
+        let entry = self.entry(port)?;
+        take(&mut entry.rx, &entry.rx_bursts, queue, port)
     }
 
     /// Takes the sending queues of a port, or one of them.
-    pub(crate) fn take_tx(
-        &mut self,
-        port: &str,
-        queue: Option<u64>,
-    ) -> Result<Vec<Box<dyn TxQueue>>, Failure> {
-        take(&mut self.entry(port)?.tx, queue, port)
+    pub(crate) fn take_tx(&mut self, port: &str, queue: Option<u64>) -> Result<Taken<dyn TxQueue>, Failure> {
+        let entry = self.entry(port)?;
+        take(&mut entry.tx, &entry.tx_bursts, queue, port)
     }
 
     /// Takes receiving queues back that began with number `first`.
     pub(super) fn give_rx(&mut self, port: &str, first: u64, queues: Vec<Box<dyn RxQueue>>) {
-        if let Some(entry) = self.0.get_mut(port) {
+        if let Some(entry) = self.open.get_mut(port) {
             give(&mut entry.rx, first as usize, queues);
         }
     }
 
     /// Takes sending queues back that began with number `first`.
     pub(super) fn give_tx(&mut self, port: &str, first: u64, queues: Vec<Box<dyn TxQueue>>) {
-        if let Some(entry) = self.0.get_mut(port) {
+        if let Some(entry) = self.open.get_mut(port) {
             give(&mut entry.tx, first as usize, queues);
         }
     }
 
     /// What a port is, for a module's description: `name/driver`.
     pub(super) fn describe(&self, port: &str) -> String {
-        self.0.get(port).map(|entry| format!("{port}/{}", entry.driver.name)).unwrap_or_default()
+        self.open.get(port).map(|entry| format!("{port}/{}", entry.driver.name)).unwrap_or_default()
+    }
+
+    /// The requests that open the ports again, and configure those that a client has configured.
+    pub(in crate::bess) fn requests(
+        &self,
+    ) -> impl Iterator<Item = (pb::CreatePortRequest, Option<pb::SetPortConfRequest>)> {
+        self.open.iter().map(|(name, entry)| {
+            let create = pb::CreatePortRequest {
+                name: name.clone(),
+                driver: entry.driver.name.to_owned(),
+                num_inc_q: entry.inc,
+                num_out_q: entry.out,
+                size_inc_q: entry.sizes.0,
+                size_out_q: entry.sizes.1,
+                arg: Some(entry.arg.clone()),
+            };
+            let conf = pb::SetPortConfRequest { name: name.clone(), conf: Some(entry.conf.clone()) };
+            (create, entry.configured.then_some(conf))
+        })
+    }
+
+    /// Descriptors for ports that are about to be opened.
+    pub(in crate::bess) fn handed(&mut self, ports: Vec<(String, Vec<OwnedFd>)>) {
+        self.handed.extend(ports);
+    }
+
+    /// The descriptors of each port that cannot be opened again beside this one.
+    ///
+    /// # Errors
+    /// When there is one that has none to give.
+    pub(in crate::bess) fn duplicates(&self) -> Result<Vec<(String, Vec<OwnedFd>)>, Failure> {
+        let mut all = Vec::new();
+        for (name, entry) in &self.open {
+            let fds = entry.port.duplicate();
+            match fds.map_err(|error| Failure::internal(format!("port {name}: {error}")))? {
+                Some(fds) => all.push((name.clone(), fds)),
+                // It is memory of the process's own, and begins empty.
+                None if entry.port.info().kind == "ring" => {}
+                None => {
+                    let kind = entry.port.info().kind;
+                    return Err(Failure::unsupported(format!("port {name} ({kind}) cannot be handed over")));
+                }
+            }
+        }
+        Ok(all)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.open.is_empty()
     }
 
     /// Sees to new clients of sockets from which nobody receives yet.
     pub(super) fn tend(&mut self) {
-        for queue in self.0.values_mut().flat_map(|entry| entry.rx.iter_mut().flatten()) {
+        for queue in self.open.values_mut().flat_map(|entry| entry.rx.iter_mut().flatten()) {
             queue.tend();
         }
     }
 
     fn find(&self, port: &str) -> Result<&Entry, Failure> {
-        self.0.get(port).ok_or_else(|| Failure::not_found(format!("no port '{port}' found")))
+        self.open.get(port).ok_or_else(|| Failure::not_found(format!("no port '{port}' found")))
     }
 
     fn create(
@@ -153,13 +212,14 @@ impl Ports {
         if request.size_inc_q.max(request.size_out_q) > QUEUE_SIZE_MAX {
             return Err(Failure::invalid(format!("a queue holds at most {QUEUE_SIZE_MAX} packets")));
         }
-        if self.0.len() >= PORTS_MAX {
+        if self.open.len() >= PORTS_MAX {
             return Err(Failure::no_memory(format!("there are {PORTS_MAX} ports already")));
         }
         let name = self.name(request)?;
         let arg = request.arg.clone().unwrap_or_default();
+        let handed = Mutex::new(self.handed.remove(&name));
         let mut port =
-            (driver.open)(&drivers::Request { name: &name, arg: &arg, queues: inc.max(out), pool })?;
+            (driver.open)(&drivers::Request { name: &name, arg: &arg, queues: inc.max(out), pool, handed })?;
         let (rx, tx) =
             (0..port.info().queues).map_while(|queue| port.queue(queue)).unzip::<_, _, Vec<_>, Vec<_>>();
         let mac_addr = mac(port.info().mac.unwrap_or_default());
@@ -171,16 +231,19 @@ impl Ports {
             inc,
             out,
             sizes: (default(request.size_inc_q), default(request.size_out_q)),
+            rx_bursts: rx.iter().map(|_| Arc::default()).collect(),
+            tx_bursts: tx.iter().map(|_| Arc::default()).collect(),
             rx: rx.into_iter().map(Some).collect(),
             tx: tx.into_iter().map(Some).collect(),
             conf,
+            configured: false,
         };
-        self.0.insert(name.clone(), entry);
+        self.open.insert(name.clone(), entry);
         Ok(pb::CreatePortResponse { error: None, name, mac_addr })
     }
 
     fn name(&self, request: &pb::CreatePortRequest) -> Result<String, Failure> {
-        if self.0.contains_key(&request.name) {
+        if self.open.contains_key(&request.name) {
             return Err(Failure::exists(format!("port {} exists", request.name)));
         }
         if !request.name.is_empty() {
@@ -190,7 +253,7 @@ impl Ports {
             DRIVERS.iter().find(|driver| driver.name == request.driver).map(|driver| driver.template);
         let prefix = prefix.map_or_else(|| template(&request.driver), ToOwned::to_owned);
         // There are fewer names taken than numbers to try.
-        let free = (0..).map(|number| format!("{prefix}{number}")).find(|name| !self.0.contains_key(name));
+        let free = (0..).map(|number| format!("{prefix}{number}")).find(|name| !self.open.contains_key(name));
         free.ok_or_else(|| Failure::no_memory("no name is free"))
     }
 }
@@ -230,10 +293,10 @@ impl Bess {
 
     pub(crate) fn reset_ports(&self, _: &pb::EmptyRequest) -> Result<pb::EmptyResponse, Failure> {
         let mut state = self.lock();
-        if let Some((name, _)) = state.ports.0.iter().find(|(_, entry)| entry.is_used()) {
+        if let Some((name, _)) = state.ports.open.iter().find(|(_, entry)| entry.is_used()) {
             return Err(Failure::busy(format!("port {name} is in use by a module")));
         }
-        state.ports.0.clear();
+        state.ports.open.clear();
         Ok(pb::EmptyResponse::default())
     }
 
@@ -249,7 +312,7 @@ impl Bess {
             size_out_q: entry.sizes.1,
             driver_arg: Some(entry.arg.clone()),
         };
-        Ok(pb::ListPortsResponse { error: None, ports: state.ports.0.iter().map(describe).collect() })
+        Ok(pb::ListPortsResponse { error: None, ports: state.ports.open.iter().map(describe).collect() })
     }
 
     pub(crate) fn create_port(
@@ -272,7 +335,7 @@ impl Bess {
         if state.ports.find(&request.name)?.is_used() {
             return Err(Failure::busy(format!("port {} is in use by a module", request.name)));
         }
-        state.ports.0.remove(&request.name);
+        state.ports.open.remove(&request.name);
         Ok(pb::EmptyResponse::default())
     }
 
@@ -302,6 +365,7 @@ impl Bess {
             entry.conf.mtu = wanted.mtu;
         }
         entry.conf.admin_up = wanted.admin_up;
+        entry.configured = true;
         Ok(pb::CommandResponse::default())
     }
 
@@ -317,17 +381,13 @@ impl Bess {
         &self,
         request: &pb::GetPortStatsRequest,
     ) -> Result<pb::GetPortStatsResponse, Failure> {
-        let counters = self.lock().ports.find(&request.name)?.port.counters();
-        let stat = |packets, dropped, bytes| pb::get_port_stats_response::Stat {
-            packets,
-            dropped,
-            bytes,
-            ..Default::default()
-        };
+        let state = self.lock();
+        let entry = state.ports.find(&request.name)?;
+        let counters = entry.port.counters();
         Ok(pb::GetPortStatsResponse {
             error: None,
-            inc: Some(stat(counters.rx_packets, counters.rx_dropped, counters.rx_bytes)),
-            out: Some(stat(counters.tx_packets, counters.tx_dropped, counters.tx_bytes)),
+            inc: Some(stat((counters.rx_packets, counters.rx_dropped, counters.rx_bytes), &entry.rx_bursts)),
+            out: Some(stat((counters.tx_packets, counters.tx_dropped, counters.tx_bytes), &entry.tx_bursts)),
             timestamp: now_s(),
         })
     }
@@ -346,6 +406,15 @@ impl Bess {
             link_up: link != LinkState::Down,
         })
     }
+}
+
+/// What a port has counted in one direction, and the bursts of all its queues.
+fn stat((packets, dropped, bytes): (u64, u64, u64), of: &[Arc<Bursts>]) -> pb::get_port_stats_response::Stat {
+    let mut sum = BurstCounts::default();
+    of.iter().for_each(|bursts| bursts.add_to(&mut sum));
+    let BurstCounts { wanted, done, missing } = sum;
+    let (requested_hist, actual_hist, diff_hist) = (wanted.to_vec(), done.to_vec(), missing.to_vec());
+    pb::get_port_stats_response::Stat { packets, dropped, bytes, requested_hist, actual_hist, diff_hist }
 }
 
 fn parse_mac(text: &str) -> Result<[u8; 6], Failure> {

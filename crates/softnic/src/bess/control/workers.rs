@@ -16,11 +16,15 @@ pub(super) const NURSERY: usize = WORKERS_MAX - 1;
 
 /// The workers that clients know of.
 #[derive(Default)]
-pub(super) struct Workers {
+pub(in crate::bess) struct Workers {
     /// The core of each.
     cores: BTreeMap<usize, usize>,
     /// The worker that adopts next.
-    next: usize,
+    pub(in crate::bess) next: usize,
+    /// Those that are not paused.
+    pub(in crate::bess) running: BTreeSet<usize>,
+    /// Nobody runs, whatever clients have asked for, until a saved state is whole again.
+    held: bool,
 }
 
 fn is_present(core: i64) -> bool {
@@ -55,6 +59,42 @@ impl Bess {
         Ok(())
     }
 
+    fn pause(&self, state: &mut State, worker: usize) -> Result<(), Failure> {
+        if !state.workers.held {
+            self.engine.pause_worker(worker)?;
+        }
+        state.workers.running.remove(&worker);
+        Ok(())
+    }
+
+    fn resume(&self, state: &mut State, worker: usize) -> Result<(), Failure> {
+        if !state.workers.held {
+            self.engine.resume_worker(worker)?;
+        }
+        state.workers.running.insert(worker);
+        Ok(())
+    }
+
+    /// Has nobody run until [`release`](Self::release), although clients resume.
+    pub(in crate::bess) fn hold(&self) -> Result<(), Failure> {
+        let mut state = self.lock();
+        for &worker in &state.workers.running {
+            self.engine.pause_worker(worker)?;
+        }
+        state.workers.held = true;
+        Ok(())
+    }
+
+    /// Has those run that clients have resumed.
+    pub(in crate::bess) fn release(&self) -> Result<(), Failure> {
+        let mut state = self.lock();
+        state.workers.held = false;
+        for &worker in &state.workers.running {
+            self.engine.resume_worker(worker)?;
+        }
+        Ok(())
+    }
+
     /// A worker by its number, or any if it is -1. The first one is started if there is none.
     pub(super) fn worker(&self, state: &mut State, wid: i64) -> Result<usize, Failure> {
         let none = state.workers.cores.is_empty();
@@ -68,6 +108,25 @@ impl Bess {
         let worker = number(wid)?;
         let known = state.workers.cores.contains_key(&worker);
         if known { Ok(worker) } else { Err(Failure::invalid(format!("worker:{wid} does not exist"))) }
+    }
+
+    /// Makes a change for which a worker may be chosen, or started. Where it is refused, no other worker is there than
+    /// before, nor is it another one's turn.
+    pub(super) fn or_as_before(
+        &self,
+        state: &mut State,
+        change: impl FnOnce(&mut State) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let (next, none) = (state.workers.next, state.workers.cores.is_empty());
+        let changed = change(state);
+        if changed.is_err() {
+            state.workers.next = next;
+            let started = if none { state.workers.all() } else { Vec::new() };
+            for worker in started {
+                self.dismiss(state, worker)?;
+            }
+        }
+        changed
     }
 
     /// Gives modules to the workers whose tasks lead to them.
@@ -101,7 +160,7 @@ impl Bess {
 
     /// Gives the tasks that nobody has attached to the workers in turn, if everything is paused.
     pub(super) fn adopt(&self, state: &mut State) -> Result<(), Failure> {
-        if self.engine.snapshot().workers.iter().any(|worker| worker.running) {
+        if !state.workers.running.is_empty() {
             return Ok(());
         }
         let graph = self.engine.graph();
@@ -113,9 +172,9 @@ impl Bess {
     }
 
     pub(crate) fn pause_all(&self, _: &pb::EmptyRequest) -> Result<pb::EmptyResponse, Failure> {
-        let state = self.lock();
-        for &worker in state.workers.cores.keys() {
-            self.engine.pause_worker(worker)?;
+        let mut state = self.lock();
+        for worker in state.workers.all() {
+            self.pause(&mut state, worker)?;
         }
         Ok(pb::EmptyResponse::default())
     }
@@ -124,16 +183,17 @@ impl Bess {
         &self,
         request: &pb::PauseWorkerRequest,
     ) -> Result<pb::EmptyResponse, Failure> {
-        let state = self.lock();
-        self.engine.pause_worker(state.workers.find(request.wid)?)?;
+        let mut state = self.lock();
+        let worker = state.workers.find(request.wid)?;
+        self.pause(&mut state, worker)?;
         Ok(pb::EmptyResponse::default())
     }
 
     pub(crate) fn resume_all(&self, _: &pb::EmptyRequest) -> Result<pb::EmptyResponse, Failure> {
         let mut state = self.lock();
         self.adopt(&mut state)?;
-        for &worker in state.workers.cores.keys() {
-            self.engine.resume_worker(worker)?;
+        for worker in state.workers.all() {
+            self.resume(&mut state, worker)?;
         }
         Ok(pb::EmptyResponse::default())
     }
@@ -142,15 +202,15 @@ impl Bess {
         &self,
         request: &pb::ResumeWorkerRequest,
     ) -> Result<pb::EmptyResponse, Failure> {
-        let state = self.lock();
-        self.engine.resume_worker(state.workers.find(request.wid)?)?;
+        let mut state = self.lock();
+        let worker = state.workers.find(request.wid)?;
+        self.resume(&mut state, worker)?;
         Ok(pb::EmptyResponse::default())
     }
 
     pub(crate) fn reset_workers(&self, _: &pb::EmptyRequest) -> Result<pb::EmptyResponse, Failure> {
         let mut state = self.lock();
-        let workers: Vec<usize> = state.workers.cores.keys().copied().collect();
-        for worker in workers {
+        for worker in state.workers.all() {
             self.dismiss(&mut state, worker)?;
         }
         state.workers.next = 0;
@@ -165,6 +225,7 @@ impl Bess {
         self.engine.apply(edit)?;
         self.engine.remove_worker(worker)?;
         state.workers.cores.remove(&worker);
+        state.workers.running.remove(&worker);
         Ok(())
     }
 
@@ -177,7 +238,7 @@ impl Bess {
             Some(pb::list_workers_response::WorkerStatus {
                 wid: worker.index as i64,
                 core: core as i64,
-                running: worker.running,
+                running: state.workers.running.contains(&worker.index),
                 num_tcs: classes.iter().filter(|class| class.worker == worker.index).count() as i64,
                 silent_drops: worker.circling as i64,
             })
@@ -234,8 +295,32 @@ impl Workers {
         worker
     }
 
+    /// Whether nobody runs although clients have resumed.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Lets one run once nobody is held any more.
+    pub(in crate::bess) fn run(&mut self, worker: usize) -> Result<(), Failure> {
+        if !self.held || !self.contains(worker) {
+            return Err(Failure::not_found(format!("there is no worker {worker} to be resumed")));
+        }
+        self.running.insert(worker);
+        Ok(())
+    }
+
+    /// Their numbers.
+    pub(super) fn all(&self) -> Vec<usize> {
+        self.cores.keys().copied().collect()
+    }
+
+    /// Their numbers and cores.
+    pub(in crate::bess) fn cores(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.cores.iter().map(|(&worker, &core)| (worker, core))
+    }
+
     /// Whether clients know of a worker.
-    pub(super) fn contains(&self, worker: usize) -> bool {
+    pub(in crate::bess) fn contains(&self, worker: usize) -> bool {
         self.cores.contains_key(&worker)
     }
 }

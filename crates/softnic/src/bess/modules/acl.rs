@@ -1,10 +1,11 @@
 //! `ACL`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 
 use lookup::acl::{AclError, Networks, Prefix, Rule};
 
-use crate::bess::class::{Argument, Class, Setup, commands, decode};
+use crate::bess::class::{Argument, Class, Setup, Told, commands, decode, told};
 use crate::bess::{Failure, pb};
 use crate::engine::Module;
 use crate::modules::Acl;
@@ -94,6 +95,38 @@ fn networks(source: Option<(IpAddr, u8)>, destination: Option<(IpAddr, u8)>) -> 
         (_, Some((source, destination))) => Ok(Networks::V6 { source, destination }),
         _ => Err(Failure::invalid("a rule's addresses are of one family")),
     }
+}
+
+/// The text of a prefix.
+fn text(address: impl Into<IpAddr>, len: u8) -> String {
+    format!("{}/{len}", address.into())
+}
+
+/// All rules, behind none.
+pub(super) fn save(module: &mut Acl) -> Vec<Told> {
+    let rules = module.rules().iter().map(|(rule, drop)| {
+        let (src_ip, dst_ip) = match rule.networks {
+            Networks::Any => (String::new(), String::new()),
+            Networks::V4 { source, destination } => {
+                (text(source.address(), source.length()), text(destination.address(), destination.length()))
+            }
+            Networks::V6 { source, destination } => {
+                (text(source.address(), source.length()), text(destination.address(), destination.length()))
+            }
+        };
+        // One port or all: clients have no words for others.
+        let port = |ports: &RangeInclusive<u16>| if ports.len() == 1 { u32::from(*ports.start()) } else { 0 };
+        pb::acl_arg::Rule {
+            src_ip,
+            dst_ip,
+            src_port: port(&rule.source_ports),
+            dst_port: port(&rule.destination_ports),
+            drop: *drop,
+            ..Default::default()
+        }
+    });
+    let rules = rules.collect();
+    vec![told("clear", &pb::EmptyArg {}), told("add", &pb::AclArg { rules })]
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use packet::wire::MacAddr;
 
-use crate::bess::class::{Class, commands, decode};
+use crate::bess::class::{Class, Told, commands, decode, told};
 use crate::bess::{Failure, pb};
 use crate::modules::ArpResponder;
 
@@ -36,4 +36,14 @@ fn add(module: &mut ArpResponder, arg: pb::ArpResponderArg) -> Result<(), Failur
         .parse()
         .map_err(|_| Failure::invalid(format!("Invalid MAC Address: {}", arg.mac_addr)))?;
     module.add(address, mac).map_err(|error| Failure::no_space(error.to_string()))
+}
+
+/// A station is never forgotten, so those that the argument has named are among them.
+pub(super) fn save(module: &mut ArpResponder) -> Vec<Told> {
+    let station = |(address, mac): (IpAddr, MacAddr)| {
+        told("add", &pb::ArpResponderArg { ip: address.to_string(), mac_addr: mac.to_string() })
+    };
+    let mut stations: Vec<_> = module.stations().collect();
+    stations.sort_unstable();
+    stations.into_iter().map(station).collect()
 }

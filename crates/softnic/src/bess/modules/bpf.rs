@@ -1,6 +1,6 @@
 //! `BPF`.
 
-use crate::bess::class::{Argument, Class, Setup, commands, decode};
+use crate::bess::class::{Argument, Class, Setup, Told, commands, decode, told};
 use crate::bess::{Failure, pb};
 use crate::engine::{GATES_MAX, Gate, Module};
 use crate::modules::{Bpf, PacketFilter};
@@ -43,8 +43,9 @@ fn add(module: &mut Bpf, arg: pb::BpfArg) -> Result<(), Failure> {
 }
 
 fn delete(module: &mut Bpf, arg: pb::BpfArg) -> Result<(), Failure> {
-    for one in arg.filters {
-        module.delete(one.priority, gate(one.gate)?, &one.filter);
+    let gates = arg.filters.iter().map(|one| gate(one.gate)).collect::<Result<Vec<_>, _>>()?;
+    for (one, gate) in arg.filters.iter().zip(gates) {
+        module.delete(one.priority, gate, &one.filter);
     }
     Ok(())
 }
@@ -56,12 +57,21 @@ fn clear(module: &mut Bpf, _: pb::EmptyArg) -> Result<(), Failure> {
 
 /// The filters that there are now, as in BESS.
 fn get_initial_arg(module: &mut Bpf, _: pb::EmptyArg) -> Result<pb::BpfArg, Failure> {
+    Ok(list(module))
+}
+
+fn list(module: &Bpf) -> pb::BpfArg {
     let filters = module.filters().iter().map(|filter| pb::bpf_arg::Filter {
         priority: filter.priority,
         filter: filter.filter.text().to_owned(),
         gate: filter.gate.into(),
     });
-    Ok(pb::BpfArg { filters: filters.collect() })
+    pb::BpfArg { filters: filters.collect() }
+}
+
+/// All filters, behind none.
+pub(super) fn save(module: &mut Bpf) -> Vec<Told> {
+    vec![told("clear", &pb::EmptyArg {}), told("add", &list(module))]
 }
 
 #[cfg(test)]

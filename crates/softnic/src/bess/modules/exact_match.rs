@@ -1,7 +1,7 @@
 //! `ExactMatch`.
 
 use super::field::{Order, binary, fields, gate, values};
-use crate::bess::class::{Argument, Class, Setup, commands, decode};
+use crate::bess::class::{Argument, Class, Setup, Told, commands, decode, told};
 use crate::bess::{Failure, pb};
 use crate::engine::Module;
 use crate::modules::{ENTRIES_MAX, ExactMatch, ExactMatchError};
@@ -78,18 +78,25 @@ fn set_default_gate(
 }
 
 fn get_runtime_config(module: &mut ExactMatch, _: pb::EmptyArg) -> Result<pb::ExactMatchConfig, Failure> {
+    Ok(config(module))
+}
+
+fn config(module: &ExactMatch) -> pb::ExactMatchConfig {
     let rules = module.rules().into_iter().map(|rule| pb::ExactMatchCommandAddArg {
         gate: rule.gate.into(),
         fields: binary(rule.fields),
         values: binary(rule.values),
     });
-    Ok(pb::ExactMatchConfig { default_gate: module.default_gate().into(), rules: rules.collect() })
+    pb::ExactMatchConfig { default_gate: module.default_gate().into(), rules: rules.collect() }
 }
 
+/// The whole of it, or nothing changes.
 fn set_runtime_config(module: &mut ExactMatch, arg: pb::ExactMatchConfig) -> Result<(), Failure> {
-    module.set_default_gate(gate(arg.default_gate)?);
-    module.clear();
-    arg.rules.into_iter().try_for_each(|rule| add(module, rule))
+    let mut new = module.emptied();
+    new.set_default_gate(gate(arg.default_gate)?);
+    arg.rules.into_iter().try_for_each(|rule| add(&mut new, rule))?;
+    *module = new;
+    Ok(())
 }
 
 impl From<ExactMatchError> for Failure {
@@ -103,10 +110,14 @@ impl From<ExactMatchError> for Failure {
     }
 }
 
+pub(super) fn save(module: &mut ExactMatch) -> Vec<Told> {
+    vec![told("set_runtime_config", &config(module))]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stand::Stand;
+    use crate::engine::rig::Rig;
     use crate::modules::{Field, Fields};
 
     fn int(number: u64) -> pb::FieldData {
@@ -130,6 +141,13 @@ mod tests {
         clear(&mut module, pb::EmptyArg {}).unwrap();
         set_runtime_config(&mut module, config.clone()).unwrap();
         assert_eq!(get_runtime_config(&mut module, pb::EmptyArg {}).unwrap(), config);
+        let mut wrong = config.clone();
+        wrong.default_gate = 5;
+        wrong.rules.insert(1, rule(9000, [&[1, 2], &[3]]));
+        assert_eq!(set_runtime_config(&mut module, wrong).unwrap_err().code, 22);
+        let gate = pb::ExactMatchConfig { default_gate: 9000, rules: Vec::new() };
+        assert_eq!(set_runtime_config(&mut module, gate).unwrap_err().code, 22);
+        assert_eq!(get_runtime_config(&mut module, pb::EmptyArg {}).unwrap(), config, "as it was");
     }
 
     #[test]
@@ -138,7 +156,7 @@ mod tests {
         let mut module = ExactMatch::new(fields, Fields::default(), None, 1);
         let arg = pb::ExactMatchCommandAddArg { gate: 4, fields: vec![int(0x1234)], values: Vec::new() };
         add(&mut module, arg.clone()).unwrap();
-        assert_eq!(Stand::new().gate(&mut module, &[0, 0x12, 0x34]), Some(4));
+        assert_eq!(Rig::on(&mut module).gate(&[0, 0x12, 0x34]), Some(4));
         let wrong = |fields, values, gate| {
             let arg = pb::ExactMatchCommandAddArg { gate, fields, values };
             add(&mut ExactMatch::new(module.fields().clone(), Fields::default(), None, 1), arg)

@@ -1,6 +1,6 @@
 //! `FlowGen`.
 
-use crate::bess::class::{Argument, Class, Setup, commands, decode};
+use crate::bess::class::{Argument, Class, Setup, Told, commands, decode, told};
 use crate::bess::{Failure, pb};
 use crate::engine::Module;
 use crate::modules::{FlowArrival, FlowDuration, FlowGen, FlowGenConfig, Ranges};
@@ -80,4 +80,29 @@ fn set_burst(module: &mut FlowGen, arg: pb::FlowGenCommandSetBurstArg) -> Result
     let burst = usize::try_from(arg.burst).ok().filter(|burst| *burst <= 2 * packet::BATCH);
     let burst = burst.ok_or_else(|| Failure::invalid(format!("'burst' is too large: {}", arg.burst)))?;
     module.set_burst(burst.min(packet::BATCH)).map_err(Failure::refused)
+}
+
+/// Flows begin anew, of the kind that is made now.
+pub(super) fn save(module: &mut FlowGen) -> Vec<Told> {
+    let FlowGenConfig { template, pps, flow_rate, flow_duration, arrival, duration, .. } =
+        module.config().clone();
+    let arrival = match arrival {
+        FlowArrival::Uniform => "uniform",
+        FlowArrival::Exponential => "exponential",
+    };
+    let duration = match duration {
+        FlowDuration::Uniform => "uniform",
+        FlowDuration::Pareto => "pareto",
+    };
+    let update = pb::FlowGenArg {
+        template,
+        pps,
+        flow_rate,
+        flow_duration,
+        arrival: arrival.to_owned(),
+        duration: duration.to_owned(),
+        ..Default::default()
+    };
+    let burst = pb::FlowGenCommandSetBurstArg { burst: module.burst() as u64 };
+    vec![told("update", &update), told("set_burst", &burst)]
 }

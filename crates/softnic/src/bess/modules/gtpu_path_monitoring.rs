@@ -1,6 +1,6 @@
 //! `GtpuPathMonitoring`. Addresses are numbers, as in all of omec's messages.
 
-use crate::bess::class::{Class, commands, decode};
+use crate::bess::class::{Class, Told, commands, decode, told};
 use crate::bess::pb::gtpu_path_monitoring_command_read_response::Statistic;
 use crate::bess::{Failure, pb};
 use crate::modules::GtpuPathMonitoring;
@@ -56,4 +56,16 @@ fn read(
         latency_max: latency.max_ns,
     });
     Ok(pb::GtpuPathMonitoringCommandReadResponse { statistics: statistics.collect() })
+}
+
+/// Additions of one station that are told; a client that has added it more often has lost count.
+const USERS_MAX: u32 = 65_536;
+
+/// Every station, as often as it was added.
+pub(super) fn save(module: &mut GtpuPathMonitoring) -> Vec<Told> {
+    let adds = module.stations().flat_map(|(station, users)| {
+        let add = told("add", &pb::GtpuPathMonitoringCommandAddDeleteArg { gnb_ip: station.to_bits() });
+        std::iter::repeat_n(add, users.min(USERS_MAX) as usize)
+    });
+    adds.collect()
 }

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use super::field::gate;
-use crate::bess::class::{Argument, Class, Setup, commands, decode};
+use crate::bess::class::{Argument, Class, Setup, Told, commands, decode, told};
 use crate::bess::{Failure, pb};
-use crate::engine::Module;
+use crate::engine::{Gate, Module};
 use crate::modules::{IpLookup, IpLookupError, PREFIXES_DEFAULT};
 
 /// Prefixes of IPv6 are taken as those of IPv4 are. `max_rules` is for each family; `max_tbl8s` is not needed.
@@ -57,6 +57,18 @@ impl From<IpLookupError> for Failure {
             IpLookupError::NotFound { .. } => Self::not_found(message),
         }
     }
+}
+
+pub(super) fn save(module: &mut IpLookup) -> Vec<Told> {
+    let add = |(address, len, gate): (IpAddr, u8, Gate)| {
+        let add = pb::IpLookupCommandAddArg {
+            prefix: address.to_string(),
+            prefix_len: len.into(),
+            gate: gate.into(),
+        };
+        told("add", &add)
+    };
+    module.prefixes().map(add).collect()
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use packet::wire::MacAddr;
 
 use super::field::gate;
-use crate::bess::class::{Argument, Class, Setup, commands, decode};
+use crate::bess::class::{Argument, Class, Setup, Told, commands, decode, told};
 use crate::bess::{Failure, pb};
-use crate::engine::Module;
+use crate::engine::{Gate, Module};
 use crate::modules::{L2Forward, L2ForwardError, STATIONS_MAX};
 
 /// Differences from BESS: there is room for all of `size` times `bucket` addresses, whatever they are; `populate` counts up
@@ -57,16 +57,35 @@ fn mac(text: &str) -> Result<MacAddr, Failure> {
     }
 }
 
+/// All of them, or none.
 fn add(module: &mut L2Forward, arg: pb::L2ForwardCommandAddArg) -> Result<(), Failure> {
-    for entry in arg.entries {
-        module.add(mac(&entry.addr)?, gate(entry.gate)?)?;
+    let entry = |entry: &pb::l2_forward_command_add_arg::Entry| Ok((mac(&entry.addr)?, gate(entry.gate)?));
+    let entries: Vec<(MacAddr, Gate)> = arg.entries.iter().map(entry).collect::<Result<_, Failure>>()?;
+    for (at, &(address, gate)) in entries.iter().enumerate() {
+        if let Err(error) = module.add(address, gate) {
+            for (added, _) in &entries[..at] {
+                let _ = module.delete(*added);
+            }
+            return Err(error.into());
+        }
     }
     Ok(())
 }
 
+/// All of them, or none.
 fn delete(module: &mut L2Forward, arg: pb::L2ForwardCommandDeleteArg) -> Result<(), Failure> {
-    for address in arg.addrs {
-        module.delete(mac(&address)?)?;
+    let addresses: Vec<MacAddr> = arg.addrs.iter().map(|address| mac(address)).collect::<Result<_, _>>()?;
+    let mut gone = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let gate = module.lookup(address);
+        if let Err(error) = module.delete(address) {
+            for (address, gate) in gone {
+                // There is room: they have just made it.
+                let _ = module.add(address, gate);
+            }
+            return Err(error.into());
+        }
+        gone.extend(gate.map(|gate| (address, gate)));
     }
     Ok(())
 }
@@ -111,6 +130,18 @@ impl From<L2ForwardError> for Failure {
     }
 }
 
+pub(super) fn save(module: &mut L2Forward) -> Vec<Told> {
+    let entry = |(address, gate): (MacAddr, Gate)| pb::l2_forward_command_add_arg::Entry {
+        addr: address.to_string(),
+        gate: gate.into(),
+    };
+    let mut stations: Vec<_> = module.stations().collect();
+    stations.sort_unstable();
+    let add = pb::L2ForwardCommandAddArg { entries: stations.into_iter().map(entry).collect() };
+    let gate = pb::L2ForwardCommandSetDefaultGateArg { gate: module.default_gate().into() };
+    vec![told("add", &add), told("set_default_gate", &gate)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +165,15 @@ mod tests {
         let gone = pb::L2ForwardCommandDeleteArg { addrs: vec!["00:01:02:03:04:05".to_owned()] };
         delete(&mut module, gone.clone()).unwrap();
         assert_eq!(delete(&mut module, gone).unwrap_err().code, 2);
+        let before = save(&mut module);
+        for wrong in ["aa:bb:cc:dd:ee:ff", "x"] {
+            let entries = vec![entry("2:2:2:2:2:2", 1), entry(wrong, 3), entry("3:3:3:3:3:3", 1)];
+            assert!(add(&mut module, pb::L2ForwardCommandAddArg { entries }).is_err());
+        }
+        let addrs = ["aa:bb:cc:dd:ee:ff", "9:9:9:9:9:9"].map(str::to_owned).to_vec();
+        assert_eq!(delete(&mut module, pb::L2ForwardCommandDeleteArg { addrs }).unwrap_err().code, 2);
+        assert_eq!((module.len(), save(&mut module).len()), (2, before.len()), "as it was");
+        assert_eq!(module.lookup(mac("aa:bb:cc:dd:ee:ff").unwrap()), Some(1));
     }
 
     #[test]

@@ -65,7 +65,7 @@ mod vxlan_encap;
 mod wildcard_match;
 mod worker_split;
 
-use super::class::Class;
+use super::class::{Class, Save};
 
 /// Every class, by name.
 pub(crate) const CLASSES: &[Class] = &[
@@ -136,4 +136,24 @@ pub(crate) const CLASSES: &[Class] = &[
 /// The class of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Class> {
     CLASSES.iter().find(|class| class.name == name)
+}
+
+/// How modules of a class with a table tell what is in it. Of the others it is enough to know which commands they have
+/// carried out.
+pub(crate) fn saved(class: &str) -> Option<Save> {
+    Some(match class {
+        "ACL" => |target| target.save(acl::save),
+        "ArpResponder" => |target| target.save(arp_responder::save),
+        "BPF" => |target| target.save(bpf::save),
+        "ExactMatch" => |target| target.save(exact_match::save),
+        "FlowGen" => |target| target.save(flow_gen::save),
+        "GtpuPathMonitoring" => |target| target.save(gtpu_path_monitoring::save),
+        "IPLookup" => |target| target.save(ip_lookup::save),
+        "L2Forward" => |target| target.save(l2_forward::save),
+        "Qos" => |target| target.save(qos::save),
+        "Queue" => |target| target.save(queue::save),
+        "UrlFilter" => |target| target.save(url_filter::save),
+        "WildcardMatch" => |target| target.save(wildcard_match::save),
+        _ => return None,
+    })
 }

@@ -1,11 +1,11 @@
 //! `Qos`.
 
-use super::field::{Order, fields, gate, values};
-use crate::bess::class::{Argument, Class, Setup, commands, decode};
+use super::field::{Order, binary, fields, gate, values};
+use crate::bess::class::{Argument, Class, Setup, Told, commands, decode, told};
 use crate::bess::pb::qos_command_add_arg::OptionalDeductLen;
 use crate::bess::{Failure, pb};
 use crate::engine::Module;
-use crate::modules::{Meter, Qos, QosAction, QosError};
+use crate::modules::{Meter, Qos, QosAction, QosError, QosRule};
 
 pub(super) const CLASS: Class = Class {
     name: "Qos",
@@ -77,4 +77,27 @@ fn clear(module: &mut Qos, _: pb::EmptyArg) -> Result<(), Failure> {
 fn set_default_gate(module: &mut Qos, arg: pb::QosCommandSetDefaultGateArg) -> Result<(), Failure> {
     module.set_default_gate(gate(arg.gate)?);
     Ok(())
+}
+
+/// Meters begin with full bursts.
+pub(super) fn save(module: &mut Qos) -> Vec<Told> {
+    let add = |rule: QosRule| {
+        let mut add = pb::QosCommandAddArg {
+            fields: binary(rule.fields),
+            values: binary(rule.values),
+            ..Default::default()
+        };
+        match rule.action {
+            QosAction::Gate(gate) => add.gate = gate.into(),
+            QosAction::Meter(Meter { committed, peak, committed_burst, peak_burst, deducted }) => {
+                (add.cir, add.pir, add.cbs, add.pbs) = (committed, peak, committed_burst, peak_burst);
+                add.optional_deduct_len = Some(OptionalDeductLen::DeductLen(deducted));
+            }
+        }
+        told("add", &add)
+    };
+    let gate = pb::QosCommandSetDefaultGateArg { gate: module.default_gate().into() };
+    let mut rules: Vec<_> = module.rules().collect();
+    rules.sort_unstable_by(|a, b| a.fields.cmp(&b.fields));
+    rules.into_iter().map(add).chain([told("set_default_gate", &gate)]).collect()
 }

@@ -1,6 +1,6 @@
 //! `Queue`. Clients may ask for prefetching, and read back that they have; a queue here does not need it.
 
-use crate::bess::class::{Argument, Class, Setup, commands, decode};
+use crate::bess::class::{Argument, Class, Setup, Told, commands, decode, told};
 use crate::bess::{Failure, pb};
 use crate::engine::Module;
 use crate::modules::Queue;
@@ -74,8 +74,12 @@ fn get_status(
 }
 
 fn get_runtime_config(module: &mut Queue, _: pb::EmptyArg) -> Result<pb::QueueArg, Failure> {
+    Ok(config(module))
+}
+
+fn config(module: &Queue) -> pb::QueueArg {
     let size = module.queued().size as u64;
-    Ok(pb::QueueArg { size, prefetch: module.prefetch(), backpressure: module.backpressure() })
+    pb::QueueArg { size, prefetch: module.prefetch(), backpressure: module.backpressure() }
 }
 
 fn set_runtime_config(module: &mut Queue, arg: pb::QueueArg) -> Result<(), Failure> {
@@ -85,4 +89,9 @@ fn set_runtime_config(module: &mut Queue, arg: pb::QueueArg) -> Result<(), Failu
     module.set_prefetch(arg.prefetch);
     module.set_backpressure(arg.backpressure);
     Ok(())
+}
+
+pub(super) fn save(module: &mut Queue) -> Vec<Told> {
+    let burst = pb::QueueCommandSetBurstArg { burst: module.burst() as u64 };
+    vec![told("set_runtime_config", &config(module)), told("set_burst", &burst)]
 }

@@ -17,9 +17,7 @@ pub(super) const CLASS: Class = Class {
 
 fn build(setup: &mut Setup<'_>, argument: &Argument<'_>) -> Result<Box<dyn Module>, Failure> {
     let arg: pb::QueueIncArg = decode(argument)?;
-    let most = setup.burst_max() as usize;
-    let queues = setup.take_rx(&arg.port, Some(arg.qid))?;
-    Ok(Box::new(PortIn::of(queues).burst_max(most)))
+    Ok(Box::new(setup.receive_from(&arg.port, Some(arg.qid))?))
 }
 
 fn set_burst(module: &mut PortIn, arg: pb::QueueIncCommandSetBurstArg) -> Result<(), Failure> {

@@ -3,7 +3,6 @@
 use crate::bess::class::{Argument, Class, Setup, commands, decode};
 use crate::bess::{Failure, pb};
 use crate::engine::Module;
-use crate::modules::PortOut;
 
 pub(super) const CLASS: Class = Class {
     name: "QueueOut",
@@ -16,5 +15,5 @@ pub(super) const CLASS: Class = Class {
 
 fn build(setup: &mut Setup<'_>, argument: &Argument<'_>) -> Result<Box<dyn Module>, Failure> {
     let arg: pb::QueueOutArg = decode(argument)?;
-    Ok(Box::new(PortOut::of(setup.take_tx(&arg.port, Some(arg.qid))?)))
+    Ok(Box::new(setup.send_to(&arg.port, Some(arg.qid))?))
 }

@@ -1,10 +1,10 @@
 //! `WildcardMatch`.
 
 use super::field::{Order, binary, fields, gate, values};
-use crate::bess::class::{Argument, Class, Setup, commands, decode};
+use crate::bess::class::{Argument, Class, Setup, Told, commands, decode, told};
 use crate::bess::{Failure, pb};
 use crate::engine::Module;
-use crate::modules::{Fields, WildcardMatch, WildcardMatchError};
+use crate::modules::{Fields, WildcardMatch, WildcardMatchError, WildcardMatchRule};
 
 /// Numbers among values and masks have their highest byte first, those written (`valuesv`) their lowest, whatever the field
 /// is in. Differences from BESS: 512 different masks instead of 16; deleting a rule that is not there is an error; a full
@@ -80,20 +80,27 @@ fn get_runtime_config(
     module: &mut WildcardMatch,
     _: pb::EmptyArg,
 ) -> Result<pb::WildcardMatchConfig, Failure> {
-    let rules = module.rules().into_iter().map(|rule| pb::WildcardMatchCommandAddArg {
+    Ok(config(module, module.rules()))
+}
+
+fn config(module: &WildcardMatch, rules: Vec<WildcardMatchRule>) -> pb::WildcardMatchConfig {
+    let rules = rules.into_iter().map(|rule| pb::WildcardMatchCommandAddArg {
         gate: rule.gate.into(),
         priority: rule.priority,
         values: binary(rule.fields),
         masks: binary(rule.masks),
         valuesv: binary(rule.values),
     });
-    Ok(pb::WildcardMatchConfig { default_gate: module.default_gate().into(), rules: rules.collect() })
+    pb::WildcardMatchConfig { default_gate: module.default_gate().into(), rules: rules.collect() }
 }
 
+/// The whole of it, or nothing changes.
 fn set_runtime_config(module: &mut WildcardMatch, arg: pb::WildcardMatchConfig) -> Result<(), Failure> {
-    module.clear();
-    module.set_default_gate(gate(arg.default_gate)?);
-    arg.rules.into_iter().try_for_each(|rule| add(module, rule))
+    let mut new = module.emptied();
+    new.set_default_gate(gate(arg.default_gate)?);
+    arg.rules.into_iter().try_for_each(|rule| add(&mut new, rule))?;
+    *module = new;
+    Ok(())
 }
 
 impl From<WildcardMatchError> for Failure {
@@ -109,10 +116,15 @@ impl From<WildcardMatchError> for Failure {
     }
 }
 
+/// Rules of one priority stand in the order in which their masks first came, which says who wins.
+pub(super) fn save(module: &mut WildcardMatch) -> Vec<Told> {
+    vec![told("set_runtime_config", &config(module, module.rules_by_mask()))]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stand::Stand;
+    use crate::engine::rig::Rig;
     use crate::modules::Field;
 
     fn int(number: u64) -> pb::FieldData {
@@ -149,6 +161,29 @@ mod tests {
         clear(&mut module, pb::EmptyArg {}).unwrap();
         set_runtime_config(&mut module, config.clone()).unwrap();
         assert_eq!(get_runtime_config(&mut module, pb::EmptyArg {}).unwrap(), config);
+        let mut wrong = config.clone();
+        wrong.default_gate = 5;
+        wrong.rules.insert(1, rule(3, 9000, [&[0, 0], &[0]], [&[0, 0], &[0]]));
+        assert_eq!(set_runtime_config(&mut module, wrong).unwrap_err().code, 22);
+        let gate = pb::WildcardMatchConfig { default_gate: 9000, rules: Vec::new() };
+        assert_eq!(set_runtime_config(&mut module, gate).unwrap_err().code, 22);
+        assert_eq!(get_runtime_config(&mut module, pb::EmptyArg {}).unwrap(), config, "as it was");
+    }
+
+    #[test]
+    fn who_wins_among_equals_is_told() {
+        let mut module = module();
+        // Of one priority, with masks that come in no order of their own.
+        let masks: [[&[u8]; 2]; 3] = [[&[0xff, 0], &[0]], [&[0, 0], &[0xff]], [&[0, 0xff], &[0]]];
+        for (mask, number) in masks.into_iter().zip(1..) {
+            add(&mut module, rule(7, number, [&[0, 0], &[0]], mask)).unwrap();
+        }
+        let gate = Rig::on(&mut module).gate(&[0; 20]);
+        let mut other = module.emptied();
+        let (_, told) = save(&mut module).remove(0);
+        set_runtime_config(&mut other, prost::Message::decode(&*told.value).unwrap()).unwrap();
+        assert_eq!(other.rules_by_mask(), module.rules_by_mask());
+        assert_eq!(Rig::on(&mut other).gate(&[0; 20]), gate);
     }
 
     #[test]
@@ -163,7 +198,7 @@ mod tests {
             valuesv: Vec::new(),
         };
         add(&mut module, arg(0x1200, 0xff00, 5)).unwrap();
-        assert_eq!(Stand::new().gate(&mut module, &[0x12, 0x99]), Some(5));
+        assert_eq!(Rig::on(&mut module).gate(&[0x12, 0x99]), Some(5));
         let mut code = |arg| add(&mut module, arg).unwrap_err().code;
         assert_eq!(code(arg(0x1234, 0xff00, 5)), 22);
         assert_eq!(code(arg(0x1_0000, 0xff00, 5)), 22);

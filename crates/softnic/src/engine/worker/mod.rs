@@ -41,6 +41,8 @@ const EVENTS: usize = 256;
 const POLL_MIN_NS: u64 = 50_000;
 /// The longest such pause.
 pub const POLL_MAX_NS: u64 = 5_000_000;
+/// How often modules of a paused worker are seen to.
+pub const TEND_NS: u64 = 1_000_000;
 /// The mark of the mailbox among the descriptors.
 const MAILBOX: u64 = u64::MAX;
 
@@ -112,6 +114,8 @@ pub(crate) struct Worker {
     signals: Vec<InboxId>,
     /// Modules with deadlines.
     timed: Vec<NodeId>,
+    /// Modules that are seen to while it is paused.
+    tended: Vec<NodeId>,
     /// Descriptors registered, the mailbox's not counted.
     watched: usize,
     /// Idle tasks that must be asked ([`Wakeup::Poll`]).
@@ -154,6 +158,7 @@ impl Worker {
             inboxes: HashMap::new(),
             signals: Vec::new(),
             timed: Vec::new(),
+            tended: Vec::new(),
             watched: 0,
             asked: Vec::new(),
             fruitful: false,
@@ -247,11 +252,15 @@ impl Worker {
         self.slept_ns += monotonic_ns().saturating_sub(before);
     }
 
-    /// Waits for a message, whatever the descriptors of tasks say.
+    /// Waits for a message, whatever the descriptors of tasks say, or until it is time to see to modules.
     fn rest(&mut self) {
         let before = monotonic_ns();
+        for at in 0..self.tended.len() {
+            self.executor.tend(self.tended[at]);
+        }
         if self.mailbox.fall_asleep() {
-            wait(&mut [PollFd::new(&*self.mailbox, PollFlags::IN)], None);
+            let limit_ns = (!self.tended.is_empty()).then_some(TEND_NS);
+            wait(&mut [PollFd::new(&*self.mailbox, PollFlags::IN)], limit_ns);
             self.mailbox.awake();
             self.mailbox.acknowledge();
         }

@@ -9,6 +9,9 @@ impl Worker {
     /// Takes a module in. The classes of its tasks are here already.
     pub(crate) fn install(&mut self, id: NodeId, node: Box<Node>) {
         let (tasks, timed, failed) = (node.task_count, node.module.timed(), node.failed.is_some());
+        if node.module.tended() {
+            self.tended.push(id);
+        }
         let (leaves, overloaded) = (node.leaves.clone(), node.overloaded);
         self.executor.insert(id, node);
         if timed {
@@ -81,6 +84,7 @@ impl Worker {
             }
         }
         self.timed.retain(|&other| other != id);
+        self.tended.retain(|&other| other != id);
         self.pressure.note(id, false);
         self.executor.remove(id)
     }

@@ -1,9 +1,12 @@
 //! The loop's steps: messages, turns, deadlines, and who is asked or woken in between.
 
 use super::{
-    ClassId, InboxId, Kind, Next, NodeId, POLL_MAX_NS, POLL_MIN_NS, ROUND_TURNS, State, TaskId, Usage,
+    ClassId, InboxId, Kind, Next, Node, NodeId, POLL_MAX_NS, POLL_MIN_NS, ROUND_TURNS, State, TaskId, Usage,
     Wakeup, Worker, monotonic_ns,
 };
+
+/// Turns of one task while a worker is drained, before others are seen to: as many as empty a long queue.
+const DRAIN_TURNS: usize = 1024;
 
 impl Worker {
     pub(super) fn read_mail(&mut self) {
@@ -180,6 +183,34 @@ impl Worker {
             task.state = State::Ready;
             self.scheduler.ready(id, task.kind.leaf(), self.clock.now_ns());
         }
+    }
+
+    /// Takes what waits in rings and in modules with input gates and tasks as far as it goes; how many turns it took.
+    pub(crate) fn drain(&mut self) -> usize {
+        let mut turns = 0;
+        let inboxes: Vec<InboxId> = self.inboxes.keys().copied().collect();
+        for id in inboxes {
+            while self.read_inbox(id) == Next::More {
+                turns += 1;
+            }
+        }
+        let waits = |node: &Node| node.task_count > 0 && !node.inputs.is_empty() && node.module.held() > 0;
+        let full: Vec<NodeId> =
+            self.executor.nodes().filter(|(_, node)| waits(node)).map(|(id, _)| id).collect();
+        for id in full {
+            let tasks = self.executor.node(id).map_or(0, |node| node.task_count);
+            for task in 0..tasks {
+                for _ in 0..DRAIN_TURNS {
+                    let ran = self.executor.run(id, task);
+                    if ran.is_none_or(|ran| ran.next != Next::More) {
+                        break;
+                    }
+                    turns += 1;
+                }
+            }
+        }
+        self.see_to_calls();
+        turns
     }
 
     pub(super) fn expire(&mut self) {

@@ -8,7 +8,7 @@ use packet::wire::{EtherType, ipv4};
 
 use super::super::frames::{datagram, framed, pool, segment, tagged};
 use super::*;
-use crate::engine::Rig;
+use crate::engine::rig::{Own, Rig};
 
 const ENDS: [&str; 2] = ["10.0.0.1:1000", "192.0.2.1:80"];
 const SIX: [&str; 2] = ["[fd00::1]:1000", "[2001:db8::1]:80"];
@@ -25,16 +25,16 @@ fn config(template: Vec<u8>) -> FlowGenConfig {
     }
 }
 
-fn rig(config: FlowGenConfig) -> Rig<FlowGen> {
+fn rig(config: FlowGenConfig) -> Own<FlowGen> {
     Rig::new(FlowGen::new(pool(), config, 7).unwrap())
 }
 
 /// Runs the task as its worker would, for so long; `see` gets all packets.
-fn run(rig: &mut Rig<FlowGen>, until_ns: u64, see: impl FnMut(u64, &Packet)) {
+fn run(rig: &mut Own<FlowGen>, until_ns: u64, see: impl FnMut(u64, &Packet)) {
     run_from(rig, 0, until_ns, see);
 }
 
-fn run_from(rig: &mut Rig<FlowGen>, begin_ns: u64, until_ns: u64, mut see: impl FnMut(u64, &Packet)) {
+fn run_from(rig: &mut Own<FlowGen>, begin_ns: u64, until_ns: u64, mut see: impl FnMut(u64, &Packet)) {
     let mut now_ns = begin_ns;
     while now_ns <= until_ns {
         let (ran, left) = rig.at(now_ns).run(0);
@@ -77,7 +77,7 @@ fn rates_are_what_was_asked_for() {
 #[test]
 fn weeks_change_nothing() {
     const WEEKS_NS: u64 = 3 * 7 * 24 * 3600 * 1_000_000_000;
-    let times = |rig: &mut Rig<FlowGen>, begin: u64| {
+    let times = |rig: &mut Own<FlowGen>, begin: u64| {
         let mut times = Vec::new();
         run_from(rig, begin, begin + 500_000_000, |now, _| times.push(now - begin));
         times

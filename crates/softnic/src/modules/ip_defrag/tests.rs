@@ -4,13 +4,13 @@ use proptest::prelude::*;
 
 use super::super::frames::{datagram, framed, packets};
 use super::*;
-use crate::engine::Rig;
+use crate::engine::rig::{Own, Rig};
 
 fn large() -> Pool {
     Pool::new(PoolConfig { buffers: 512, room: ROOM_GSO, ..PoolConfig::default() }).unwrap()
 }
 
-fn rig(pool: &Pool) -> Rig<IpDefrag> {
+fn rig(pool: &Pool) -> Own<IpDefrag> {
     Rig::new(IpDefrag::new(pool.clone(), 100, 7).unwrap())
 }
 
@@ -50,7 +50,7 @@ fn fragment(frame: &[u8], start: usize, end: usize, more: bool) -> Vec<u8> {
     framed(EtherType::IPV6, &packet)
 }
 
-fn give(rig: &mut Rig<IpDefrag>, pool: &Pool, frames: &[Vec<u8>]) -> Vec<(Gate, Vec<u8>)> {
+fn give(rig: &mut Own<IpDefrag>, pool: &Pool, frames: &[Vec<u8>]) -> Vec<(Gate, Vec<u8>)> {
     let mut left = Vec::new();
     for frames in frames.chunks(32) {
         left.extend(rig.process(0, frames.iter().map(|frame| pool.packet(frame).unwrap())));

@@ -1,14 +1,14 @@
 use packet::wire::MacAddr;
 
 use super::*;
-use crate::engine::stand::{Random, Stand, packet, pool};
+use crate::engine::rig::{Random, Rig, packet, pool};
 
 const CLIENT: [u8; 6] = [2, 0x1e, 0x67, 0x9f, 0x4d, 0xae];
 const SERVER: [u8; 6] = [6, 0x16, 0x3e, 0x1b, 0x72, 0x32];
 const CALL: u32 = 12_345;
 
 fn module() -> UrlFilter {
-    let mut module = UrlFilter::new(pool().clone(), 7);
+    let mut module = UrlFilter::new(pool(), 7);
     module.add("www.blacklisted.com", "/").unwrap();
     module
 }
@@ -58,7 +58,7 @@ fn say(host: u8, at: usize, text: &str) -> Vec<u8> {
 
 /// What comes out of the gates for frames that come in from inside.
 fn pass(module: &mut UrlFilter, now_ns: u64, frames: &[Vec<u8>]) -> [Vec<Vec<u8>>; 2] {
-    let out = Stand { origin: 0, now_ns }.pass(module, 0, frames.iter().map(|frame| packet(frame)));
+    let out = Rig::on(module).at(now_ns).pass(0, frames.iter().map(|frame| packet(frame)));
     [0, 1].map(|gate| {
         out.iter().filter(|(at, _)| *at == gate).map(|(_, packet)| packet.data().to_vec()).collect()
     })
@@ -160,7 +160,7 @@ fn other_packets_pass() {
     assert_eq!(pass(&mut module, 0, &later)[0], later);
     let second = [call(1), say(1, 0, GOOD), say(1, GOOD.len(), BAD)];
     assert_eq!(pass(&mut module, 0, &second)[0].len(), 3, "only the first request counts");
-    let from_outside = Stand::new().pass(&mut module, 1, [packet(&say(1, 0, BAD))]);
+    let from_outside = Rig::on(&mut module).pass(1, [packet(&say(1, 0, BAD))]);
     assert_eq!(from_outside[0].0, 1);
     let tls = [call(5), say(5, 0, "\x16\x03\x01\x02"), say(5, 4, BAD)];
     assert_eq!(pass(&mut module, 0, &tls)[0], tls);
@@ -194,7 +194,7 @@ fn what_comes_too_early_and_too_much_is_sent_again() {
 
 #[test]
 fn the_list_is_in_order_and_bounded() {
-    let mut module = UrlFilter::new(pool().clone(), 7);
+    let mut module = UrlFilter::new(pool(), 7);
     for (host, path) in
         [("www.bluelisted.com", "/b"), ("www.bluelisted.com", "/a"), ("WWW.blacklisted.com", "/")]
     {

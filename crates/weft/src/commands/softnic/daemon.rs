@@ -2,18 +2,22 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use miette::{IntoDiagnostic, miette};
-use softnic::bess::process::{Options, ProcessError};
-use softnic::bess::{Config, Flavour, process};
+use miette::{IntoDiagnostic, Report, miette};
+use softnic::bess::process::{Begin, Options, ProcessError, State};
+use softnic::bess::saving::{RestoreError, Restored};
+use softnic::bess::{Bess, Config, Flavour, process};
 
 /// Where BESS's clients look.
 pub(super) const PORT: u16 = 10514;
 /// Where BESS's clients look for the pid file.
 const PID_FILE: &str = "/var/run/bessd.pid";
+/// Packet buffers when nobody says how many.
+pub(super) const BUFFERS: usize = 32768;
 /// The first word of the line by which a daemon says that it serves.
 const READY: &str = "ready";
 
@@ -41,7 +45,7 @@ pub(crate) struct Daemon {
     #[arg(short = 'c', long, value_name = "CORE", default_value_t = 0)]
     core: usize,
     /// Packet buffers of 2 KiB
-    #[arg(long, value_name = "COUNT", default_value_t = 32768)]
+    #[arg(long, value_name = "COUNT", default_value_t = BUFFERS)]
     buffers: usize,
     /// Which line of clients is served; they differ in two limits
     #[arg(long, value_enum, default_value_t = Line::Netsys)]
@@ -49,6 +53,15 @@ pub(crate) struct Daemon {
     /// Write down what happens (WEFT_LOG says how much)
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// Save what runs in this directory, and restore it at the start
+    #[arg(long, value_name = "DIRECTORY")]
+    state: Option<PathBuf>,
+    /// Forget what is saved there, and start empty
+    #[arg(long, requires = "state")]
+    forget: bool,
+    /// Go on where the daemon ends that runs and saves there: what `weft softnic upgrade` starts
+    #[arg(long, hide = true, requires = "state")]
+    take_over: bool,
     /// Set in the process that serves
     #[arg(long, hide = true)]
     detached: bool,
@@ -78,6 +91,7 @@ impl Daemon {
             replace: self.kill,
             duration: None,
             config: self.config()?,
+            state: self.state.clone().map(|directory| State { directory, begin: self.begin() }),
         };
         let detached = self.detached;
         let ready = move |address: SocketAddr| {
@@ -90,8 +104,46 @@ impl Daemon {
             let _ = std::io::stdout().flush();
             release_output();
         };
-        process::run(&options, |_| Ok::<(), ProcessError>(()), ready).into_diagnostic()?;
+        let start = |_: &Arc<Bess>, restored: Option<&Restored>| {
+            if let (Some(restored), Some(State { directory, .. })) = (restored, &options.state) {
+                let from = if self.take_over { "taken over" } else { "restored" };
+                eprintln!("{from} from {}: {restored}", directory.display());
+            }
+            Ok::<(), ProcessError>(())
+        };
+        process::run(&options, start, ready).map_err(explained)?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// One that takes over from the daemon that saves in a directory.
+    pub(super) fn successor(state: PathBuf, log: Option<PathBuf>, buffers: usize, foreground: bool) -> Self {
+        Self { state: Some(state), log, buffers, foreground, take_over: true, ..Self::plain() }
+    }
+
+    /// One without flags.
+    fn plain() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT),
+            pid_file: PID_FILE.into(),
+            kill: false,
+            foreground: false,
+            core: 0,
+            buffers: BUFFERS,
+            clients: Line::Netsys,
+            log: None,
+            state: None,
+            forget: false,
+            take_over: false,
+            detached: false,
+        }
+    }
+
+    fn begin(&self) -> Begin {
+        match (self.take_over, self.forget) {
+            (true, _) => Begin::TakeOver,
+            (false, true) => Begin::Forget,
+            (false, false) => Begin::Restore,
+        }
     }
 
     fn config(&self) -> miette::Result<Config> {
@@ -131,7 +183,16 @@ impl Daemon {
             command.arg("--kill");
         }
         if let Some(log) = &self.log {
-            command.arg("--log").arg(log);
+            command.arg("--log").arg(absolute(log)?);
+        }
+        if let Some(state) = &self.state {
+            command.arg("--state").arg(absolute(state)?);
+        }
+        if self.forget {
+            command.arg("--forget");
+        }
+        if self.take_over {
+            command.arg("--take-over");
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).current_dir("/");
         let mut child = command.spawn().into_diagnostic()?;
@@ -154,17 +215,9 @@ impl Daemon {
     /// # Errors
     /// A flag that bessd does not have, or a value that makes no sense.
     pub(crate) fn from_bessd(words: impl IntoIterator<Item = String>) -> miette::Result<Self> {
-        let mut daemon = Self {
-            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT),
-            pid_file: PID_FILE.into(),
-            kill: false,
-            foreground: false,
-            core: 0,
-            buffers: 32768,
-            clients: Line::Netsys,
-            log: None,
-            detached: false,
-        };
+        // bessd starts empty; who wants to have this one go on says so where its clients need not know of it.
+        let state = std::env::var_os("WEFT_BESS_STATE").filter(|state| !state.is_empty());
+        let mut daemon = Self { state: state.map(PathBuf::from), ..Self::plain() };
         let (mut address, mut port, mut url) = (None, None, None);
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
@@ -204,6 +257,23 @@ impl Daemon {
         }
         Ok(daemon)
     }
+}
+
+/// A path that means the same to a process that runs elsewhere.
+fn absolute(path: &Path) -> miette::Result<PathBuf> {
+    std::path::absolute(path).into_diagnostic()
+}
+
+/// Why it did not run, and what to do about it.
+fn explained(error: ProcessError) -> Report {
+    let help = match &error {
+        ProcessError::Restore(RestoreError::Flavour { .. }) => "--clients says whose clients are served",
+        ProcessError::Restore(RestoreError::File { .. } | RestoreError::Refused { .. }) => {
+            "nothing runs; --forget starts empty, another --state keeps the file as it is"
+        }
+        _ => return Report::msg(error),
+    };
+    miette!(help = help, "{error}")
 }
 
 /// Lets go of standard output and standard error, as those who started us may wait for their end.

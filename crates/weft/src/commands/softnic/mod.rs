@@ -8,6 +8,7 @@ mod run;
 mod show;
 mod tcpdump;
 mod trace;
+mod upgrade;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ const HOME: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), daemon
 pub(crate) enum Softnic {
     Run(run::Run),
     Daemon(Daemon),
+    Upgrade(upgrade::Upgrade),
     /// Show what a daemon runs
     #[command(subcommand)]
     Show(show::Show),
@@ -42,6 +44,7 @@ impl Softnic {
         match self {
             Self::Run(command) => command.run(),
             Self::Daemon(command) => command.run(),
+            Self::Upgrade(command) => command.run(),
             Self::Show(command) => command.run(),
             Self::Monitor(command) => command.run(),
             Self::Tcpdump(command) => command.run(),

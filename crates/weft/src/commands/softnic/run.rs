@@ -116,9 +116,10 @@ impl Run {
             replace: false,
             duration: self.duration,
             config: Config { buffers: self.buffers, core: self.core, seed, ..Config::default() },
+            state: None,
         };
         let mut kept = None;
-        let start = |bess: &Arc<Bess>| -> Result<(), Stopped> {
+        let start = |bess: &Arc<Bess>, _: Option<&_>| -> Result<(), Stopped> {
             config::apply(bess, parsed).map_err(Stopped::File)?;
             eprintln!("running {}; Ctrl-C ends", told(parsed));
             kept = Some(bess.clone());
