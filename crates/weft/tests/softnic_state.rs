@@ -55,14 +55,17 @@ fn lines(process: &mut Child) -> Receiver<String> {
 fn start(mut command: Command) -> Daemon {
     let mut process = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let lines = lines(&mut process);
-    let mut said = String::new();
+    // It is ended whatever comes.
+    let mut daemon = Daemon { process, address: ([0; 4], 0).into(), said: String::new() };
     loop {
-        let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it does not serve: {said}"));
+        let line = lines.recv_timeout(PATIENCE);
+        let line = line.unwrap_or_else(|_| panic!("it does not serve: {}", daemon.said));
         if let Some(address) = line.strip_prefix("serving BESS's clients on ") {
-            return Daemon { process, address: address.parse().unwrap(), said };
+            daemon.address = address.parse().unwrap();
+            return daemon;
         }
-        said += &line;
-        said.push('\n');
+        daemon.said += &line;
+        daemon.said.push('\n');
     }
 }
 

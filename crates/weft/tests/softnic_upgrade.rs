@@ -59,7 +59,7 @@ struct Daemon {
     process: Child,
     address: SocketAddr,
     said: String,
-    _lines: Receiver<String>,
+    lines: Receiver<String>,
 }
 
 impl Drop for Daemon {
@@ -77,14 +77,17 @@ fn start(args: &[&str]) -> Daemon {
     let output = BufReader::new(process.stderr.take().unwrap());
     let (tell, lines) = channel();
     std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
-    let mut said = String::new();
+    // It is ended whatever comes.
+    let mut daemon = Daemon { process, address: ([0; 4], 0).into(), said: String::new(), lines };
     loop {
-        let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it does not serve: {said}"));
+        let line = daemon.lines.recv_timeout(PATIENCE);
+        let line = line.unwrap_or_else(|_| panic!("it does not serve: {}", daemon.said));
         if let Some(address) = line.strip_prefix("serving BESS's clients on ") {
-            return Daemon { process, address: address.parse().unwrap(), said, _lines: lines };
+            daemon.address = address.parse().unwrap();
+            return daemon;
         }
-        said += &line;
-        said.push('\n');
+        daemon.said += &line;
+        daemon.said.push('\n');
     }
 }
 

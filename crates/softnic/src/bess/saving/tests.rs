@@ -112,7 +112,7 @@ fn numbers_that_lie_are_refused() {
         restore(directory.path()).err().unwrap()
     };
     assert!(wrong(&[]).contains("cut short"));
-    assert!(wrong(&[head.clone()]).contains("cut short"));
+    assert!(wrong(std::slice::from_ref(&head)).contains("cut short"));
     assert!(wrong(&[tail(0, 0, vec![])]).contains("damaged at byte 0"));
     assert!(wrong(&[head.clone(), tail(2, 0, vec![])]).contains("damaged"));
     assert!(wrong(&[head.clone(), tail(1, 0, vec![7])]).contains("there is no worker 7"));
