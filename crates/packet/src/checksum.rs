@@ -53,6 +53,11 @@ pub fn sum(data: &[u8]) -> u16 {
 }
 
 /// [`sum`] of a header of 20 bytes, whose length the compiler knows.
+///
+/// ```
+/// let header: [u8; 20] = std::array::from_fn(|at| at as u8 * 13);
+/// assert_eq!(packet::checksum::sum_header(&header), packet::checksum::sum(&header));
+/// ```
 #[inline]
 #[must_use]
 pub fn sum_header(header: &[u8; 20]) -> u16 {

@@ -561,6 +561,33 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_of_a_length_is_as_long_as_that() {
+        let pool = pool(40);
+        let (mut first, mut second) = (Batch::new(), Batch::new());
+        assert_eq!(pool.alloc_batch_of(257, 1, &mut first), 0, "longer than a buffer");
+        assert_eq!(pool.alloc_batch_of(256, 32, &mut first), 32);
+        // These do not fit the thread's stack, and come one by one.
+        assert_eq!(pool.alloc_batch_of(9, 32, &mut second), 8);
+        let shape = |batch: &Batch| batch.iter().map(|p| (p.len(), p.headroom())).collect::<Vec<_>>();
+        assert_eq!((shape(&first), shape(&second)), (vec![(256, HEADROOM); 32], vec![(9, HEADROOM); 8]));
+    }
+
+    #[test]
+    fn batches_beyond_a_threads_stack_go_to_the_shared_list() {
+        let config = PoolConfig { buffers: 128, room: 64, cache: Some(20), ..PoolConfig::default() };
+        let pool = Pool::new(config).unwrap();
+        for _ in 0..3 {
+            let mut batches: [Batch; 4] = std::array::from_fn(|_| Batch::new());
+            for batch in &mut batches {
+                assert_eq!(pool.alloc_batch(BATCH, batch), BATCH);
+            }
+            assert_eq!(pool.available(), 0);
+            batches.iter_mut().for_each(Batch::clear);
+            assert_eq!((pool.available(), pool.exhausted()), (128, 0));
+        }
+    }
+
+    #[test]
     fn a_pool_without_thread_stacks_works() {
         let pool = Pool::new(PoolConfig { buffers: 3, cache: Some(0), ..PoolConfig::default() }).unwrap();
         let mut batch = Batch::new();
