@@ -2,9 +2,9 @@
 //! whose CPU time is measured. For the benchmarks of any crate.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Buffers that it has in all.
@@ -46,6 +46,7 @@ impl Device<'_> {
 pub(crate) struct Testpmd {
     child: Child,
     input: ChildStdin,
+    output: BufReader<ChildStdout>,
 }
 
 impl Testpmd {
@@ -54,7 +55,9 @@ impl Testpmd {
         let prefix = format!("weft{}", std::process::id());
         let total = format!("--total-num-mbufs={BUFFERS}");
         let forward = format!("--forward-mode={mode}");
-        let mut child = Command::new("dpdk-testpmd")
+        // A line at a time, so that what it says of the packets is read before it ends.
+        let mut child = Command::new("stdbuf")
+            .args(["-oL", "dpdk-testpmd"])
             .args(["--no-huge", "-m", "256", "--no-pci", "-l", "0,1", "--no-telemetry"])
             .args(["--file-prefix", &prefix])
             .args(["--vdev", &device.words(0), "--vdev", &device.words(1), "--", "-i", "--burst=32"])
@@ -65,7 +68,8 @@ impl Testpmd {
             .spawn()
             .expect("dpdk-testpmd: `tests/install.sh bench` installs it");
         let input = child.stdin.take().expect("a pipe");
-        Self { child, input }
+        let output = BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { child, input, output }
     }
 
     fn say(&mut self, line: &str) {
@@ -86,6 +90,17 @@ impl Testpmd {
         }
     }
 
+    /// The next line of its output with these words in it.
+    fn read_to(&mut self, words: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.output.read_line(&mut line).expect("what it says") > 0, "testpmd has ended");
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
     /// Has it forward for so long. CPU nanoseconds per packet: all the worker's CPU time by all packets received; before
     /// `start` and after `stop` it sleeps.
     pub(crate) fn measure(mut self, time: Duration) -> f64 {
@@ -93,21 +108,12 @@ impl Testpmd {
         let worker = self.worker();
         std::thread::sleep(time);
         self.say("stop");
-        let mut cpu = cpu_ns(&worker);
-        loop {
-            std::thread::sleep(Duration::from_millis(50));
-            let later = cpu_ns(&worker);
-            if later == cpu {
-                break;
-            }
-            cpu = later;
-        }
-        self.say("quit");
-        let mut output = String::new();
-        let stdout = self.child.stdout.as_mut().expect("a pipe");
-        stdout.read_to_string(&mut output).expect("what it says");
-        let (_, all) = output.split_once("Accumulated forward statistics").expect("statistics");
-        let (_, count) = all.split_once("RX-packets:").expect("a count");
+        // Where the machine is busy the worker may go on for a while.
+        self.read_to("Accumulated forward statistics");
+        let counts = self.read_to("RX-packets:");
+        self.read_to("Done.");
+        let cpu = cpu_ns(&worker);
+        let (_, count) = counts.split_once("RX-packets:").expect("a count");
         let packets: u64 = count.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number");
         cpu as f64 / packets as f64
     }
