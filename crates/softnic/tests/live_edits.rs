@@ -44,7 +44,11 @@ impl Module for Numbered {
             self.sent += 1;
         }
         ctx.forward(0);
-        Ran { packets: got as u32, bytes: 0, next: if got > 0 { Next::More } else { Next::Idle } }
+        Ran {
+            packets: got as u32,
+            bytes: 8 * got as u64,
+            next: if got > 0 { Next::More } else { Next::Idle },
+        }
     }
 }
 
