@@ -21,6 +21,10 @@
 //! swaps 264 bytes twice, [`Context::emit`] moves packets one by one. The README has the three side by side, from
 //! `cargo bench -p softnic --bench graph`.
 //!
+//! **Bytes are counted once.** Every gate counts packets and bytes, and to sum a batch's lengths costs more than all else that
+//! the engine does for a hop. So the sum goes along with the batch, until a module that may change lengths has had it
+//! ([`Module::keeps_lengths`]). Chains are not fused beyond that: `docs/fusing.md` has what was measured.
+//!
 //! **Depth first, by a stack.** A work list instead of calls from module to module: graphs may loop, and a module's
 //! code never runs inside another's, so a panic leaves one module broken and not a chain of them. First out of a
 //! module is first through the rest of the graph, which keeps the order of packets on every path.
