@@ -73,7 +73,7 @@ impl Component for TopoProactive {
         core.listen(OPENFLOW, Self::connection_up);
         core.listen_with(OPENFLOW, Listen::priority(100), Self::packet_in);
         core.listen("openflow.discovery", |this: &mut Self, _: &LinkEvent, core: &mut Core| {
-            this.plan_soon(core)
+            this.plan_soon(core);
         });
         core.every(Duration::from_secs(5), Self::expire);
         Ok(())
