@@ -138,7 +138,7 @@ mod tests {
                     }
                     (true, true) => {}
                     (false, _) => {
-                        assert_eq!(table.remove(address), twin.remove(&address).is_some(), "{random:?}")
+                        assert_eq!(table.remove(address), twin.remove(&address).is_some(), "{random:?}");
                     }
                 }
                 assert_eq!(table.len(), twin.len());

@@ -53,7 +53,7 @@ impl Print {
         let found = if self.messages.is_empty() {
             self.file(self.file.as_deref().unwrap_or(Path::new("-")))?
         } else {
-            split(digits(&self.messages.concat())?)
+            split(&digits(&self.messages.concat())?)
         };
         if found.is_empty() {
             return Err(miette!(
@@ -87,8 +87,8 @@ impl Print {
         }
         // A message begins with its version, a byte that is no digit.
         match std::str::from_utf8(&bytes) {
-            Ok(text) if !bytes.first().is_some_and(|first| *first < 8) => Ok(split(digits(text)?)),
-            _ => Ok(split(bytes)),
+            Ok(text) if bytes.first().is_none_or(|first| *first >= 8) => Ok(split(&digits(text)?)),
+            _ => Ok(split(&bytes)),
         }
     }
 }
@@ -112,9 +112,9 @@ fn digits(text: &str) -> miette::Result<Vec<u8>> {
 }
 
 /// Messages one behind the other; the last may be cut off.
-fn split(bytes: Vec<u8>) -> Vec<Found> {
+fn split(bytes: &[u8]) -> Vec<Found> {
     let mut found = Vec::new();
-    let mut rest = &bytes[..];
+    let mut rest = bytes;
     while !rest.is_empty() {
         let length = match Header::peek(rest) {
             Ok(Some(header)) => usize::from(header.length).min(rest.len()),
@@ -211,9 +211,8 @@ mod tests {
 
     #[test]
     fn messages_are_split_by_their_lengths() {
-        let lengths = |bytes: &[u8]| -> Vec<usize> {
-            split(bytes.to_vec()).iter().map(|found| found.bytes.len()).collect()
-        };
+        let lengths =
+            |bytes: &[u8]| -> Vec<usize> { split(bytes).iter().map(|found| found.bytes.len()).collect() };
         let hello = [4, 0, 0, 8, 0, 0, 0, 1];
         assert_eq!(lengths(&hello.repeat(2)), [8, 8]);
         assert_eq!(lengths(&[&hello[..], &[4, 0, 0, 9, 0, 0, 0, 1]].concat()), [8, 8]);
