@@ -7,9 +7,13 @@ use std::time::{Duration, Instant};
 
 use openflow::Version;
 use openflow::channel::{Config, ConnectionId, Down, Event, Up, Versions};
+use openflow::field::Field;
 use openflow::live::agent::{Agent, AgentConfig, Sent};
+use openflow::live::snapshot::Snapshot;
 use openflow::live::{Handler, Hub, HubConfig, Links, Side, Target};
+use openflow::matching::Match;
 use openflow::message::{Body, Role, RoleMessage};
+use openflow::oxm::Oxm;
 use openflow::port::{Port, PortNo};
 use openflow::switch::{FailMode, SwitchConfig};
 use packet::wire::MacAddr;
@@ -277,6 +281,45 @@ fn ovs_ofctl_watches_packets_and_sends_some() {
     }
 }
 
+#[test]
+fn a_snapshot_of_a_switch_explains_what_it_would_do() {
+    let mut rig = rig();
+    rig.ofctl("OpenFlow13", "add-group", &["group_id=1,type=all,bucket=output:3"]);
+    rig.ofctl("OpenFlow13", "add-group", &["group_id=2,type=all,bucket=output:2,bucket=group:1"]);
+    rig.ofctl("OpenFlow13", "add-meter", &["meter=1,kbps,band=type=drop,rate=1000"]);
+    rig.ofctl("OpenFlow13", "add-flow", &["in_port=1,tcp,tcp_dst=80,actions=meter:1,goto_table:3"]);
+    rig.ofctl("OpenFlow13", "add-flow", &["table=3,actions=group:2"]);
+    let (at, limits) = (rig.at.clone(), HubConfig::default());
+    for version in Version::ALL {
+        let config = Config { versions: Versions::only(version), ..Config::default() };
+        let (at, limits) = (at.clone(), limits.clone());
+        let taking = std::thread::spawn(move || Snapshot::take(&at, PATIENCE, config, limits));
+        while !taking.is_finished() {
+            rig.turn();
+        }
+        let snapshot = taking.join().unwrap().unwrap();
+        assert_eq!((snapshot.version, snapshot.features.datapath), (version, 0xabc));
+        if version == Version::V13 {
+            assert_eq!((snapshot.flows.len(), snapshot.groups.len(), snapshot.meters.len()), (2, 2, 1));
+            let (switch, missing) = snapshot.build();
+            assert_eq!(missing, [""; 0]);
+            let web = Match::new().with(Oxm::exact(Field::TcpDst, 80)).example();
+            let mut out: Vec<u32> = switch
+                .explain(Duration::ZERO, PortNo(1), &web)
+                .outputs
+                .iter()
+                .map(|(port, _)| port.0)
+                .collect();
+            out.sort_unstable();
+            assert_eq!(out, [2, 3]);
+            assert!(switch.explain(Duration::ZERO, PortNo(2), &web).outputs.is_empty());
+        }
+    }
+    let nobody: Target = "tcp:127.0.0.1:1".parse().unwrap();
+    let refused = Snapshot::take(&nobody, PATIENCE, Config::default(), limits).unwrap_err();
+    assert!(refused.to_string().contains("refused"), "{refused}");
+}
+
 /// A controller that keeps what it is told.
 #[derive(Default)]
 struct Controller {
@@ -360,6 +403,8 @@ fn without_a_controller_it_stands_alone_after_a_while_or_not_at_all() {
     let mut rig = Rig::new(standalone, vec![at.clone()], grace);
     both(&mut rig, &mut [&mut hub], |_, all| all[0].up.len() == 1);
     assert_eq!(ports(&rig.receive(1, &frame(2, 1))), [0; 0], "its controller has no flows for it");
+    // What a controller leaves behind.
+    rig.ofctl("OpenFlow13", "add-flow", &["priority=0,actions=controller"]);
     drop(hub);
     rig.until(|agent| agent.controllers().iter().all(|status| status.version.is_none()));
     assert_eq!(ports(&rig.receive(1, &frame(2, 1))), [0; 0], "it may come back");

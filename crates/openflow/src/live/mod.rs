@@ -52,6 +52,7 @@ mod dial;
 mod hub;
 mod links;
 mod listener;
+pub mod snapshot;
 mod state;
 mod stream;
 mod target;

@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod compare;
+mod example;
 mod v10;
 
 pub use self::check::{check, check_field_to_set, prerequisites_met};

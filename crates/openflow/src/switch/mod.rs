@@ -117,7 +117,7 @@ pub enum FailMode {
     /// Its entries alone decide.
     #[default]
     Secure,
-    /// What nothing matches is forwarded as an ordinary switch does.
+    /// Every packet is forwarded as by an ordinary switch, whatever its entries say.
     Standalone,
 }
 

@@ -113,6 +113,12 @@ impl<'a> Run<'a> {
 
     /// Through the tables from `first` on, and the action set at the end.
     pub(super) fn pipeline(&mut self, first: u8) {
+        // "The switch processes all packets using the OFPP_NORMAL reserved port" (1.3.5, section 6.3.2), whatever the
+        // entries that a controller has left behind.
+        if self.walk.datapath.stands_alone {
+            self.note(|_| "the switch stands alone".to_owned());
+            return self.normal();
+        }
         self.traverse(first, None, true);
         if !self.dropped {
             self.do_set();
@@ -211,15 +217,9 @@ impl<'a> Run<'a> {
         next
     }
 
-    /// Nothing matched. 1.0 sends it to the controller; 1.3 without a table-miss entry drops it. A switch that stands
-    /// alone forwards it.
+    /// Nothing matched. 1.0 sends it to the controller; 1.3 without a table-miss entry drops it.
     fn miss(&mut self) {
         let table = self.table;
-        if self.walk.datapath.stands_alone {
-            self.note(|_| "the switch stands alone".to_owned());
-            self.normal();
-            return;
-        }
         let no_packet_in = crate::port::config::NO_PACKET_IN;
         let in_port = self.walk.datapath.ports.get(self.in_port);
         if in_port.is_some_and(|port| port.port.config & no_packet_in != 0) {
