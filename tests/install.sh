@@ -24,8 +24,8 @@ test_packages=(
   "openvswitch-switch ovs-vswitchd" # the switches that the controller drives, userspace datapath
   "iputils-arping arping"       # hosts that announce themselves, or ask for nobody
   "busybox busybox"             # a DHCP client of another's
+  "python3-dev /usr/include/python3*/Python.h" # Faucet's dependencies are compiled (tests/faucet.sh)
   "util-linux setpriv"          # running a test as an ordinary user
-  "openvswitch-common ovs-ofctl" # OpenFlow: our switch, asked and told by Open vSwitch's tool
   "openvswitch-testcontroller ovs-testcontroller" # OpenFlow: our switch under a controller in C
   "dpdk-dev dpdk-test-acl"      # access control lists, judged result by result
   "dpdk-dev dpdk-testpmd"       # ports: a memif peer (the package brings its driver, librte-net-memif)

@@ -1,25 +1,33 @@
-//! `weft openflow`: OpenFlow messages and the switch that they drive.
+//! `weft openflow`: OpenFlow messages, the switch that they drive, and what loads its controller.
 
+mod bench;
 mod parse;
 mod print;
+mod switch;
+mod trace;
 
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 use miette::{IntoDiagnostic, LabeledSpan, MietteDiagnostic, NamedSource, Report, WrapErr};
 use openflow::text::ParseError;
 
-/// OpenFlow messages, printed and parsed.
+/// OpenFlow 1.0 and 1.3: a switch of any ports, a load for controllers, messages printed and parsed.
 #[derive(Debug, Subcommand)]
 #[command(
     after_help = "Example:\n  weft openflow parse 'priority=10,ip,nw_dst=10.0.0.0/8 actions=output:2' | \
-                        weft openflow print"
+                        weft openflow print\n  \
+                        weft openflow switch --port veth:eth1 --port tap:wt0 --controller tcp:127.0.0.1"
 )]
 pub(crate) enum Openflow {
     Print(print::Print),
     Parse(parse::Parse),
+    Switch(switch::Switch),
+    Trace(trace::Packet),
+    Bench(bench::Bench),
 }
 
 impl Openflow {
@@ -27,8 +35,15 @@ impl Openflow {
         match self {
             Self::Print(command) => command.run(),
             Self::Parse(command) => command.run(),
+            Self::Switch(command) => command.run(),
+            Self::Trace(command) => command.run(),
+            Self::Bench(command) => command.run(),
         }
     }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    netbricks::parse_duration_ns(text).map(Duration::from_nanos)
 }
 
 /// A version of the protocol, as it is written on the command line.
