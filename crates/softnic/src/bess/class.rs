@@ -3,7 +3,7 @@
 //! A class's face is one constant in [`super::modules`]. Its functions get decoded messages and a typed module, and
 //! give a message or a [`Failure`]:
 //!
-//! ```ignore
+//! ```text
 //! pub(super) const CLASS: Class = Class {
 //!     name: "VLANPush",
 //!     help: "adds an 802.1Q tag",
