@@ -317,7 +317,10 @@ fn a_real_transfer_out_of_order_comes_out_as_it_went_in() {
             .spawn()
             .expect("apt-get install nginx-light iproute2"),
     );
-    let tcpdump = ["tcpdump", "-i", "v0", "--immediate-mode", "-U", "-B", "16384", "-w", "-", "tcp"];
+    // In this mode each packet takes a slot of its longest length: room for a thousand of them, or a busy machine drops some. The
+    // time ends a wait for what was dropped all the same.
+    let buffer = ["--immediate-mode", "-U", "-s", "66000", "-B", "131072"];
+    let tcpdump = [&["timeout", "120", "tcpdump", "-i", "v0"][..], &buffer, &["-w", "-", "tcp"]].concat();
     let mut tcpdump = Running(
         pair.inside(0, &tcpdump).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("tcpdump"),
     );
