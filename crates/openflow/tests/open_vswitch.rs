@@ -214,6 +214,10 @@ fn theirs(line: &str) -> BTreeMap<&'static str, String> {
         let value = if value == "0x0000" { "65535" } else { value };
         fields.insert(name, value.to_owned());
     }
+    // Of IGMP it keeps type and code where ports would be, which no match of 1.0 can say.
+    if fields.get("nw_proto").is_some_and(|protocol| protocol == "2") {
+        fields.retain(|name, _| !name.starts_with("tp_"));
+    }
     fields
 }
 
