@@ -464,7 +464,9 @@ macro_rules! read {
 
 /// What the last line holds behind `data=`, and what is before it.
 fn data(piece: Piece<'_>) -> Result<(Piece<'_>, Vec<u8>)> {
-    match piece.rsplit_once("data=") {
+    // A word of its own: `metadata=` is none.
+    let found = piece.rsplit_once("\ndata=").or_else(|| piece.rsplit_once(" data="));
+    match found.or_else(|| piece.strip_prefix("data=").map(|data| (piece.part(0..0), data))) {
         Some((before, data)) => Ok((before.trim(), data.bytes("bytes")?)),
         None => Ok((piece.trim(), Vec::new())),
     }
