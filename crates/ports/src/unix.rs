@@ -66,6 +66,18 @@ impl Connection {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
+    /// Greets a client and has it from that moment: who would send meanwhile waits, so nothing comes before the greeting, and
+    /// nothing is dropped that the client's next word leads to.
+    fn greet(&self, client: &Arc<OwnedFd>) -> bool {
+        let mut slot = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        self.generation.fetch_add(1, Ordering::Release);
+        let greeted = send(client, CONFIRMATION, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).is_ok();
+        if greeted {
+            *slot = Some(client.clone());
+        }
+        greeted
+    }
+
     fn get(&self) -> Option<Arc<OwnedFd>> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -137,7 +149,7 @@ impl UnixPort {
         };
         rx.watch(rx.waiting.as_fd()).map_err(system("watching the socket"))?;
         match client {
-            Some(client) => rx.take(client),
+            Some(client) => rx.take(client, false),
             None => rx.attach(),
         }
         let tx = UnixTx {
@@ -240,19 +252,24 @@ impl UnixRx {
                 seqpacket::socket().ok().filter(|socket| connect(socket, &self.address).is_ok())
             }
         };
-        let Some(client) = client else { return };
-        if self.confirm && send(&client, CONFIRMATION, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).is_err() {
-            return;
+        if let Some(client) = client {
+            self.take(client, self.confirm);
         }
-        self.take(client);
     }
 
-    /// Has a client. One at a time: others wait in the backlog, unwatched.
-    fn take(&mut self, client: OwnedFd) {
-        if self.watch(client.as_fd()).is_ok() {
-            let _ = epoll::delete(&self.epoll, self.waiting.as_fd());
-            let client = Arc::new(client);
-            self.client = Some(client.clone());
+    /// Has a client, and greets it where that is wanted. One at a time: others wait in the backlog, unwatched.
+    fn take(&mut self, client: OwnedFd, greet: bool) {
+        if self.watch(client.as_fd()).is_err() {
+            return;
+        }
+        let client = Arc::new(client);
+        if greet && !self.connection.greet(&client) {
+            let _ = epoll::delete(&self.epoll, &*client);
+            return;
+        }
+        let _ = epoll::delete(&self.epoll, self.waiting.as_fd());
+        self.client = Some(client.clone());
+        if !greet {
             self.connection.set(Some(client));
         }
     }
