@@ -56,7 +56,7 @@ fn what_is_wrong_is_said_with_what_is_near() {
             "takes no --reactiv; it takes --reactive help: did you mean --reactive?",
         ),
         (&["--reactive", "forwarding.hub"], "'--reactive' stands before any component"),
-        (&["forwarding.l2_learning", "--hold-down=x"], "--hold-down=x: a time in seconds"),
+        (&["forwarding.l2_learning", "--hold-down=x"], "--hold-down=x: the units are us, ms, s, m, h"),
         (&["forwarding.hub", "forwarding.hub"], "'forwarding.hub' may be launched once"),
         (&[], "required arguments were not provided"),
     ] {
