@@ -72,8 +72,11 @@ const RIGHT: &str =
     frame.header_mut().set_source_port(7);
     Context::new(2).send(1, frame.deparse().into_packet());";
 
-/// The library as the test itself was linked to it: the newest in the folder of this program.
-fn library(name: &str) -> PathBuf {
+/// The library as the test itself was linked to it: the newest in the folder of this program, of those that are no newer than
+/// what is built on it. (Builds of other sets of crates leave others there.)
+fn library(name: &str, built_on_it: Option<&Path>) -> PathBuf {
+    let time = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
+    let end = built_on_it.and_then(time);
     let program = std::env::current_exe().expect("this program");
     let deps = program.parent().expect("its folder");
     let files = std::fs::read_dir(deps).expect("the folder").flatten().map(|entry| entry.path());
@@ -81,7 +84,7 @@ fn library(name: &str) -> PathBuf {
         let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
         file.starts_with(&format!("lib{name}-")) && file.ends_with(".rlib")
     });
-    let newest = ours.max_by_key(|path| path.metadata().and_then(|data| data.modified()).ok());
+    let newest = ours.filter(|path| end.is_none() || time(path) <= end).max_by_key(|path| time(path));
     newest.unwrap_or_else(|| panic!("no lib{name} in {}", deps.display()))
 }
 
@@ -90,7 +93,7 @@ fn compile(folder: &Path, name: &str, body: &str, kind: &[&str]) -> Option<Strin
     let source = folder.join(format!("{name}.rs"));
     let text = format!("{PRELUDE}pub fn run(frame: Frame) -> Step<()> {{\n{body}\nOk(()) }}\n");
     std::fs::write(&source, text).expect("a file");
-    let netbricks = library("netbricks");
+    let netbricks = library("netbricks", None);
     let output = Command::new(std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into()))
         .args(["--edition", "2024"])
         .args(kind)
@@ -101,7 +104,7 @@ fn compile(folder: &Path, name: &str, body: &str, kind: &[&str]) -> Option<Strin
         .arg("--extern")
         .arg(format!("netbricks={}", netbricks.display()))
         .arg("--extern")
-        .arg(format!("packet={}", library("packet").display()))
+        .arg(format!("packet={}", library("packet", Some(&netbricks)).display()))
         .arg(&source)
         .output()
         .expect("rustc");
