@@ -3,7 +3,8 @@
 # switch, each under `weft openflow bench`. Arguments: seconds of each measurement (5).
 #
 # Each controller has one CPU, the load generator the other. Responses per CPU-second are those of the controller's
-# process, whatever else the machine does. A cell without a number: not all switches came up, or no response came.
+# process, whatever else the machine does. A cell without a number: not all switches came up within a minute, or no
+# response came.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds="${1:-5}"
@@ -23,9 +24,9 @@ start() { # NAME: a controller on 127.0.0.1:$port, a new one each time
   stop
   port=$((port + 1))
   case "$1" in
-    weft) taskset -c 0 "$weft" pox openflow.of_01 --address=127.0.0.1 --port=$port forwarding.l2_learning ;;
-    ovs-testcontroller) OVS_RUNDIR="$scratch" taskset -c 0 ovs-testcontroller "ptcp:$port:127.0.0.1" ;;
-    os-ken) OSKEN_HUB_TYPE=eventlet taskset -c 0 "$python" crates/weft/tests/openflow_switch/l2.py $port 1.0 ;;
+    weft) exec taskset -c 0 "$weft" pox openflow.of_01 --address=127.0.0.1 --port=$port forwarding.l2_learning ;;
+    ovs-testcontroller) OVS_RUNDIR="$scratch" exec taskset -c 0 ovs-testcontroller "ptcp:$port:127.0.0.1" ;;
+    os-ken) OSKEN_HUB_TYPE=eventlet exec taskset -c 0 "$python" crates/weft/tests/openflow_switch/l2.py $port 1.0 ;;
   esac >"$scratch/$1" 2>&1 &
   controller=$!
   for _ in $(seq 100); do
@@ -36,13 +37,13 @@ start() { # NAME: a controller on 127.0.0.1:$port, a new one each time
 bench() { # FIELD [ARGUMENT …]
   local field="$1"
   shift
-  taskset -c 1 "$weft" openflow bench "tcp:127.0.0.1:$port" --pid "$controller" --json "$@" 2>/dev/null |
+  timeout 60 taskset -c 1 "$weft" openflow bench "tcp:127.0.0.1:$port" --pid "$controller" --json "$@" 2>/dev/null |
     python3 -c 'import json, sys
-told, value = json.load(sys.stdin), None
+told, value = json.loads(sys.stdin.read() or "{}"), None
 for name in sys.argv[1].split(","):
     value = told
     for part in name.split("."):
-        value = value[part] if value else None
+        value = value.get(part) if value else None
     print("%.*f" % (0 if value and value >= 1000 else 1, value) if value else "", end=" | ")' "$field" ||
     printf ' | '
 }
