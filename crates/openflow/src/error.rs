@@ -48,6 +48,11 @@ const fn nicira(kind: u16, code: u16) -> Option<ErrorCode> {
     Some(ErrorCode { kind, code, experimenter: Some(NICIRA) })
 }
 
+/// Nicira's code in 1.3.
+const fn nicira_v13(code: u16) -> Option<ErrorCode> {
+    Some(ErrorCode { kind: EXPERIMENTER, code, experimenter: Some(NICIRA) })
+}
+
 /// The Foundation's code for what 1.3 cannot say.
 const fn onf(code: u16) -> Option<ErrorCode> {
     Some(ErrorCode { kind: EXPERIMENTER, code, experimenter: Some(ONF) })
@@ -381,6 +386,22 @@ faults! {
         BadArgument "BAD_ARGUMENT" None, of(13, 4);
         /// Not allowed.
         Eperm "EPERM" None, of(13, 5);
+    }
+    /// Flow monitors, by the names of OVS, which are 1.4's (`OFPET_FLOW_MONITOR_FAILED`).
+    FlowMonitorFailed "OFPMOFC_" {
+        /// There is one of that id.
+        MonitorExists "MONITOR_EXISTS" nicira(1, 517), nicira_v13(6);
+        /// No such flags, or none that says when to tell.
+        BadFlags "BAD_FLAGS" nicira(1, 518), nicira_v13(7);
+        /// There is none of that id.
+        UnknownMonitor "UNKNOWN_MONITOR" nicira(1, 519), nicira_v13(8);
+    }
+    /// What is wrong with requests of Nicira's (`NXBRC_*`).
+    NiciraRequest "NXBRC_" {
+        /// Padding that must be zero is not.
+        MustBeZero "MUST_BE_ZERO" nicira(1, 515), nicira_v13(4);
+        /// A flow monitor's update of no known event.
+        BadEvent "FM_BAD_EVENT" nicira(1, 520), nicira_v13(9);
     }
 }
 

@@ -25,6 +25,7 @@ pub mod load;
 pub mod matching;
 pub mod message;
 pub mod meter;
+pub mod monitor;
 pub mod multipart;
 pub mod nicira;
 pub mod oxm;

@@ -7,6 +7,7 @@ use crate::error::ErrorCode;
 use crate::flow::{FlowMod, FlowRemoved, PacketIn, PacketOut};
 use crate::group::GroupMod;
 use crate::meter::MeterMod;
+use crate::monitor::MonitorMessage;
 use crate::multipart::{MultipartReply, MultipartRequest};
 use crate::nicira;
 use crate::port::{Port, PortNo};
@@ -43,6 +44,8 @@ pub enum Body {
         /// All that follows the maker's number.
         data: Vec<u8>,
     },
+    /// One about flow monitors: Nicira's in 1.0, the Foundation's in 1.3.
+    Monitor(MonitorMessage),
     /// Who are you?
     FeaturesRequest,
     /// The switch's answer.

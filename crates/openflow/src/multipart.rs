@@ -4,6 +4,7 @@ use crate::group::{GroupDescription, GroupFeatures, GroupStats};
 use crate::instruction::Instruction;
 use crate::matching::Match;
 use crate::meter::{MeterConfig, MeterFeatures, MeterStats};
+use crate::monitor::{MonitorRequest, MonitorUpdate};
 use crate::nicira;
 use crate::port::{Port, PortNo, PortStats};
 use crate::queue::QueueStats;
@@ -57,6 +58,8 @@ pub enum Request {
     TableFeatures(Vec<TableFeatures>),
     /// 1.3 (and 1.0 in OVS): all ports.
     PortDescription,
+    /// Monitors to be set up: Nicira's in 1.0, the Foundation's in 1.3.
+    FlowMonitor(Vec<MonitorRequest>),
     /// One of Nicira's (1.0, 1.3).
     Nicira(nicira::StatsRequest),
     /// Another maker's.
@@ -125,6 +128,8 @@ pub enum Reply {
     TableFeatures(Vec<TableFeatures>),
     /// Ports.
     PortDescription(Vec<Port>),
+    /// Entries that monitors cover: those there are, or, unasked, changes of them.
+    FlowMonitor(Vec<MonitorUpdate>),
     /// One of Nicira's.
     Nicira(nicira::StatsReply),
     /// Another maker's.

@@ -105,6 +105,33 @@ fn actions() {
 }
 
 #[test]
+fn flow_monitors() {
+    use openflow::error::NiciraRequest;
+    // Nicira's errors of 1.0 are type 1 within its own; 1.3 has a type for experimenters.
+    let nicira = |bytes: &[u8], fault: NiciraRequest, (kind, code): (u16, u16)| {
+        let error = codec::decode(bytes).expect_err("what is malformed");
+        assert_eq!(error.fault, fault.into(), "{error}");
+        let version = Version::from_wire(bytes[0]).unwrap();
+        let experimenter = Some(openflow::nicira::VENDOR);
+        assert_eq!(error.fault.code(version), ErrorCode { kind, code, experimenter });
+    };
+    let old = [&[0xff, 0xff, 0, 0, 0, 0, 0x23, 0x20, 0, 0, 0, 2, 0, 0, 0, 0][..]].concat();
+    let new = [&[0xff, 0xff, 0, 0, 0, 0, 0, 0, 0x4f, 0x4e, 0x46, 0, 0, 0, 7, 0x4e][..]].concat();
+    let monitor = [0, 0, 0, 1, 0, 2, 0xff, 0xff, 0, 0, 0xff, 0, 0, 0, 0, 1];
+    nicira(&message(1, 16, &[&old, &monitor]), NiciraRequest::MustBeZero, (1, 515));
+    let monitor = [0, 0, 0, 1, 0, 2, 0, 4, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 1, 0, 1, 0, 4, 0, 0, 0, 0];
+    nicira(&message(4, 18, &[&new, &monitor]), NiciraRequest::MustBeZero, (0xffff, 4));
+    nicira(&message(1, 17, &[&old, &[0, 8, 0, 7, 0, 0, 0, 0]]), NiciraRequest::BadEvent, (1, 520));
+    nicira(&message(4, 19, &[&new, &[0, 8, 0, 7, 0, 0, 0, 0]]), NiciraRequest::BadEvent, (0xffff, 9));
+    // Lengths that lie: cut off, of no bytes, of a match that is longer than what is there or than it says itself.
+    refused(&message(1, 16, &[&old, &[0; 12]]), BadRequest::BadLen, (1, 6));
+    refused(&message(1, 17, &[&old, &[0; 8]]), BadRequest::BadLen, (1, 6));
+    refused(&message(4, 4, &[&[0x4f, 0x4e, 0x46, 0, 0, 0, 7, 0x4e, 0, 0]]), BadRequest::BadLen, (1, 6));
+    let monitor = [0, 0, 0, 1, 0, 2, 0, 12, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1, 0, 4, 0, 0, 0, 0];
+    refused(&message(4, 18, &[&new, &monitor]), BadRequest::BadLen, (1, 6));
+}
+
+#[test]
 fn groups_meters_and_tables() {
     use openflow::error::GroupModFailed;
     let group = [0, 0, 0, 0, 0, 0, 0, 1];

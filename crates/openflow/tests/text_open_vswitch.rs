@@ -4,10 +4,12 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use openflow::flow::DEFAULT_PRIORITY;
 use openflow::fuzzing::specimens;
 use openflow::matching::Match;
 use openflow::message::{Body, HelloElement, Message};
 use openflow::meter::MeterCommand;
+use openflow::monitor::MonitorUpdate;
 use openflow::multipart::{Reply, Request};
 use openflow::{Version, codec, nicira, text};
 use packet::fuzzing::bounded::Random;
@@ -86,9 +88,19 @@ fn meaning(mut message: Message) -> String {
                 nicira::StatsRequest::Flow { matching, .. }
                 | nicira::StatsRequest::Aggregate { matching, .. },
             ) => normal(matching),
+            Request::FlowMonitor(monitors) => {
+                monitors.iter_mut().for_each(|monitor| normal(&mut monitor.matching));
+            }
             _ => {}
         },
         Body::MultipartReply(reply) => match &mut reply.body {
+            // It leaves the priority out.
+            Reply::FlowMonitor(updates) => updates.iter_mut().for_each(|update| {
+                if let MonitorUpdate::Flow(flow) = update {
+                    normal(&mut flow.matching);
+                    flow.priority = DEFAULT_PRIORITY;
+                }
+            }),
             Reply::Flow(flows) => flows.iter_mut().for_each(|flow| normal(&mut flow.matching)),
             Reply::Nicira(nicira::StatsReply::Flow(flows)) => {
                 flows.iter_mut().for_each(|flow| normal(&mut flow.flow.matching));

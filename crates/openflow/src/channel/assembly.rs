@@ -133,6 +133,7 @@ impl Part for MultipartReply {
             (Reply::MeterConfig(all), Reply::MeterConfig(next)) => all.extend(next),
             (Reply::TableFeatures(all), Reply::TableFeatures(next)) => all.extend(next),
             (Reply::PortDescription(all), Reply::PortDescription(next)) => all.extend(next),
+            (Reply::FlowMonitor(all), Reply::FlowMonitor(next)) => all.extend(next),
             (Reply::Nicira(StatsReply::Flow(all)), Reply::Nicira(StatsReply::Flow(next))) => all.extend(next),
             _ => return false,
         }
@@ -152,6 +153,7 @@ impl Part for MultipartRequest {
     fn join(&mut self, next: Self) -> bool {
         match (&mut self.body, next.body) {
             (Request::TableFeatures(all), Request::TableFeatures(next)) => all.extend(next),
+            (Request::FlowMonitor(all), Request::FlowMonitor(next)) => all.extend(next),
             _ => return false,
         }
         true

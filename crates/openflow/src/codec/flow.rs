@@ -220,7 +220,7 @@ pub(super) fn encode_actions_v10(
     }
 }
 
-fn reason(number: u8) -> RemovedReason {
+pub(super) fn reason(number: u8) -> RemovedReason {
     match number {
         0 => RemovedReason::IdleTimeout,
         1 => RemovedReason::HardTimeout,
@@ -230,7 +230,7 @@ fn reason(number: u8) -> RemovedReason {
     }
 }
 
-const fn reason_number(reason: RemovedReason) -> u8 {
+pub(super) const fn reason_number(reason: RemovedReason) -> u8 {
     match reason {
         RemovedReason::IdleTimeout => 0,
         RemovedReason::HardTimeout => 1,

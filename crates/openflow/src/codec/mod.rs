@@ -41,6 +41,7 @@ mod instruction;
 mod learn;
 mod matching;
 mod meter;
+mod monitor;
 mod multipart;
 mod nicira;
 mod nicira_action;
@@ -285,6 +286,13 @@ fn put_body(version: Version, body: &Body, out: &mut Vec<u8>) -> Result<u8, Enco
         Body::Nicira(message) => {
             nicira::encode(version, message, out)?;
             kind::EXPERIMENTER
+        }
+        Body::Monitor(message) => {
+            nicira::encode_monitor(version, *message, out);
+            kind::EXPERIMENTER
+        }
+        Body::Experimenter { experimenter, data } if monitor::claims(version, *experimenter, data) => {
+            return Err(unsayable(version, "a flow monitor as something else"));
         }
         Body::Experimenter { experimenter, data } => {
             out.u32(*experimenter);

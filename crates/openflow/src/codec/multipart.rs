@@ -2,9 +2,9 @@
 
 use super::read::Reader;
 use super::write::{Put, unsayable};
-use super::{DecodeError, EncodeError, flow, group, meter, nicira, port, queue, table};
+use super::{DecodeError, EncodeError, flow, group, meter, monitor, nicira, port, queue, table};
 use crate::Version;
-use crate::error::BadRequest;
+use crate::error::{BadRequest, ONF};
 use crate::multipart::{AggregateStats, Description, MultipartReply, MultipartRequest, Reply, Request};
 use crate::nicira::VENDOR;
 use crate::port::PortNo;
@@ -80,6 +80,26 @@ const fn all_ports(version: Version, port: PortNo) -> PortNo {
     }
 }
 
+/// Whether the Foundation's statistics are of flow monitors; their type is taken then.
+fn is_monitor_v13(version: Version, reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
+    let mut ahead = *reader;
+    let is_monitor = version == Version::V13 && ahead.u32()? == monitor::STATS_V13;
+    if is_monitor {
+        *reader = ahead;
+    }
+    Ok(is_monitor)
+}
+
+fn put_monitor_type(version: Version, out: &mut Vec<u8>) {
+    match version {
+        Version::V10 => nicira::put_stats_subtype(version, monitor::STATS_V10, out),
+        Version::V13 => {
+            out.u32(ONF);
+            out.u32(monitor::STATS_V13);
+        }
+    }
+}
+
 pub(super) fn decode_request(
     version: Version,
     reader: &mut Reader<'_>,
@@ -108,7 +128,15 @@ pub(super) fn decode_request(
         TABLE_FEATURES => Request::TableFeatures(reader.all(table::decode_features)?),
         PORT_DESCRIPTION => Request::PortDescription,
         _ => match reader.u32()? {
-            VENDOR => Request::Nicira(nicira::decode_stats_request(version, reader)?),
+            VENDOR => match (version, nicira::stats_subtype(version, reader)?) {
+                (Version::V10, monitor::STATS_V10) => {
+                    Request::FlowMonitor(monitor::decode_requests(version, reader)?)
+                }
+                (_, subtype) => Request::Nicira(nicira::decode_stats_request(version, subtype, reader)?),
+            },
+            ONF if is_monitor_v13(version, reader)? => {
+                Request::FlowMonitor(monitor::decode_requests(version, reader)?)
+            }
             experimenter => Request::Experimenter { experimenter, data: reader.rest().to_vec() },
         },
     };
@@ -131,7 +159,7 @@ const fn request_kind(request: &Request) -> u16 {
         Request::MeterFeatures => METER_FEATURES,
         Request::TableFeatures(_) => TABLE_FEATURES,
         Request::PortDescription => PORT_DESCRIPTION,
-        Request::Nicira(_) | Request::Experimenter { .. } => EXPERIMENTER,
+        Request::FlowMonitor(_) | Request::Nicira(_) | Request::Experimenter { .. } => EXPERIMENTER,
     }
 }
 
@@ -157,7 +185,14 @@ pub(super) fn encode_request(
         Request::TableFeatures(tables) => {
             tables.iter().try_for_each(|table| table::encode_features(table, out))?;
         }
+        Request::FlowMonitor(monitors) => {
+            put_monitor_type(version, out);
+            monitor::encode_requests(version, monitors, out)?;
+        }
         Request::Nicira(request) => nicira::encode_stats_request(version, request, out)?,
+        Request::Experimenter { experimenter, data } if monitor::claims(version, *experimenter, data) => {
+            return Err(unsayable(version, "a flow monitor as something else"));
+        }
         Request::Experimenter { experimenter, data } => {
             out.u32(*experimenter);
             out.extend_from_slice(data);
@@ -190,7 +225,15 @@ pub(super) fn decode_reply(version: Version, reader: &mut Reader<'_>) -> Result<
         TABLE_FEATURES => Reply::TableFeatures(reader.all(table::decode_features)?),
         PORT_DESCRIPTION => Reply::PortDescription(reader.all(|reader| port::decode(version, reader))?),
         _ => match reader.u32()? {
-            VENDOR => Reply::Nicira(nicira::decode_stats_reply(version, reader)?),
+            VENDOR => match (version, nicira::stats_subtype(version, reader)?) {
+                (Version::V10, monitor::STATS_V10) => {
+                    Reply::FlowMonitor(monitor::decode_updates(version, reader)?)
+                }
+                (_, subtype) => Reply::Nicira(nicira::decode_stats_reply(version, subtype, reader)?),
+            },
+            ONF if is_monitor_v13(version, reader)? => {
+                Reply::FlowMonitor(monitor::decode_updates(version, reader)?)
+            }
             experimenter => Reply::Experimenter { experimenter, data: reader.rest().to_vec() },
         },
     };
@@ -213,7 +256,7 @@ const fn reply_kind(reply: &Reply) -> u16 {
         Reply::MeterFeatures(_) => METER_FEATURES,
         Reply::TableFeatures(_) => TABLE_FEATURES,
         Reply::PortDescription(_) => PORT_DESCRIPTION,
-        Reply::Nicira(_) | Reply::Experimenter { .. } => EXPERIMENTER,
+        Reply::FlowMonitor(_) | Reply::Nicira(_) | Reply::Experimenter { .. } => EXPERIMENTER,
     }
 }
 
@@ -251,7 +294,14 @@ pub(super) fn encode_reply(
             tables.iter().try_for_each(|table| table::encode_features(table, out))
         }
         Reply::PortDescription(ports) => ports.iter().try_for_each(|port| port::encode(version, port, out)),
+        Reply::FlowMonitor(updates) => {
+            put_monitor_type(version, out);
+            updates.iter().try_for_each(|update| monitor::encode_update(version, update, out))
+        }
         Reply::Nicira(reply) => nicira::encode_stats_reply(version, reply, out),
+        Reply::Experimenter { experimenter, data } if monitor::claims(version, *experimenter, data) => {
+            Err(unsayable(version, "a flow monitor as something else"))
+        }
         Reply::Experimenter { experimenter, data } => {
             out.u32(*experimenter);
             out.extend_from_slice(data);

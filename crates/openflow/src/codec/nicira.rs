@@ -2,12 +2,13 @@
 
 use super::read::Reader;
 use super::write::{Put, unsayable};
-use super::{DecodeError, EncodeError, flow, multipart, oxm, packet, session};
+use super::{DecodeError, EncodeError, flow, monitor, multipart, oxm, packet, session};
 use crate::Version;
-use crate::error::BadRequest;
+use crate::error::{BadRequest, ONF};
 use crate::flow::PacketInFormat;
 use crate::matching::Match;
 use crate::message::{Body, Role};
+use crate::monitor::MonitorMessage;
 use crate::nicira::{self, FlowStats, Message, StatsReply, StatsRequest};
 use crate::port::PortNo;
 
@@ -27,12 +28,29 @@ const SET_CONTROLLER_ID: u32 = 20;
 /// own; the first two are 1.0's only.
 pub(super) fn decode(version: Version, mut reader: Reader<'_>) -> Result<Body, DecodeError> {
     let experimenter = reader.u32()?;
+    if version == Version::V13 && experimenter == ONF {
+        let mut whole = reader;
+        let mut reader = reader.named("flow monitor's message", BadRequest::BadLen);
+        if let Some(message) =
+            reader.u32().and_then(|kind| monitor::decode_message(version, kind, &mut reader))?
+        {
+            reader.end()?;
+            return Ok(Body::Monitor(message));
+        }
+        return Ok(Body::Experimenter { experimenter, data: whole.rest().to_vec() });
+    }
     if experimenter != nicira::VENDOR {
         return Ok(Body::Experimenter { experimenter, data: reader.rest().to_vec() });
     }
     let subtype = reader.u32()?;
     let mut reader = reader.named("Nicira's message", BadRequest::BadLen);
     let whole = reader;
+    if version == Version::V10
+        && let Some(message) = monitor::decode_message(version, subtype, &mut reader)?
+    {
+        reader.end()?;
+        return Ok(Body::Monitor(message));
+    }
     let other = |mut whole: Reader<'_>| Body::Nicira(Message::Other { subtype, data: whole.rest().to_vec() });
     let body = match subtype {
         FLOW_MOD if version == Version::V10 => Body::FlowMod(flow::decode_nicira_mod(&mut reader)?),
@@ -93,11 +111,21 @@ pub(super) fn put_header(subtype: u32, out: &mut Vec<u8>) {
     out.u32(subtype);
 }
 
+/// Nicira's in 1.0, the Foundation's in 1.3.
+pub(super) fn encode_monitor(version: Version, message: MonitorMessage, out: &mut Vec<u8>) {
+    out.u32(if version == Version::V10 { nicira::VENDOR } else { ONF });
+    monitor::encode_message(version, message, out);
+}
+
 pub(super) fn encode(version: Version, message: &Message, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    if let Message::Other { subtype: FLOW_MOD | FLOW_REMOVED, .. } = message
+    if let Message::Other { subtype, .. } = message
         && version == Version::V10
+        && matches!(
+            *subtype,
+            FLOW_MOD | FLOW_REMOVED | monitor::CANCEL_V10 | monitor::PAUSED_V10 | monitor::RESUMED_V10
+        )
     {
-        return Err(unsayable(version, "1.3's form of Nicira's flows"));
+        return Err(unsayable(version, "1.3's form of Nicira's flows and monitors"));
     }
     put_header(subtype(message), out);
     match message {
@@ -142,12 +170,12 @@ const AGGREGATE_STATS: u32 = 1;
 /// Bytes of an entry without match and actions.
 const FLOW_STATS_LEN: usize = 48;
 
-/// What follows the vendor. Flow statistics are 1.0's only.
+/// What follows the type. Flow statistics are 1.0's only.
 pub(super) fn decode_stats_request(
     version: Version,
+    subtype: u32,
     reader: &mut Reader<'_>,
 ) -> Result<StatsRequest, DecodeError> {
-    let subtype = stats_subtype(version, reader)?;
     if version != Version::V10 || subtype > AGGREGATE_STATS {
         return Ok(StatsRequest::Other { subtype, data: reader.rest().to_vec() });
     }
@@ -161,7 +189,7 @@ pub(super) fn decode_stats_request(
 }
 
 /// 1.0's header has padding behind the subtype, 1.3's before the vendor.
-fn stats_subtype(version: Version, reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
+pub(super) fn stats_subtype(version: Version, reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
     let subtype = reader.u32()?;
     if version == Version::V10 {
         reader.skip(4)?;
@@ -169,7 +197,7 @@ fn stats_subtype(version: Version, reader: &mut Reader<'_>) -> Result<u32, Decod
     Ok(subtype)
 }
 
-fn put_stats_subtype(version: Version, subtype: u32, out: &mut Vec<u8>) {
+pub(super) fn put_stats_subtype(version: Version, subtype: u32, out: &mut Vec<u8>) {
     put_header(subtype, out);
     if version == Version::V10 {
         out.u32(0);
@@ -179,7 +207,7 @@ fn put_stats_subtype(version: Version, subtype: u32, out: &mut Vec<u8>) {
 /// Statistics of flows that were not read as such are not 1.0's.
 fn not_flows(version: Version, subtype: u32) -> Result<(), EncodeError> {
     match version {
-        Version::V10 if subtype <= AGGREGATE_STATS => {
+        Version::V10 if subtype <= monitor::STATS_V10 => {
             Err(unsayable(version, "1.3's form of Nicira's flow statistics"))
         }
         _ => Ok(()),
@@ -222,9 +250,9 @@ pub(super) fn encode_stats_request(
 
 pub(super) fn decode_stats_reply(
     version: Version,
+    subtype: u32,
     reader: &mut Reader<'_>,
 ) -> Result<StatsReply, DecodeError> {
-    let subtype = stats_subtype(version, reader)?;
     Ok(match subtype {
         FLOW_STATS if version == Version::V10 => StatsReply::Flow(reader.all(decode_flow_stats)?),
         AGGREGATE_STATS if version == Version::V10 => {

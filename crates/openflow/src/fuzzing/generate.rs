@@ -15,6 +15,7 @@ use crate::message::{
     AsyncConfig, Body, Error, Features, Hello, HelloElement, Message, PortMod, PortReason, PortStatus, Role,
     RoleMessage, SwitchConfig, TableMod,
 };
+use crate::monitor::MonitorMessage;
 use crate::oxm::Oxm;
 use crate::port::{Port, PortNo};
 use crate::queue::{Queue, QueueProperty};
@@ -121,7 +122,11 @@ impl<'a> Generator<'a> {
             2 => Body::EchoRequest(self.bytes(40)),
             3 => Body::EchoReply(self.bytes(40)),
             4 => Body::Experimenter { experimenter: MAKER, data: self.bytes(40) },
-            5 => Body::Nicira(self.nicira_message()),
+            5 => match self.u8() % 5 {
+                0 => Body::Monitor(MonitorMessage::Cancel(self.u32())),
+                1 => Body::Monitor(self.random.one_of(&[MonitorMessage::Paused, MonitorMessage::Resumed])),
+                _ => Body::Nicira(self.nicira_message()),
+            },
             6 => match self.u8() % 4 {
                 0 => Body::FeaturesRequest,
                 1 => Body::GetConfigRequest,
@@ -326,13 +331,7 @@ impl<'a> Generator<'a> {
             nxm,
             cookie: self.u64(),
             priority: self.u16(),
-            reason: match self.u8() % 5 {
-                0 => RemovedReason::IdleTimeout,
-                1 => RemovedReason::HardTimeout,
-                2 => RemovedReason::Delete,
-                3 => RemovedReason::GroupDelete,
-                _ => RemovedReason::Other(self.u8() | 4),
-            },
+            reason: self.removed_reason(),
             table: if nxm { self.u8() } else { self.newer(Self::u8) },
             duration: self.duration(),
             idle_timeout: self.u16(),
@@ -340,6 +339,16 @@ impl<'a> Generator<'a> {
             packets: self.u64(),
             bytes: self.u64(),
             matching: self.matching(nxm),
+        }
+    }
+
+    pub(super) fn removed_reason(&mut self) -> RemovedReason {
+        match self.u8() % 5 {
+            0 => RemovedReason::IdleTimeout,
+            1 => RemovedReason::HardTimeout,
+            2 => RemovedReason::Delete,
+            3 => RemovedReason::GroupDelete,
+            _ => RemovedReason::Other(self.u8() | 4),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::group::{
     self, Bucket, GroupCommand, GroupDescription, GroupFeatures, GroupKind, GroupMod, GroupStats,
 };
 use crate::meter::{Band, BandKind, MeterCommand, MeterConfig, MeterFeatures, MeterMod, MeterStats};
+use crate::monitor::{FlowUpdate, MonitorEvent, MonitorRequest, MonitorUpdate};
 use crate::multipart::{
     AggregateStats, Description, FlowRequest, FlowStats, MultipartReply, MultipartRequest, Reply, Request,
 };
@@ -14,9 +15,9 @@ use crate::queue::QueueStats;
 use crate::table::{TableFeatures, TableProperty, TableStats, TypeId};
 
 /// Kinds of requests and replies that both versions have.
-const SHARED: usize = 9;
+const SHARED: usize = 10;
 /// All kinds.
-const KINDS: usize = 16;
+const KINDS: usize = 17;
 
 impl Generator<'_> {
     fn kind(&mut self) -> usize {
@@ -34,12 +35,13 @@ impl Generator<'_> {
             6 => Request::PortDescription,
             7 => Request::Nicira(self.nicira_request()),
             8 => Request::Experimenter { experimenter: MAKER, data: self.bytes(40) },
-            9 => Request::Group(self.u32()),
-            10 => Request::GroupDescription,
-            11 => Request::GroupFeatures,
-            12 => Request::Meter(self.u32()),
-            13 => Request::MeterConfig(self.u32()),
-            14 => Request::MeterFeatures,
+            9 => Request::FlowMonitor(self.list(Self::monitor_request)),
+            10 => Request::Group(self.u32()),
+            11 => Request::GroupDescription,
+            12 => Request::GroupFeatures,
+            13 => Request::Meter(self.u32()),
+            14 => Request::MeterConfig(self.u32()),
+            15 => Request::MeterFeatures,
             _ => Request::TableFeatures(self.list(Self::table_features)),
         };
         MultipartRequest { flags: self.u16(), body }
@@ -62,7 +64,7 @@ impl Generator<'_> {
         match self.u8() % 3 {
             0 if self.v10() => R::Flow { out_port, table, matching: self.matching(true) },
             1 if self.v10() => R::Aggregate { out_port, table, matching: self.matching(true) },
-            _ => R::Other { subtype: 2 + self.u32() % 100, data: self.bytes(40) },
+            _ => R::Other { subtype: 3 + self.u32() % 100, data: self.bytes(40) },
         }
     }
 
@@ -83,19 +85,20 @@ impl Generator<'_> {
             6 => Reply::PortDescription(self.list(Self::port_description)),
             7 => Reply::Nicira(self.nicira_reply()),
             8 => Reply::Experimenter { experimenter: MAKER, data: self.bytes(40) },
-            9 => Reply::Group(self.list(Self::group_stats)),
-            10 => Reply::GroupDescription(self.list(|this| GroupDescription {
+            9 => Reply::FlowMonitor(self.list(Self::monitor_update)),
+            10 => Reply::Group(self.list(Self::group_stats)),
+            11 => Reply::GroupDescription(self.list(|this| GroupDescription {
                 kind: this.group_kind(),
                 group: this.u32(),
                 buckets: this.list(Self::bucket),
             })),
-            11 => Reply::GroupFeatures(GroupFeatures {
+            12 => Reply::GroupFeatures(GroupFeatures {
                 types: self.u32(),
                 capabilities: self.u32(),
                 max_groups: std::array::from_fn(|_| self.u32()),
                 actions: std::array::from_fn(|_| self.u32()),
             }),
-            12 => Reply::Meter(self.list(|this| MeterStats {
+            13 => Reply::Meter(self.list(|this| MeterStats {
                 meter: this.u32(),
                 flows: this.u32(),
                 packets: this.u64(),
@@ -103,12 +106,12 @@ impl Generator<'_> {
                 duration: this.duration(),
                 bands: this.list(|this| (this.u64(), this.u64())),
             })),
-            13 => Reply::MeterConfig(self.list(|this| MeterConfig {
+            14 => Reply::MeterConfig(self.list(|this| MeterConfig {
                 flags: this.u16(),
                 meter: this.u32(),
                 bands: this.list(Self::band),
             })),
-            14 => Reply::MeterFeatures(MeterFeatures {
+            15 => Reply::MeterFeatures(MeterFeatures {
                 max_meters: self.u32(),
                 band_types: self.u32(),
                 capabilities: self.u32(),
@@ -150,8 +153,38 @@ impl Generator<'_> {
         match self.u8() % 3 {
             0 if self.v10() => R::Flow(self.list(flow)),
             1 if self.v10() => R::Aggregate(self.aggregate()),
-            _ => R::Other { subtype: 2 + self.u32() % 100, data: self.bytes(40) },
+            _ => R::Other { subtype: 3 + self.u32() % 100, data: self.bytes(40) },
         }
+    }
+
+    fn monitor_request(&mut self) -> MonitorRequest {
+        MonitorRequest {
+            id: self.u32(),
+            flags: self.u16(),
+            out_port: self.port(),
+            table: self.u8(),
+            matching: self.matching(self.v10()),
+        }
+    }
+
+    fn monitor_update(&mut self) -> MonitorUpdate {
+        if self.bool() {
+            return MonitorUpdate::Own { xid: self.u32() };
+        }
+        MonitorUpdate::Flow(FlowUpdate {
+            event: match self.u8() % 3 {
+                0 => MonitorEvent::Added,
+                1 => MonitorEvent::Modified,
+                _ => MonitorEvent::Removed(self.removed_reason()),
+            },
+            table: self.u8(),
+            priority: self.u16(),
+            idle_timeout: self.u16(),
+            hard_timeout: self.u16(),
+            cookie: self.u64(),
+            matching: self.matching(self.v10()),
+            instructions: self.instructions(),
+        })
     }
 
     fn table_stats(&mut self) -> TableStats {

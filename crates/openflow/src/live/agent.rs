@@ -88,6 +88,22 @@ pub struct AgentCounters {
     pub unsayable: u64,
 }
 
+/// Connections that somebody made to a switch that listens, and that are over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// How many.
+    pub count: u64,
+    /// Whose the last one was, and why it is over.
+    pub last: Option<(String, String)>,
+}
+
+impl Ended {
+    fn add(&mut self, peer: &str, reason: &Down) {
+        self.count += 1;
+        self.last = Some((peer.to_owned(), reason.to_string()));
+    }
+}
+
 /// A switch, as the handler of its controllers' connections.
 #[derive(Debug)]
 pub struct Agent {
@@ -100,6 +116,7 @@ pub struct Agent {
     dials: Vec<(Target, DialId)>,
     packets: VecDeque<Sent>,
     counters: AgentCounters,
+    ended: Ended,
 }
 
 /// Whether a switch that fails standalone does so.
@@ -129,6 +146,7 @@ impl Agent {
             dials: Vec::new(),
             packets: VecDeque::new(),
             counters: AgentCounters::default(),
+            ended: Ended::default(),
         };
         if stands_alone {
             if config.controllers.is_empty() {
@@ -179,6 +197,16 @@ impl Agent {
     #[must_use]
     pub fn counters(&self) -> AgentCounters {
         self.counters
+    }
+
+    /// Connections that were made to it and are over: turned away, lost or closed.
+    #[must_use]
+    pub fn ended(&self) -> &Ended {
+        &self.ended
+    }
+
+    fn is_dialled(&self, peer: &str) -> bool {
+        self.dials.iter().any(|(target, _)| target.to_string() == peer)
     }
 
     /// Whether it forwards by itself, for want of a controller.
@@ -255,8 +283,11 @@ impl Handler for Agent {
 
     fn disconnected(&mut self, links: &mut Links<'_>, id: ConnectionId, reason: &Down) {
         let Some((peer, _)) = self.connections.remove(&id) else { return };
-        self.problems.insert(peer, reason.to_string());
-        self.problems.retain(|peer, _| self.dials.iter().any(|(target, _)| target.to_string() == *peer));
+        if self.is_dialled(&peer) {
+            self.problems.insert(peer, reason.to_string());
+        } else {
+            self.ended.add(&peer, reason);
+        }
         let now = links.now();
         if self.connections.is_empty() && self.switch.fail_mode() == FailMode::Standalone {
             self.wait(now);
@@ -266,8 +297,10 @@ impl Handler for Agent {
     }
 
     fn refused(&mut self, _links: &mut Links<'_>, peer: &str, reason: &Down) {
-        if self.dials.iter().any(|(target, _)| target.to_string() == peer) {
+        if self.is_dialled(peer) {
             self.problems.insert(peer.to_owned(), reason.to_string());
+        } else {
+            self.ended.add(peer, reason);
         }
     }
 

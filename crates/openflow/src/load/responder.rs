@@ -49,7 +49,7 @@ pub(super) fn answer(
             };
             Body::MultipartReply(MultipartReply { flags: 0, body })
         }
-        Body::Experimenter { .. } | Body::Nicira(_) => {
+        Body::Experimenter { .. } | Body::Nicira(_) | Body::Monitor(_) => {
             return Some(refused(version, message.xid, BadRequest::BadExperimenter.into(), whole));
         }
         _ => return None,

@@ -1,4 +1,4 @@
-//! What tables can do (OpenFlow 1.3.5, section 7.3.5.5): all the same.
+//! What tables can do (OpenFlow 1.3.5, section 7.3.5.5): all the same, unless a controller asks for less.
 
 use super::key::slot;
 use super::tables::TABLES;
@@ -42,11 +42,21 @@ fn fields(with_masks: bool, wanted: impl Fn(Field) -> bool) -> Vec<Oxm> {
     Field::ALL.iter().copied().filter(is_ours).map(header).collect()
 }
 
-/// What a table with room for so many entries can do.
+/// Whether actions may set that field.
+pub(super) fn settable(field: Field) -> bool {
+    !matches!(
+        field,
+        Field::InPort
+            | Field::InPhyPort
+            | Field::Metadata
+            | Field::Ipv6ExtHdr
+            | Field::IpFrag
+            | Field::ActsetOutput
+    )
+}
+
+/// What a table with room for so many entries can do, of which nothing less was asked.
 pub(super) fn table(table: u8, limit: usize) -> TableFeatures {
-    let settable = |field: Field| {
-        !matches!(field, Field::InPort | Field::InPhyPort | Field::Metadata | Field::Ipv6ExtHdr)
-    };
     let set = || fields(false, settable);
     let next: Vec<u8> = (table + 1..TABLES).collect();
     let mut properties = Vec::new();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Switch;
+use super::abilities::Asked;
 use super::check::Checker;
 use super::connections::ConnectionId;
 use super::rule::{Rule, rank};
@@ -12,6 +13,8 @@ use crate::error::{Fault, FlowModFailed};
 use crate::flow::{ALL_TABLES, FlowCommand, FlowMod, NO_BUFFER, RemovedReason, flags};
 use crate::group;
 use crate::instruction::Instruction;
+use crate::matching::Match;
+use crate::monitor::MonitorEvent;
 use crate::nicira;
 use crate::port::PortNo;
 use crate::version::Version;
@@ -25,7 +28,7 @@ fn actions(instructions: &[Instruction]) -> impl Iterator<Item = &Action> {
 }
 
 /// Whether an entry outputs to that port.
-fn sends_to(instructions: &[Instruction], wanted: PortNo) -> bool {
+pub(super) fn sends_to(instructions: &[Instruction], wanted: PortNo) -> bool {
     actions(instructions).any(|action| match action {
         Action::Output { port, .. } | Action::Enqueue { port, .. } => *port == wanted,
         Action::Nicira(nicira::Action::Bundle(bundle)) => {
@@ -39,6 +42,11 @@ fn sends_to(instructions: &[Instruction], wanted: PortNo) -> bool {
 /// Whether an entry leads to that group.
 fn leads_to(instructions: &[Instruction], wanted: u32) -> bool {
     actions(instructions).any(|action| *action == Action::Group(wanted))
+}
+
+/// Whether it is the table-miss entry (1.3.5, section 5.4).
+fn is_miss(priority: u16, matching: &Match) -> bool {
+    priority == 0 && matching.as_fields().is_empty()
 }
 
 /// Which entries a request is about, beyond its match.
@@ -64,6 +72,7 @@ impl Switch {
         &mut self,
         now: Duration,
         id: ConnectionId,
+        xid: u32,
         request: &FlowMod,
     ) -> Result<(), Fault> {
         let Some(connection) = self.connections.get(id) else { return Ok(()) };
@@ -81,11 +90,15 @@ impl Switch {
             Version::V10 if adds => 0,
             Version::V10 => ALL_TABLES,
         };
-        if table >= TABLES && !(table == ALL_TABLES && (deletes || version == Version::V10)) {
+        if !self.datapath.tables.is_there(table)
+            && !(table == ALL_TABLES && (deletes || version == Version::V10))
+        {
             return Err(FlowModFailed::BadTableId.into());
         }
         self.check_flags(version, request)?;
+        self.monitors.begin(Some((id, xid)));
         let added = self.change_flows(now, version, table, request)?;
+        self.monitors.begin(None);
         if request.buffer == NO_BUFFER || deletes {
             return Ok(());
         }
@@ -184,6 +197,13 @@ impl Switch {
     ) -> Result<Option<EntryId>, Fault> {
         Checker::of_rule(&self.datapath, version, rule).instructions(table, &request.instructions)?;
         let tables = &mut self.datapath.tables;
+        if !tables.is_there(table) {
+            return Err(FlowModFailed::BadTableId.into());
+        }
+        if let Some(abilities) = tables.abilities(table) {
+            abilities.admit_match(request.priority, &request.matching)?;
+            abilities.admit(is_miss(request.priority, &request.matching), &request.instructions)?;
+        }
         if request.flags & flags::CHECK_OVERLAP != 0 {
             let overlapping =
                 |found: &Rule, entry: &Entry| entry.priority == request.priority && found.overlaps(rule);
@@ -202,7 +222,11 @@ impl Switch {
             instructions: request.instructions.clone(),
         };
         let Some(id) = tables.exact(table, rule, rank(&request.matching, request.priority)) else {
-            return tables.insert(now, rule, new).map(Some);
+            let id = tables.insert(now, rule, new)?;
+            if let Some(entry) = tables.entry(id) {
+                self.monitors.changed(MonitorEvent::Added, entry, &[]);
+            }
+            return Ok(Some(id));
         };
         // 1.0: the counters start anew. 1.3: they go on, if not asked otherwise (section 6.4).
         if (version == Version::V10 || request.flags & flags::EMERG_OR_RESET_COUNTS != 0)
@@ -210,7 +234,10 @@ impl Switch {
         {
             entry.count.reset();
         }
-        tables.replace(now, id, new);
+        let old = tables.replace(now, id, new);
+        if let Some(entry) = tables.entry(id) {
+            self.monitors.changed(MonitorEvent::Added, entry, &old);
+        }
         Ok(Some(id))
     }
 
@@ -232,10 +259,14 @@ impl Switch {
             let own = Rule::of(&entry.matching)?;
             Checker::of_rule(&self.datapath, version, &own)
                 .instructions(entry.table, &request.instructions)?;
+            if let Some(abilities) = self.datapath.tables.abilities(entry.table) {
+                abilities.admit(is_miss(entry.priority, &entry.matching), &request.instructions)?;
+            }
         }
         for &id in found {
             let Some(entry) = self.datapath.tables.entry_mut(id) else { continue };
-            entry.instructions.clone_from(&request.instructions);
+            let old = std::mem::replace(&mut entry.instructions, request.instructions.clone());
+            let old_cookie = entry.cookie;
             entry.modified = now;
             // 1.0's cookie belongs to the actions; 1.3 leaves it.
             if version == Version::V10 {
@@ -243,6 +274,9 @@ impl Switch {
             }
             if version == Version::V13 && request.flags & flags::EMERG_OR_RESET_COUNTS != 0 {
                 entry.count.reset();
+            }
+            if entry.instructions != old || entry.cookie != old_cookie {
+                self.monitors.changed(MonitorEvent::Modified, entry, &old);
             }
         }
         Ok(found.first().copied())
@@ -252,8 +286,20 @@ impl Switch {
     pub(super) fn remove_flow(&mut self, now: Duration, id: EntryId, reason: RemovedReason) {
         if let Some(entry) = self.datapath.tables.remove(id) {
             self.generation += 1;
+            self.monitors.changed(MonitorEvent::Removed(reason), &entry, &[]);
             self.tell_removed(now, &entry, reason);
         }
+    }
+
+    /// Gives the tables what a controller asks of them (1.3.5, section 7.3.5.5.1). Entries of tables that are gone, or can do
+    /// something else now, go without a word but to monitors.
+    pub(super) fn ask_tables(&mut self, asked: Vec<Asked>) {
+        for id in self.datapath.tables.ask(asked) {
+            if let Some(entry) = self.datapath.tables.remove(id) {
+                self.monitors.changed(MonitorEvent::Removed(RemovedReason::Delete), &entry, &[]);
+            }
+        }
+        self.generation += 1;
     }
 
     fn remove_users(&mut self, now: Duration, reason: RemovedReason, uses: impl Fn(&[Instruction]) -> bool) {

@@ -47,6 +47,7 @@ impl Switch {
             }
         }
         self.settle(now);
+        self.tell_monitors();
     }
 
     /// Sends a packet through the tables from the first on, as `OFPP_TABLE` does.

@@ -36,6 +36,7 @@
 //! # Ok::<(), openflow::switch::PortError>(())
 //! ```
 
+mod abilities;
 mod buffers;
 mod cache;
 mod check;
@@ -49,6 +50,7 @@ mod key;
 mod learn;
 mod macs;
 mod meters;
+mod monitors;
 mod nicira;
 mod op;
 mod packet_in;
@@ -77,6 +79,7 @@ pub use groups::{BUCKETS_MAX, CHAIN_MAX, GROUPS_MAX};
 pub use learn::LEARNED_MAX;
 pub use macs::{MAC_LIFETIME, MACS_MAX};
 pub use meters::{BANDS_MAX, METERS_MAX};
+pub use monitors::MONITORS_MAX;
 pub use op::{COPIES_MAX, PUNTS_MAX};
 pub use parse::{FRAME_MIN, TAGS_MAX};
 pub use pipeline::{ACTIONS_PER_PACKET_MAX, DEPTH_MAX, RESUBMITS_MAX, STACK_MAX};
@@ -86,6 +89,7 @@ pub use tags::{FRAME_MAX, FRAME_SHORTEST};
 pub use trace::{TRACE_LINES_MAX, Trace};
 
 use crate::message::{Message, PortReason};
+use crate::monitor::MonitorEvent;
 use crate::multipart::Description;
 use crate::port::{Port, PortNo};
 use crate::queue::Queue;
@@ -96,6 +100,7 @@ use connections::Connections;
 use groups::Groups;
 use macs::Macs;
 use meters::Meters;
+use monitors::{Monitors, Telling};
 use op::Effects;
 use ports::Ports;
 use tables::Tables;
@@ -179,6 +184,14 @@ pub enum Output {
     },
 }
 
+/// What waits to be polled.
+#[derive(Debug)]
+enum Queued {
+    Output(Output),
+    /// Messages of changes that are made as they are polled, since they may be many.
+    Telling(Telling),
+}
+
 /// What became of packets, beside what ports and tables count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
@@ -215,7 +228,8 @@ pub struct Switch {
     /// Grows with every change that a packet's way may depend on.
     generation: u64,
     effects: Effects,
-    outputs: VecDeque<Output>,
+    monitors: Monitors,
+    outputs: VecDeque<Queued>,
     outputs_dropped: u64,
     over_limit: u64,
 }
@@ -242,6 +256,7 @@ impl Switch {
             cache: Cache::new(hasher),
             generation: 0,
             effects: Effects::default(),
+            monitors: Monitors::default(),
             outputs: VecDeque::new(),
             outputs_dropped: 0,
             over_limit: 0,
@@ -294,6 +309,7 @@ impl Switch {
 
     /// A controller is there: its channel is up, and speaks that version. `false` where there are [`CONNECTIONS_MAX`].
     pub fn connect(&mut self, _now: Duration, id: ConnectionId, version: Version) -> bool {
+        self.monitors.forget(id);
         let added = self.connections.add(id, version, self.config.buffers as usize);
         self.update_standing();
         added
@@ -302,6 +318,7 @@ impl Switch {
     /// A controller is gone.
     pub fn disconnect(&mut self, _now: Duration, id: ConnectionId) {
         self.connections.remove(id);
+        self.monitors.forget(id);
         self.update_standing();
     }
 
@@ -338,7 +355,16 @@ impl Switch {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        loop {
+            match self.outputs.pop_front()? {
+                Queued::Output(output) => return Some(output),
+                Queued::Telling(telling) => {
+                    if let Some(output) = self.tell_next(telling) {
+                        return Some(output);
+                    }
+                }
+            }
+        }
     }
 
     /// When [`expire`](Self::expire) is to be called next.
@@ -353,8 +379,10 @@ impl Switch {
     pub fn expire(&mut self, now: Duration) {
         while let Some((entry, reason)) = self.datapath.tables.expired(now) {
             self.generation += 1;
+            self.monitors.changed(MonitorEvent::Removed(reason), &entry, &[]);
             self.tell_removed(now, &entry, reason);
         }
+        self.tell_monitors();
         self.connections.expire(now);
         if self.datapath.macs.expire(now) {
             self.generation += 1;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::check::{Checker, Place};
 use super::connections::ConnectionId;
-use super::{FRAGMENTS, FRAGMENTS_REASSEMBLE, Output, Switch};
+use super::{FRAGMENTS, FRAGMENTS_REASSEMBLE, Output, Queued, Switch};
 use crate::codec;
 use crate::error::{
     BadRequest, Fault, GroupModFailed, MeterModFailed, QueueOpFailed, SwitchConfigFailed, TableModFailed,
@@ -15,6 +15,7 @@ use crate::message::{
     Body, Error, Features, Message, PortMod, PortReason, Role, SwitchConfig, TableMod, capabilities,
 };
 use crate::meter::{MeterCommand, MeterMod};
+use crate::monitor::MonitorMessage;
 use crate::nicira;
 use crate::port::PortNo;
 use crate::queue::Queue;
@@ -30,8 +31,10 @@ impl Switch {
         let Some(connection) = self.connections.get(id) else { return };
         let allowed = connection.may(&message.body);
         if let Err(fault) = allowed.and_then(|()| self.handle(now, id, message)) {
+            self.monitors.begin(None);
             self.refuse(id, message, fault);
         }
+        self.tell_monitors();
     }
 
     fn refuse(&mut self, id: ConnectionId, message: &Message, fault: Fault) {
@@ -47,7 +50,8 @@ impl Switch {
     }
 
     pub(super) fn reply(&mut self, connection: ConnectionId, xid: u32, body: Body) {
-        self.outputs.push_back(Output::Message { connection, message: Message::new(xid, body) });
+        let message = Message::new(xid, body);
+        self.outputs.push_back(Queued::Output(Output::Message { connection, message }));
     }
 
     fn handle(&mut self, now: Duration, id: ConnectionId, message: &Message) -> Result<(), Fault> {
@@ -61,11 +65,11 @@ impl Switch {
             }),
             Body::SetConfig(config) => return self.set_config(id, *config),
             Body::PacketOut(request) => return self.packet_out(now, id, request),
-            Body::FlowMod(request) => return self.flow_mod(now, id, request),
+            Body::FlowMod(request) => return self.flow_mod(now, id, xid, request),
             Body::GroupMod(request) => return self.group_mod(now, id, request),
             Body::MeterMod(request) => return self.meter_mod(now, request),
             Body::PortMod(request) => return self.port_mod(id, request),
-            Body::TableMod(request) => return Self::table_mod(*request),
+            Body::TableMod(request) => return self.table_mod(*request),
             Body::MultipartRequest(request) => return self.multipart(now, id, xid, request),
             Body::BarrierRequest => Body::BarrierReply,
             Body::QueueGetConfigRequest(port) => self.queue_config(*port)?,
@@ -83,6 +87,10 @@ impl Switch {
                 Some(answer) => answer,
                 None => return Ok(()),
             },
+            Body::Monitor(MonitorMessage::Cancel(monitor)) => return self.monitors.cancel(id, *monitor),
+            Body::Monitor(MonitorMessage::Paused | MonitorMessage::Resumed) => {
+                return Err(BadRequest::BadExpType.into());
+            }
             Body::Experimenter { .. } => return Err(BadRequest::BadExperimenter.into()),
             // The channel's, or answers to what was not asked.
             Body::Hello(_) | Body::Error(_) | Body::EchoReply(_) => return Ok(()),
@@ -187,8 +195,8 @@ impl Switch {
     }
 
     /// 1.3 has nothing to configure there.
-    fn table_mod(request: TableMod) -> Result<(), Fault> {
-        if request.table >= super::TABLES && request.table != ALL_TABLES {
+    fn table_mod(&self, request: TableMod) -> Result<(), Fault> {
+        if request.table != ALL_TABLES && !self.datapath.tables.is_there(request.table) {
             return Err(TableModFailed::BadTable.into());
         }
         // The two lowest bits are 1.1's, deprecated.

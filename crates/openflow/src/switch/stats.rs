@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Switch;
+use super::abilities;
 use super::connections::ConnectionId;
 use super::features;
 use super::flow_mod::Filter;
@@ -12,7 +13,7 @@ use super::meters::Meters;
 use super::rule::Rule;
 use super::tables::{EntryId, TABLES};
 use crate::codec;
-use crate::error::{BadRequest, Fault, FlowModFailed, QueueOpFailed, TableFeaturesFailed};
+use crate::error::{BadRequest, Fault, FlowModFailed, QueueOpFailed};
 use crate::field::Field;
 use crate::flow::ALL_TABLES;
 use crate::group;
@@ -32,6 +33,12 @@ use crate::wire::MESSAGE_MAX;
 /// 1.0's table of emergency entries in requests.
 const EMERGENCY_TABLE: u8 = 0xfe;
 
+/// Bytes of a message; `None` where the version cannot say it.
+pub(super) fn encoded_len(version: Version, message: &Message) -> Option<usize> {
+    let mut bytes = Vec::new();
+    codec::encode(version, message, &mut bytes).ok().map(|()| bytes.len())
+}
+
 impl Switch {
     pub(super) fn multipart(
         &mut self,
@@ -43,7 +50,7 @@ impl Switch {
         let Some(version) = self.connections.get(id).map(|connection| connection.version) else {
             return Ok(());
         };
-        // No request here is so long that it comes in parts, but for the one that is refused anyway.
+        // Requests that come in parts are put together by the channel.
         if request.flags & MORE != 0 {
             return Err(BadRequest::MultipartBufferOverflow.into());
         }
@@ -103,15 +110,17 @@ impl Switch {
                 answer.parts(meters, Reply::MeterConfig);
             }
             Request::MeterFeatures => answer.one(Reply::MeterFeatures(Meters::features())),
-            Request::TableFeatures(wanted) if !wanted.is_empty() => {
-                // The tables are what they are.
-                return Err(TableFeaturesFailed::Eperm.into());
-            }
-            Request::TableFeatures(_) => {
-                let tables = (0..TABLES)
-                    .map(|table| features::table(table, answer.switch.datapath.tables.figures(table).3));
-                let tables = tables.collect();
+            Request::TableFeatures(wanted) => {
+                if !wanted.is_empty() {
+                    let asked = abilities::parse(wanted)?;
+                    answer.switch.ask_tables(asked);
+                }
+                let tables = answer.switch.datapath.tables.features();
                 answer.parts(tables, Reply::TableFeatures);
+            }
+            Request::FlowMonitor(monitors) => {
+                let updates = answer.switch.monitor(id, monitors)?;
+                answer.parts(updates, Reply::FlowMonitor);
             }
             Request::PortDescription => {
                 let ports = answer.switch.ports().cloned().collect();
@@ -127,7 +136,7 @@ impl Switch {
         if version == Version::V10 && wanted.table == EMERGENCY_TABLE {
             return Ok(Vec::new());
         }
-        if wanted.table >= TABLES && wanted.table != ALL_TABLES {
+        if wanted.table != ALL_TABLES && !self.datapath.tables.is_there(wanted.table) {
             return Err(if version == Version::V13 {
                 BadRequest::BadTableId.into()
             } else {
@@ -179,7 +188,7 @@ impl Switch {
             let (active, lookups, matched, limit) = self.datapath.tables.figures(table);
             TableStats {
                 table,
-                name: features::table_name(table),
+                name: self.datapath.tables.name(table),
                 wildcards: wildcards::ALL,
                 max_entries: u32::try_from(limit).unwrap_or(u32::MAX),
                 active: u32::try_from(active).unwrap_or(u32::MAX),
@@ -187,7 +196,7 @@ impl Switch {
                 matched,
             }
         };
-        (0..TABLES).map(one).collect()
+        (0..TABLES).filter(|table| self.datapath.tables.is_there(*table)).map(one).collect()
     }
 
     /// How many entries lead to each group.
@@ -233,8 +242,7 @@ impl Answer<'_> {
     /// Bytes of a reply; `None` where the version cannot say it.
     fn length(&self, body: Reply) -> Option<usize> {
         let message = Message::new(self.xid, Body::MultipartReply(MultipartReply { flags: 0, body }));
-        let mut bytes = Vec::new();
-        codec::encode(self.version, &message, &mut bytes).ok().map(|()| bytes.len())
+        encoded_len(self.version, &message)
     }
 
     /// A list, in as many messages as it needs. What the version has no words for is left out.

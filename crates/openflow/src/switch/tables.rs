@@ -1,12 +1,14 @@
 //! Flow tables: entries, what finds them, and when their time is over.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lookup::tuple_space::TupleSpace;
 use packet::flow::FlowHasher;
 
+use super::abilities::{self, Abilities, Asked};
+use super::features;
 use super::key::{WORDS, Words};
 use super::ports::{Count, bump, since};
 use super::rule::{Rule, rank};
@@ -15,6 +17,7 @@ use crate::flow::{ALL_TABLES, RemovedReason, flags};
 use crate::instruction::Instruction;
 use crate::matching::Match;
 use crate::multipart::FlowStats;
+use crate::table::TableFeatures;
 
 /// Flow tables: 0 to 253.
 pub const TABLES: u8 = 254;
@@ -109,6 +112,10 @@ struct Table {
     lookups: Cell<u64>,
     matched: Cell<u64>,
     limit: usize,
+    /// What a controller has asked of it; nothing, and it can do everything.
+    asked: Option<Box<Asked>>,
+    /// A controller may ask for other tables only.
+    is_there: bool,
 }
 
 /// All tables.
@@ -130,6 +137,8 @@ impl Tables {
             lookups: Cell::new(0),
             matched: Cell::new(0),
             limit,
+            asked: None,
+            is_there: true,
         };
         Self {
             tables: (0..TABLES).map(table).collect(),
@@ -147,6 +156,65 @@ impl Tables {
 
     pub(super) fn entry_mut(&mut self, id: EntryId) -> Option<&mut Entry> {
         self.entries.get_mut(id as usize)?.as_mut()
+    }
+
+    /// Whether there is such a table.
+    pub(super) fn is_there(&self, table: u8) -> bool {
+        self.tables.get(usize::from(table)).is_some_and(|table| table.is_there)
+    }
+
+    /// What its entries may be, where a controller has asked for less than everything.
+    pub(super) fn abilities(&self, table: u8) -> Option<&Abilities> {
+        self.tables.get(usize::from(table))?.asked.as_ref().map(|asked| &asked.abilities)
+    }
+
+    /// A table's name.
+    pub(super) fn name(&self, table: u8) -> String {
+        let asked = self.tables.get(usize::from(table)).and_then(|table| table.asked.as_ref());
+        asked.map_or_else(|| features::table_name(table), |asked| asked.name.clone())
+    }
+
+    /// What the tables that are there can do.
+    pub(super) fn features(&self) -> Vec<TableFeatures> {
+        let there = (0..TABLES).filter(|table| self.is_there(*table));
+        there.map(|table| self.features_of(table)).collect()
+    }
+
+    fn features_of(&self, number: u8) -> TableFeatures {
+        let table = &self.tables[usize::from(number)];
+        let full = features::table(number, table.limit);
+        let Some(asked) = &table.asked else { return full };
+        let (metadata_match, metadata_write) = asked.abilities.metadata();
+        TableFeatures {
+            name: asked.name.clone(),
+            metadata_match,
+            metadata_write,
+            config: asked.config,
+            properties: asked.abilities.properties(),
+            ..full
+        }
+    }
+
+    /// Makes the tables what is asked; the entries of tables that are gone then, or can do something else.
+    pub(super) fn ask(&mut self, asked: Vec<Asked>) -> Vec<EntryId> {
+        // What each can do now, in the same form.
+        let before = abilities::parse(&self.features()).unwrap_or_default();
+        let mut before: BTreeMap<u8, Abilities> =
+            before.into_iter().map(|asked| (asked.table, asked.abilities)).collect();
+        self.tables.iter_mut().for_each(|table| table.is_there = false);
+        for asked in asked {
+            let table = &mut self.tables[usize::from(asked.table)];
+            table.is_there = true;
+            if before.get(&asked.table) == Some(&asked.abilities) {
+                before.remove(&asked.table);
+            }
+            table.asked = Some(Box::new(asked));
+        }
+        let mut gone = Vec::new();
+        for table in before.into_keys() {
+            gone.extend(self.select(table, |_, _| true));
+        }
+        gone
     }
 
     /// The entry a packet is under in a table.
@@ -237,18 +305,20 @@ impl Tables {
     }
 
     /// Puts another entry in the place of one of the same match and priority, as adding it does.
-    pub(super) fn replace(&mut self, now: Duration, id: EntryId, new: NewEntry) {
-        let Some(entry) = self.entry_mut(id) else { return };
+    /// What it did is returned.
+    pub(super) fn replace(&mut self, now: Duration, id: EntryId, new: NewEntry) -> Vec<Instruction> {
+        let Some(entry) = self.entry_mut(id) else { return Vec::new() };
         entry.cookie = new.cookie;
         entry.idle_timeout.set(new.idle_timeout);
         entry.hard_timeout.set(new.hard_timeout);
         entry.flags = new.flags;
         // The same match in other words, or of the same rank with another number.
         (entry.matching, entry.priority) = (new.matching, new.priority);
-        entry.instructions = new.instructions;
+        let old = std::mem::replace(&mut entry.instructions, new.instructions);
         (entry.created, entry.modified) = (now, now);
         entry.used.set(now);
         self.arm(id);
+        old
     }
 
     /// Puts an entry into the timer anew, after its timeouts or times changed.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::connections::ConnectionId;
 use super::ports::since;
 use super::tables::Entry;
-use super::{OUTPUTS_MAX, Output, Switch};
+use super::{OUTPUTS_MAX, Output, Queued, Switch};
 use crate::flow::{FlowRemoved, RemovedReason, flags};
 use crate::matching::Match;
 use crate::message::{Body, Message, PortReason, PortStatus};
@@ -15,7 +15,7 @@ use crate::version::Version;
 impl Switch {
     pub(super) fn push_unasked(&mut self, output: Output) {
         if self.outputs.len() < OUTPUTS_MAX {
-            self.outputs.push_back(output);
+            self.outputs.push_back(Queued::Output(output));
         } else {
             self.outputs_dropped += 1;
         }

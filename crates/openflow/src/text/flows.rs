@@ -64,7 +64,7 @@ fn write_flags(f: &mut fmt::Formatter<'_>, flags: u16) -> fmt::Result {
 }
 
 /// A priority that is not the default one, a match, and a blank behind them.
-fn write_match(f: &mut fmt::Formatter<'_>, priority: u16, matching: &Match) -> fmt::Result {
+pub(super) fn write_match(f: &mut fmt::Formatter<'_>, priority: u16, matching: &Match) -> fmt::Result {
     let text = matching.to_string();
     match (priority, text.as_str()) {
         (DEFAULT_PRIORITY, "") => Ok(()),
@@ -117,13 +117,13 @@ impl fmt::Display for FlowMod {
 }
 
 /// Walks a flow's parts up to its actions.
-struct Parts<'a> {
-    pairs: Pairs<'a>,
+pub(super) struct Parts<'a> {
+    pub(super) pairs: Pairs<'a>,
 }
 
 impl<'a> Parts<'a> {
     /// The next part; at the actions all of them.
-    fn next(&mut self) -> Result<Option<Pair<'a>>> {
+    pub(super) fn next(&mut self) -> Result<Option<Pair<'a>>> {
         let rest = self.pairs.rest();
         let blank = rest.text.len() - rest.text.trim_start_matches([',', ' ', '\t', '\r', '\n']).len();
         let rest = rest.from(blank);
@@ -340,6 +340,13 @@ const REASONS: &[(RemovedReason, &str)] = &[
     (RemovedReason::GroupDelete, "group_delete"),
 ];
 
+pub(super) fn removed_reason(piece: Piece<'_>) -> Result<RemovedReason> {
+    Ok(match REASONS.iter().find(|(_, name)| *name == piece.text) {
+        Some((reason, _)) => *reason,
+        None => RemovedReason::Other(piece.u8("reason of a removal")?),
+    })
+}
+
 impl fmt::Display for RemovedReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (REASONS.iter().find(|(reason, _)| reason == self), self) {
@@ -407,11 +414,7 @@ pub(super) fn flow_removed(piece: Piece<'_>, nxm: bool, version: Version) -> Res
         match pair.key.text {
             "priority" => removed.priority = value("priority")?.u16("priority")?,
             "reason" => {
-                let text = value("reason")?;
-                removed.reason = match REASONS.iter().find(|(_, name)| *name == text.text) {
-                    Some((reason, _)) => *reason,
-                    None => RemovedReason::Other(text.u8("reason of a removal")?),
-                };
+                removed.reason = removed_reason(value("reason")?)?;
             }
             "table_id" => removed.table = value("table")?.u8("table")?,
             "cookie" => removed.cookie = value("cookie")?.u64("cookie")?,

@@ -32,6 +32,7 @@ mod groups;
 mod learn;
 mod matches;
 mod messages;
+mod monitors;
 mod names;
 mod nicira_actions;
 mod pen;
