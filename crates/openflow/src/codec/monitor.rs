@@ -49,12 +49,20 @@ pub(super) fn decode_message(
     })
 }
 
-/// Whether bytes of an experimenter would be read as a flow monitor's: they are not to be written as something else.
+/// Whether an experimenter's message would be read as one about monitors: it is not to be written as something else.
 pub(super) fn claims(version: Version, experimenter: u32, data: &[u8]) -> bool {
+    matches!(kind_v13(version, experimenter, data), Some(CANCEL_V13 | PAUSED_V13 | RESUMED_V13))
+}
+
+/// The same of an experimenter's statistics.
+pub(super) fn claims_stats(version: Version, experimenter: u32, data: &[u8]) -> bool {
+    kind_v13(version, experimenter, data) == Some(STATS_V13)
+}
+
+/// The type within the Foundation's extensions of 1.3.
+fn kind_v13(version: Version, experimenter: u32, data: &[u8]) -> Option<u32> {
     let kind = data.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
-    version == Version::V13
-        && experimenter == ONF
-        && matches!(kind, Some(CANCEL_V13 | PAUSED_V13 | RESUMED_V13))
+    kind.filter(|_| version == Version::V13 && experimenter == ONF)
 }
 
 /// Appends its type and what follows.

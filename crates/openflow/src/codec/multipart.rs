@@ -190,7 +190,7 @@ pub(super) fn encode_request(
             monitor::encode_requests(version, monitors, out)?;
         }
         Request::Nicira(request) => nicira::encode_stats_request(version, request, out)?,
-        Request::Experimenter { experimenter, data } if monitor::claims(version, *experimenter, data) => {
+        Request::Experimenter { experimenter, data } if monitor::claims_stats(version, *experimenter, data) => {
             return Err(unsayable(version, "a flow monitor as something else"));
         }
         Request::Experimenter { experimenter, data } => {
@@ -299,7 +299,7 @@ pub(super) fn encode_reply(
             updates.iter().try_for_each(|update| monitor::encode_update(version, update, out))
         }
         Reply::Nicira(reply) => nicira::encode_stats_reply(version, reply, out),
-        Reply::Experimenter { experimenter, data } if monitor::claims(version, *experimenter, data) => {
+        Reply::Experimenter { experimenter, data } if monitor::claims_stats(version, *experimenter, data) => {
             Err(unsayable(version, "a flow monitor as something else"))
         }
         Reply::Experimenter { experimenter, data } => {
