@@ -86,6 +86,7 @@ pub mod live;
 mod log;
 mod nexus;
 mod options;
+mod random;
 mod remote;
 pub mod rpc;
 mod timer;

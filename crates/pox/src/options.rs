@@ -211,8 +211,16 @@ impl Options {
     /// # Errors
     /// Anything else, a time below zero, more than a year.
     pub fn seconds(&mut self, option: &'static str, or: Duration) -> Result<Duration, OptionsError> {
+        Ok(self.seconds_given(option)?.unwrap_or(or))
+    }
+
+    /// [`Options::seconds`], if any were given.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn seconds_given(&mut self, option: &'static str) -> Result<Option<Duration>, OptionsError> {
         const YEAR: f64 = 365.0 * 86_400.0;
-        let Some(text) = self.text(option)? else { return Ok(or) };
+        let Some(text) = self.text(option)? else { return Ok(None) };
         let (number, unit) = match text.trim().find(|c: char| c.is_ascii_alphabetic()) {
             Some(at) => text.trim().split_at(at),
             None => (text.trim(), "s"),
@@ -227,7 +235,7 @@ impl Options {
         };
         let seconds = number.parse::<f64>().ok().map(|number| number * factor);
         match seconds.filter(|seconds| (0.0..=YEAR).contains(seconds)) {
-            Some(seconds) => Ok(Duration::from_secs_f64(seconds)),
+            Some(seconds) => Ok(Some(Duration::from_secs_f64(seconds))),
             None => Err(self.wrong(option, &text, "a time in seconds, such as 10, 0.5 or 500ms")),
         }
     }

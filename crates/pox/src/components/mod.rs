@@ -18,6 +18,7 @@ use crate::launch::Kind;
 /// All kinds, by name.
 pub const KINDS: &[Kind] = &[
     kind!("forwarding.hub", "forwarding/hub.rs", forwarding::hub::build),
+    kind!("forwarding.l2_flowvisor", "forwarding/l2_flowvisor.rs", forwarding::l2_flowvisor::build),
     kind!("forwarding.l2_learning", "forwarding/l2_learning.rs", forwarding::l2_learning::build),
     kind!("forwarding.l2_multi", "forwarding/l2_multi.rs", forwarding::l2_multi::build),
     kind!("forwarding.l2_nx", "forwarding/l2_nx.rs", forwarding::l2_nx::build),
@@ -48,6 +49,7 @@ pub const KINDS: &[Kind] = &[
     kind!("openflow.keepalive", "openflow/keepalive.rs", openflow::keepalive::build),
     kind!("openflow.of_01", "openflow/of_01.rs", openflow::of_01::build, several),
     kind!("openflow.of_service", "openflow/of_service.rs", openflow::of_service::build),
+    kind!("openflow.spanning_forest", "openflow/spanning_forest.rs", openflow::spanning_forest::build),
     kind!("openflow.spanning_tree", "openflow/spanning_tree.rs", openflow::spanning_tree::build),
     kind!("openflow.topology", "openflow/topology.rs", openflow::topology::build),
     kind!("proto.arp_responder", "proto/arp_responder.rs", proto::arp_responder::build),

@@ -41,6 +41,7 @@ use crate::Core;
 use crate::controller::Controller;
 use crate::launch::{self, LaunchError, Launcher};
 use crate::nexus::{ConnectionId, Dpid};
+use crate::random::Random;
 
 use queue::Queue;
 use switch::SimSwitch;
@@ -156,7 +157,7 @@ pub struct World {
     wires: BTreeMap<Endpoint, Wire>,
     lines: u64,
     owners: BTreeMap<ConnectionId, NodeId>,
-    random: u64,
+    random: Random,
     counters: WorldCounters,
 }
 
@@ -178,7 +179,7 @@ impl World {
             wires: BTreeMap::new(),
             lines: 0,
             owners: BTreeMap::new(),
-            random: config.seed,
+            random: Random::new(config.seed),
             counters: WorldCounters::default(),
             config,
         };

@@ -53,9 +53,9 @@ impl World {
         if std::mem::replace(&mut self.started, true) {
             return Ok(());
         }
-        let spread = u64::try_from(self.config.spread.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let spread = u64::try_from(self.config.spread.as_nanos()).unwrap_or(u64::MAX);
         for id in self.nodes.keys().copied().collect::<Vec<_>>() {
-            let at = self.now + Duration::from_nanos(self.draw() % spread);
+            let at = self.now + Duration::from_nanos(self.random.below(spread));
             if let Some(Node::Switch(switch)) = self.nodes.get_mut(&id) {
                 switch.power_on(self.now).map_err(|error| WorldError::Port(switch.name.clone(), error))?;
                 self.queue.plan(at, Happening::Connect { node: id });
@@ -63,15 +63,6 @@ impl World {
         }
         self.controller.handle(self.now, Input::Start);
         Ok(())
-    }
-
-    /// A number drawn (splitmix64).
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
     }
 
     fn happen(&mut self, happening: Happening) {

@@ -1,5 +1,6 @@
 //! Whole networks in virtual time, under the components that run live too.
 
+mod forest;
 mod forwarding;
 mod hosts;
 mod info;
