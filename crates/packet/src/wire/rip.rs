@@ -178,6 +178,11 @@ impl<T: AsRef<[u8]>> View<T> {
         entries.filter(|entry| be16(entry) != FAMILY_AUTHENTICATION).map(Entry::parse)
     }
 
+    /// Whether it begins with an authentication (§4.1).
+    pub fn is_authenticated(&self) -> bool {
+        self.count() > 0 && be16(&self.buffer.as_ref()[HEADER_LEN..]) == FAMILY_AUTHENTICATION
+    }
+
     fn count(&self) -> usize {
         self.buffer.as_ref().len().saturating_sub(HEADER_LEN) / ENTRY_LEN
     }
@@ -292,6 +297,9 @@ mod tests {
         view.set_entry(0, &Entry { family: 0xffff, ..Entry::DEFAULT });
         view.set_entry(1, &Entry::WHOLE_TABLE);
         let view = View::new_checked(&bytes[..]).unwrap();
-        assert!(view.entries().eq([Ok(Entry::WHOLE_TABLE)]));
+        assert!(view.entries().eq([Ok(Entry::WHOLE_TABLE)]) && view.is_authenticated());
+        assert!(!View::new_checked(&bytes[..HEADER_LEN]).unwrap().is_authenticated());
+        bytes[HEADER_LEN] = 0;
+        assert!(!View::new_checked(&bytes[..]).unwrap().is_authenticated());
     }
 }

@@ -58,6 +58,7 @@ pub const KINDS: &[Kind] = &[
     kind!("proto.dns_spy", "proto/dns_spy.rs", proto::dns_spy::build),
     kind!("proto.dnsd", "proto/dnsd.rs", proto::dnsd::build),
     kind!("proto.pong", "proto/pong.rs", proto::pong::build),
+    kind!("proto.rip", "proto/rip.rs", proto::rip::build, several),
     kind!("py", "py.rs", py::build),
     kind!("web.jsonrpc", "web/jsonrpc.rs", web::jsonrpc::build),
     kind!("web.webcore", "web/webcore.rs", web::webcore::build),

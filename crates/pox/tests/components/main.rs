@@ -4,4 +4,5 @@ mod balancing;
 mod forwarding;
 mod lab;
 mod proto;
+mod rip;
 mod translation;

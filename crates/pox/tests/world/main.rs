@@ -7,6 +7,7 @@ mod info;
 mod multi;
 mod network;
 mod proactive;
+mod rip;
 mod same;
 mod topology;
 

@@ -9,3 +9,4 @@ pub mod dnsd;
 pub(crate) mod frames;
 pub mod pong;
 pub mod pool;
+pub mod rip;

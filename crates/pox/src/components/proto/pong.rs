@@ -57,7 +57,7 @@ impl Pong {
 }
 
 /// Who is pinged, and the packet that answers.
-fn echo_v4(event: &PacketIn) -> Option<(IpAddr, Vec<u8>)> {
+pub(crate) fn echo_v4(event: &PacketIn) -> Option<(IpAddr, Vec<u8>)> {
     let ip = event.ipv4().filter(|ip| !ip.is_fragment() && !ip.destination().is_multicast())?;
     event.icmpv4().filter(|icmp| icmp.kind() == icmpv4::Type::ECHO_REQUEST && icmp.verify_checksum())?;
     let icmp = event.icmpv4()?;
