@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 seconds="${1:-5}"
 cargo build --release --quiet -p weft
 weft="${CARGO_TARGET_DIR:-target}/release/weft"
-python="$(tests/os_ken.sh)"
+python="$(tests/pypi.sh os-ken)/python"
 scratch="$(mktemp -d)"
 controller=
 stop() {

@@ -20,11 +20,11 @@ test_packages=(
   "nftables nft"                # a second opinion on what passes
   "ethtool ethtool"             # offloads of the interfaces we make
   "openvswitch-common ovs-ofctl" # OpenFlow messages of ours, read by another
-  "python3-venv /usr/lib/python3*/ensurepip" # os-ken, which judges them too (tests/os_ken.sh)
+  "python3-venv /usr/lib/python3*/ensurepip" # os-ken, which judges them too (tests/pypi.sh)
   "openvswitch-switch ovs-vswitchd" # the switches that the controller drives, userspace datapath
   "iputils-arping arping"       # hosts that announce themselves, or ask for nobody
   "busybox busybox"             # a DHCP client of another's
-  "python3-dev /usr/include/python3*/Python.h" # Faucet's dependencies are compiled (tests/faucet.sh)
+  "python3-dev /usr/include/python3*/Python.h" # Faucet's dependencies are compiled (tests/pypi.sh)
   "util-linux setpriv"          # running a test as an ordinary user
   "openvswitch-testcontroller ovs-testcontroller" # OpenFlow: our switch under a controller in C
   "dpdk-dev dpdk-test-acl"      # access control lists, judged result by result

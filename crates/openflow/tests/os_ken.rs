@@ -1,6 +1,6 @@
 //! os-ken judges: its corpus of messages is read and written byte for byte, and it makes or reads each of ours.
 //!
-//! It is installed from PyPI into the target directory by `tests/os_ken.sh`; nothing of it is in this repository.
+//! It is installed from PyPI into the target directory by `tests/pypi.sh`; nothing of it is in this repository.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ use openflow::{Version, message::Body};
 
 /// The Python that has os-ken.
 fn python() -> PathBuf {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/os_ken.sh");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/pypi.sh");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
-    let run = Command::new(script).env("CARGO_TARGET_DIR", target).output().expect("bash");
+    let run = Command::new(script).arg("os-ken").env("CARGO_TARGET_DIR", target).output().expect("bash");
     assert!(run.status.success(), "{script}: {}", String::from_utf8_lossy(&run.stderr));
-    PathBuf::from(String::from_utf8(run.stdout).expect("a path").trim())
+    Path::new(String::from_utf8(run.stdout).expect("a path").trim()).join("python")
 }
 
 /// The files of a folder of the corpus, by name.

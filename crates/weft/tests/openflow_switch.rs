@@ -1,7 +1,7 @@
 //! `weft openflow switch` and `bench`, with the real binary: our switch between network namespaces, under controllers nobody here wrote.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -168,12 +168,12 @@ fn interrupt(child: &Child) {
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
 }
 
-/// What puts a controller in place, and where that is.
-fn tool(script: &str) -> String {
-    let script = format!("{}/../../tests/{script}", env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new(&script).stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+/// Puts a controller in Python in place; where its programs are.
+fn pypi(name: &str) -> PathBuf {
+    let script = format!("{}/../../tests/pypi.sh", env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(&script).arg(name).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{script} {name}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().into()
 }
 
 fn connected(summary: &Value) -> &str {
@@ -203,7 +203,7 @@ fn ovs_testcontroller_has_the_switch_learn_in_either_version() {
 
 #[test]
 fn os_ken_has_the_switch_learn_in_either_version() {
-    let python = tool("os_ken.sh");
+    let python = pypi("os-ken").join("python");
     for (version, named) in [("1.0", "OF1.0"), ("1.3", "OF1.3")] {
         let mut lab = Lab::new();
         let mut controller = lab.command(&python);
@@ -223,7 +223,7 @@ fn os_ken_has_the_switch_learn_in_either_version() {
 
 #[test]
 fn faucet_runs_a_network_on_the_switch() {
-    let faucet = tool("faucet.sh");
+    let programs = pypi("faucet");
     let mut lab = Lab::new();
     let directory = lab.directory.path().to_owned();
     let vlan = "vlans: {office: {vid: 100}}\n";
@@ -232,9 +232,9 @@ fn faucet_runs_a_network_on_the_switch() {
     let datapath =
         format!("dps:\n  one:\n    dp_id: 0xabc\n    hardware: Open vSwitch\n    interfaces:\n{interfaces}");
     std::fs::write(directory.join("faucet.yaml"), [vlan, &datapath].concat()).unwrap();
-    let mut controller = lab.command(&faucet);
+    let mut controller = lab.command(programs.join("faucet"));
     // It starts another program of its own.
-    let programs = Path::new(&faucet).parent().unwrap().display();
+    let programs = programs.display();
     controller.env("PATH", format!("{programs}:{}", std::env::var("PATH").unwrap_or_default()));
     controller.args(["--ryu-ofp-tcp-listen-port=6653", "--ryu-ofp-listen-host=127.0.0.1"]);
     controller.env("FAUCET_CONFIG", directory.join("faucet.yaml")).env("FAUCET_LOG", directory.join("log"));

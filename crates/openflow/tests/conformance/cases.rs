@@ -52,12 +52,12 @@ fn succeed(command: &mut Command) -> Vec<u8> {
     output.stdout
 }
 
-/// Python with os-ken, which `tests/os_ken.sh` installs.
+/// Python with os-ken, which `tests/pypi.sh` installs.
 fn python() -> PathBuf {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/os_ken.sh");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/pypi.sh");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
-    let path = succeed(Command::new(script).env("CARGO_TARGET_DIR", target));
-    PathBuf::from(String::from_utf8(path).expect("a path").trim())
+    let path = succeed(Command::new(script).arg("os-ken").env("CARGO_TARGET_DIR", target));
+    Path::new(String::from_utf8(path).expect("a path").trim()).join("python")
 }
 
 /// All cases of a suite, `of10` or `of13`.

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Puts a controller in Python in place, once, and prints where its programs are: `"$(tests/pypi.sh os-ken)/python"`.
+#
+# It comes from PyPI into the target directory, with what it depends on; nothing of it is in this repository. Several
+# tests may ask at once.
+set -euo pipefail
+
+name="${1:?os-ken or faucet}"
+case "$name" in
+  os-ken) version=4.2.2 ;;   # a controller and message library, which judges ours
+  faucet) version=1.10.12 ;; # an OpenFlow 1.3 controller that networks run on, which drives our switch
+  *)
+    echo "$name: os-ken and faucet are what the tests use" >&2
+    exit 2
+    ;;
+esac
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+place="${CARGO_TARGET_DIR:-$here/../target}/tools/$name-$version"
+mkdir -p "$place"
+
+exec 9>"$place.lock"
+flock 9
+if [ ! -e "$place/complete" ]; then
+  {
+    python3 -m venv --clear "$place"
+    "$place/bin/pip" install --quiet --disable-pip-version-check "$name==$version"
+  } >&2 || {
+    echo "$name $version could not be installed from PyPI; Debian and Ubuntu need: sudo apt-get install python3-venv python3-dev" >&2
+    exit 1
+  }
+  touch "$place/complete"
+fi
+echo "$place/bin"
