@@ -84,17 +84,17 @@ impl Lab {
         serde_json::from_str(&self.said("summary")).unwrap_or_else(|_| panic!("{}", self.said("switch")))
     }
 
+    /// Asks a program to end, which it must do.
     fn stop(&mut self, name: &str) {
         let at = self.programs.iter().position(|(known, _)| known == name).unwrap();
-        let (_, mut child) = self.programs.remove(at);
-        interrupt(&child);
+        let child = &mut self.programs[at].1;
+        terminate(child);
         let begin = Instant::now();
         while child.try_wait().unwrap().is_none() {
-            if begin.elapsed() > PATIENCE {
-                child.kill().unwrap();
-            }
+            assert!(begin.elapsed() < PATIENCE, "{name} does not end");
             std::thread::sleep(Duration::from_millis(10));
         }
+        self.programs.remove(at);
     }
 
     fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
@@ -162,10 +162,11 @@ fn ip(arguments: &[&str]) {
     assert!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// As Ctrl-C does. `ip netns exec` becomes the program it runs, so the child is that program.
-fn interrupt(child: &Child) {
+/// `ip netns exec` becomes the program it runs, so the child is that program. It is not SIGINT: what a shell runs in the
+/// background ignores that, its children do too, and Open vSwitch's programs leave it at that.
+fn terminate(child: &Child) {
     let pid = rustix::process::Pid::from_child(child);
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
 }
 
 /// Puts a controller in Python in place; where its programs are.
@@ -260,7 +261,7 @@ fn a_switch_whose_controller_dies_forwards_by_itself_where_it_is_told_to() {
     // No flows: all that passes goes by the controller.
     controller.args(["--noflow", "ptcp:6653:127.0.0.1"]);
     lab.start("controller", &mut controller);
-    lab.start_switch(&["--controller", "tcp:127.0.0.1", "--fail", "standalone"]);
+    lab.start_switch(&["--controller", "tcp:127.0.0.1", "--fail", "standalone", "--grace", "2s"]);
     lab.until("the first ping", |lab| lab.pings(1, 2, 1));
     lab.stop("controller");
     lab.carries_traffic();

@@ -50,6 +50,9 @@ pub(crate) struct Switch {
     /// What becomes of packets that no flow matches while there is no controller
     #[arg(long, value_enum, default_value = "secure")]
     fail: Fail,
+    /// How long a switch that fails standalone waits for its controllers before it does
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "15s")]
+    grace: Duration,
     /// The datapath id, 16 hexadecimal digits; that of the first port's address unless it is given
     #[arg(long, value_name = "HEX", value_parser = datapath)]
     datapath_id: Option<u64>,
@@ -196,7 +199,8 @@ impl Switch {
             hash_key: drawn(0) << 64 | drawn(1),
             ..SwitchConfig::default()
         };
-        AgentConfig::new(switch, self.controllers.iter().chain(&self.listen).cloned().collect())
+        let controllers = self.controllers.iter().chain(&self.listen).cloned().collect();
+        AgentConfig { grace: self.grace, ..AgentConfig::new(switch, controllers) }
     }
 
     fn limits(&self) -> miette::Result<HubConfig> {
