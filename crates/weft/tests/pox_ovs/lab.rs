@@ -219,6 +219,35 @@ impl Lab {
         Host { name, ip: address.split('/').next().unwrap_or_default().into(), switch_end: end }
     }
 
+    /// A host with an address, not at a switch but at a second port of another host, which has that address there.
+    pub(crate) fn host_behind(
+        &self,
+        router: &Host,
+        number: u32,
+        address: &str,
+        router_address: &str,
+    ) -> Host {
+        let name = format!("h{number}");
+        self.namespace(&name);
+        let (end, own) = (format!("{}-{name}", router.name), format!("{name}-eth0"));
+        let inside_router = |words: &[&str]| self.inside(&router.name, words);
+        inside_router(&["ip", "link", "add", &end, "type", "veth", "peer", "name", &own]);
+        inside_router(&["ip", "link", "set", &own, "netns", &format!("{}-{name}", self.prefix)]);
+        inside_router(&["ip", "addr", "add", router_address, "dev", &end]);
+        inside_router(&["ip", "link", "set", &end, "up"]);
+        inside_router(&["sysctl", "-qw", "net.ipv4.ip_forward=1"]);
+        self.inside(&name, &["ip", "addr", "add", address, "dev", &own]);
+        self.inside(&name, &["ip", "link", "set", &own, "up"]);
+        Host { name, ip: address.split('/').next().unwrap_or_default().into(), switch_end: end }
+    }
+
+    /// A file in the lab's directory.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().into()
+    }
+
     /// Takes a host's cable to another switch.
     pub(crate) fn replug(&self, host: &Host, switch: u32) {
         self.vsctl(&[

@@ -3,6 +3,8 @@
 //! Root, network namespaces of their own.
 
 mod lab;
+mod routers;
+mod trees;
 
 use std::time::Duration;
 
