@@ -14,8 +14,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
-    ClientConfig, ClientConnection, Connection, DigitallySignedStruct, RootCertStore, ServerConfig,
-    ServerConnection, SignatureScheme,
+    CertificateError, ClientConfig, ClientConnection, Connection, DigitallySignedStruct, InvalidMessage,
+    RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
 };
 use thiserror::Error;
 
@@ -172,6 +172,20 @@ impl ServerCertVerifier for ByAuthority {
     }
 }
 
+/// What went wrong, for those who run switches: who refuses whom, and for what.
+fn said(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "its certificate is signed by nobody we trust".into()
+        }
+        rustls::Error::InvalidCertificate(why) => format!("its certificate is no good: {why}"),
+        rustls::Error::NoCertificatesPresented => "it shows no certificate".into(),
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => "it does not speak TLS".into(),
+        rustls::Error::AlertReceived(alert) => format!("it ends the TLS handshake: {alert:?}"),
+        other => other.to_string(),
+    }
+}
+
 /// A socket with a TLS session on it.
 #[derive(Debug)]
 pub(super) struct TlsStream {
@@ -190,7 +204,7 @@ impl TlsStream {
             if let Err(error) = self.session.process_new_packets() {
                 // The peer is told why, as far as it listens.
                 let _ = self.flush();
-                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, said(&error)));
             }
             // Parts of the handshake.
             match self.flush() {

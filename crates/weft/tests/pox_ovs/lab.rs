@@ -3,6 +3,8 @@
 //! The switches are bridges of one `ovs-vswitchd` with its userspace datapath, which needs no kernel module; links are veth
 //! pairs, so they can be cut.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::cell::{Cell, RefCell};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -86,20 +88,27 @@ impl Lab {
         lab
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A file of the lab's.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
+    /// What the system calls a namespace.
+    pub(crate) fn full_name(&self, namespace: &str) -> String {
+        format!("{}-{namespace}", self.prefix)
+    }
+
     fn namespace(&self, name: &str) {
-        let full = format!("{}-{name}", self.prefix);
+        let full = self.full_name(name);
         must(Command::new("ip").args(["netns", "add", &full]));
         self.namespaces.borrow_mut().push(full);
         self.inside(name, &["ip", "link", "set", "lo", "up"]);
     }
 
-    fn command_in(&self, namespace: &str, words: &[&str]) -> Command {
+    /// A command in a namespace.
+    pub(crate) fn command_in(&self, namespace: &str, words: &[&str]) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &format!("{}-{namespace}", self.prefix)]).args(words);
+        command.args(["netns", "exec", &self.full_name(namespace)]).args(words);
         command.env("OVS_RUNDIR", self.directory.path()).env("OVS_LOGDIR", self.directory.path());
         command
     }
@@ -138,6 +147,11 @@ impl Lab {
 
     /// A bridge `sN` with datapath id N, that calls the controller.
     pub(crate) fn switch(&self, number: u32) {
+        self.switch_calling(number, "tcp:127.0.0.1:6653");
+    }
+
+    /// A bridge that calls that controller.
+    pub(crate) fn switch_calling(&self, number: u32, target: &str) {
         let name = format!("s{number}");
         let id = format!("other-config:datapath-id={number:016x}");
         let address = format!("other-config:hwaddr=02:aa:00:00:00:{number:02x}");
@@ -159,7 +173,7 @@ impl Lab {
             "--",
             "set-controller",
             &name,
-            "tcp:127.0.0.1:6653",
+            target,
             "--",
             "set",
             "controller",
@@ -170,7 +184,8 @@ impl Lab {
         self.vsctl(&[&bridge[..], &controller].concat());
     }
 
-    fn veth(&self, one: &str, other: &str) {
+    /// A cable in the switches' namespace.
+    pub(crate) fn veth(&self, one: &str, other: &str) {
         self.inside("sw", &["ip", "link", "add", one, "type", "veth", "peer", "name", other]);
         for end in [one, other] {
             // The userspace datapath does not finish checksums that the kernel has left to a device.
@@ -207,7 +222,7 @@ impl Lab {
         self.links.set(self.links.get() + 1);
         let (end, own) = (format!("s{switch}-{name}"), format!("{name}-eth0"));
         self.veth(&end, &own);
-        self.inside("sw", &["ip", "link", "set", &own, "netns", &format!("{}-{name}", self.prefix)]);
+        self.inside("sw", &["ip", "link", "set", &own, "netns", &self.full_name(&name)]);
         self.inside(&name, &["ip", "link", "set", &own, "address", &format!("02:00:00:00:00:{number:02x}")]);
         // IPv6's own chatter would tell the controller where a host is before it has said anything.
         self.inside(&name, &["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"]);
@@ -260,12 +275,16 @@ impl Lab {
         ]);
     }
 
-    /// Launches the controller, and waits until it has so many switches.
+    /// Launches the controller where [`Lab::switch`] calls it, and waits until it has so many switches.
     pub(crate) fn controller(&self, line: &str, switches: usize) -> Controller {
+        self.launch(&format!("openflow.of_01 --port=6653 --address=127.0.0.1 {line}"), switches)
+    }
+
+    /// Launches a controller, and waits until it has so many switches.
+    pub(crate) fn launch(&self, line: &str, switches: usize) -> Controller {
         let weft = env!("CARGO_BIN_EXE_weft");
-        let words = ["openflow.of_01", "--port=6653", "--address=127.0.0.1"];
         let mut command = self.command_in("sw", &[weft, "pox"]);
-        command.args(words).args(line.split_whitespace()).env("NO_COLOR", "1");
+        command.args(line.split_whitespace()).env("NO_COLOR", "1");
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let errors = BufReader::new(child.stderr.take().unwrap());
