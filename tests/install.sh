@@ -30,6 +30,7 @@ test_packages=(
   "openvswitch-testcontroller ovs-testcontroller" # OpenFlow: our switch under a controller in C
   "dpdk-dev dpdk-test-acl"      # access control lists, judged result by result
   "dpdk-dev dpdk-testpmd"       # ports: a memif peer (the package brings its driver, librte-net-memif)
+  "mininet mn"                  # OpenFlow: networks and hosts of another's for the controller
   "tcpflow tcpflow"             # reassembled streams, judged byte by byte
   "tshark tshark"               # the same, and what TCP connections are like
 )
