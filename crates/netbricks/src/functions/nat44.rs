@@ -117,7 +117,7 @@ impl NetworkFunction for Nat44 {
 
 pub(super) fn build(args: &mut Args, setup: &Setup) -> Result<Box<dyn NetworkFunction>, ArgsError> {
     let inside = nat_args::subnet_v4(args, "inside", "its address inside, such as 10.0.0.1/24")?;
-    let Translator { router, nat, tells } = Translator::build(args, setup, inside, Realm::V4)?;
+    let Translator { router, nat, tells } = Translator::build(args, setup, inside, Realm::Same)?;
     Ok(Box::new(Nat44 { router, nat, tells }))
 }
 

@@ -53,7 +53,7 @@ fn forward(
         if !inside.contains(to.ip()) {
             return Err(wrong("the host is not inside"));
         }
-        if !nat.forward(protocol, from, to) {
+        if !nat.forward(protocol, from.into(), to) {
             return Err(wrong("the external address is none of ours, or the port is taken"));
         }
     }
@@ -121,7 +121,7 @@ fn config(
         timeouts: nat::timeouts(),
         ..Default::default()
     };
-    let externals = (first.to_bits()..=last.to_bits()).map(Ipv4Addr::from).collect();
+    let externals = (first.to_bits()..=last.to_bits()).map(|bits| Ipv4Addr::from(bits).into()).collect();
     let limits = Limits { ports, mappings, per_host };
     Ok((Config { realm, externals, limits, filters, conntrack }, tells.unwrap_or(true)))
 }

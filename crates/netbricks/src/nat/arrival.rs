@@ -1,7 +1,5 @@
 //! A packet as a translator sees it come.
 
-use std::net::SocketAddrV4;
-
 use arrayvec::ArrayVec;
 use lookup::flow_table::Tag;
 use packet::BATCH;
@@ -10,7 +8,7 @@ use packet::parse::{Layers, Network};
 use packet::wire::{IpProtocol, WireError, icmpv4, icmpv6};
 
 use super::mapping::External;
-use super::{Nat, OUTSIDE};
+use super::{Nat, OUTSIDE, number};
 use crate::Gate;
 use crate::conntrack;
 
@@ -91,10 +89,10 @@ impl Nat {
         let layers = tracked.layers();
         let subject = Kind::of(layers, frame).zip(FlowKey::of(layers, frame));
         let external = match &subject {
-            Some((Kind::Query, FlowKey::V4(tuple))) if gate == OUTSIDE => {
-                let end = SocketAddrV4::new(tuple.destination, tuple.destination_port);
-                let external = External { protocol: tuple.protocol, end };
-                Some((external, self.mappings.tag(&external)))
+            Some((Kind::Query, key)) if gate == OUTSIDE => {
+                let (protocol, port) = (number(key.protocol()), key.destination_port());
+                let external = self.mappings.external_of(protocol, key.destination(), port);
+                external.map(|external| (external, self.mappings.tag(&external)))
             }
             _ => None,
         };

@@ -1,8 +1,8 @@
 //! Which end inside has which end outside: endpoint-independent mappings (RFC 4787 §4.1), and the limits on them.
 
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
-use std::ops::RangeInclusive;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::{Range, RangeInclusive};
 
 use lookup::flow_table::{FlowTable, Tag};
 use packet::flow::FlowHasher;
@@ -42,17 +42,24 @@ impl Hash for Inside {
     }
 }
 
-/// An end outside.
+/// An end outside: the number of the external address, and a port of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct End {
+    address: u16,
+    port: u16,
+}
+
+/// What an end outside is looked for by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct External {
-    pub(super) protocol: IpProtocol,
-    pub(super) end: SocketAddrV4,
+    protocol: IpProtocol,
+    end: End,
 }
 
 impl Hash for External {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let (address, port) = (self.end.ip().to_bits(), self.end.port());
+        let End { address, port } = self.end;
         state.write_u64(u64::from(address) << 32 | u64::from(self.protocol.0) << 16 | u64::from(port));
     }
 }
@@ -73,7 +80,7 @@ pub enum Refused {
 
 #[derive(Clone, Copy, Debug)]
 struct Mapping {
-    external: SocketAddrV4,
+    external: End,
     /// Flows that use it. With the last one it goes, unless it was configured.
     flows: u32,
     is_static: bool,
@@ -100,7 +107,8 @@ pub struct Limits {
 
 /// The mappings of one NAT.
 pub(super) struct Mappings {
-    externals: Vec<(Ipv4Addr, [PortSpace; 3])>,
+    /// In order: those of IPv4 come first.
+    externals: Vec<(IpAddr, [PortSpace; 3])>,
     by_inside: FlowTable<Inside, Mapping>,
     by_external: FlowTable<External, Target>,
     hosts: FlowTable<Inside, u32>,
@@ -126,12 +134,15 @@ fn host(address: IpAddr) -> Inside {
 }
 
 impl Mappings {
-    pub(super) fn new(externals: &[Ipv4Addr], limits: &Limits, hasher: FlowHasher) -> Self {
+    pub(super) fn new(externals: &[IpAddr], limits: &Limits, hasher: FlowHasher) -> Self {
         let capacity = limits.mappings.clamp(1, MAPPINGS_MAX);
         // An ICMP identifier may be anything (RFC 5508 §3.1).
         let spaces = [limits.ports.clone(), limits.ports.clone(), 0..=u16::MAX].map(PortSpace::new);
+        let mut externals: Vec<IpAddr> = externals.iter().take(EXTERNALS_MAX).copied().collect();
+        externals.sort_unstable();
+        externals.dedup();
         Self {
-            externals: externals.iter().take(EXTERNALS_MAX).map(|own| (*own, spaces.clone())).collect(),
+            externals: externals.into_iter().map(|own| (own, spaces.clone())).collect(),
             by_inside: FlowTable::with_hasher(capacity, hasher),
             by_external: FlowTable::with_hasher(capacity, hasher),
             hosts: FlowTable::with_hasher(capacity, hasher),
@@ -145,24 +156,57 @@ impl Mappings {
         self.by_inside.len()
     }
 
-    pub(super) fn is_external(&self, address: Ipv4Addr) -> bool {
-        self.externals.iter().any(|(own, _)| *own == address)
+    /// The number of an external address.
+    #[inline]
+    fn number(&self, address: IpAddr) -> Option<u16> {
+        self.externals.binary_search_by(|(own, _)| own.cmp(&address)).ok().map(|at| at as u16)
+    }
+
+    pub(super) fn is_external(&self, address: IpAddr) -> bool {
+        self.number(address).is_some()
+    }
+
+    /// The numbers of the external addresses of this one's version of IP.
+    fn of_family(&self, address: IpAddr) -> Range<usize> {
+        let fours = self.externals.partition_point(|(own, _)| own.is_ipv4());
+        if address.is_ipv4() { 0..fours } else { fours..self.externals.len() }
+    }
+
+    /// Whether hosts can be reached from an external address.
+    pub(super) fn reaches(&self, host: IpAddr) -> bool {
+        !self.of_family(host).is_empty()
+    }
+
+    fn address(&self, end: End) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.externals.get(usize::from(end.address))?.0, end.port))
+    }
+
+    fn spaces(&mut self, end: End, protocol: IpProtocol) -> Option<&mut PortSpace> {
+        let (_, spaces) = self.externals.get_mut(usize::from(end.address))?;
+        Some(&mut spaces[space(protocol)])
+    }
+
+    /// What an end is looked for by; `None` where the address is not external.
+    #[inline]
+    pub(super) fn external_of(&self, protocol: IpProtocol, address: IpAddr, port: u16) -> Option<External> {
+        Some(External { protocol, end: End { address: self.number(address)?, port } })
     }
 
     /// Takes all ports of an external address away but these.
-    pub(super) fn restrict(&mut self, address: Ipv4Addr, ports: &[RangeInclusive<u16>]) {
+    pub(super) fn restrict(&mut self, address: IpAddr, ports: &[RangeInclusive<u16>]) {
         let spaces = self.externals.iter_mut().filter(|(own, _)| *own == address);
         spaces.flat_map(|(_, spaces)| spaces).for_each(|space| space.restrict(ports));
     }
 
     /// Leads an external end to an inside one for good. `false` where the port is taken or the table full.
-    pub(super) fn forward(&mut self, protocol: IpProtocol, end: SocketAddrV4, inside: Inside) -> bool {
-        let spaces = self.externals.iter_mut().find(|(own, _)| own == end.ip());
-        if !spaces.is_some_and(|(_, spaces)| spaces[space(protocol)].reserve(end.port())) {
+    pub(super) fn forward(&mut self, protocol: IpProtocol, end: SocketAddr, inside: Inside) -> bool {
+        let Some(external) = self.external_of(protocol, end.ip(), end.port()) else { return false };
+        let end = external.end;
+        if !self.spaces(end, protocol).is_some_and(|space| space.reserve(end.port)) {
             return false;
         }
         let target = Target { inside, is_static: true };
-        let is_led = self.by_external.insert(External { protocol, end }, target, FOR_EVER, 0).is_ok();
+        let is_led = self.by_external.insert(external, target, FOR_EVER, 0).is_ok();
         // What the host begins itself from there looks the same from outside. Of several forwards to it the first counts.
         if is_led && self.by_inside.find(&inside, 0).is_none() {
             let mapping = Mapping { external: end, flows: 0, is_static: true };
@@ -172,8 +216,8 @@ impl Mappings {
     }
 
     /// What an external end leads to.
-    pub(super) fn find(&self, protocol: IpProtocol, end: SocketAddrV4) -> Option<Target> {
-        let external = External { protocol, end };
+    pub(super) fn find(&self, protocol: IpProtocol, end: SocketAddr) -> Option<Target> {
+        let external = self.external_of(protocol, end.ip(), end.port())?;
         self.target(external, self.tag(&external))
     }
 
@@ -196,11 +240,12 @@ impl Mappings {
         self.by_external.fetch(tags, |_, target| target.inside.port.into());
     }
 
-    /// The external end of an inside one, for one more flow.
-    pub(super) fn acquire(&mut self, inside: Inside) -> Result<SocketAddrV4, Refused> {
+    /// The external end of an inside one, for one more flow, which is with this peer.
+    pub(super) fn acquire(&mut self, inside: Inside, peer: IpAddr) -> Result<SocketAddr, Refused> {
         if let Some(mapping) = self.by_inside.find(&inside, 0).and_then(|id| self.by_inside.get_mut(id)) {
             mapping.flows += 1;
-            return Ok(mapping.external);
+            let external = mapping.external;
+            return self.address(external).ok_or(Refused::Ports);
         }
         if self.by_inside.len() == self.by_inside.capacity()
             || self.by_external.len() == self.by_external.capacity()
@@ -212,20 +257,22 @@ impl Mappings {
         if count >= self.per_host {
             return Err(Refused::Host);
         }
-        let end = self.allocate(inside).ok_or(Refused::Ports)?;
+        let end = self.allocate(inside, peer).ok_or(Refused::Ports)?;
         // There is room, as was seen above.
         self.map(inside, end);
-        Ok(end)
+        self.address(end).ok_or(Refused::Ports)
     }
 
     /// The external end of an inside one.
-    pub(super) fn external(&self, inside: Inside) -> Option<SocketAddrV4> {
+    pub(super) fn external(&self, inside: Inside) -> Option<SocketAddr> {
         let id = self.by_inside.find(&inside, 0)?;
-        Some(self.by_inside.get(id)?.external)
+        self.address(self.by_inside.get(id)?.external)
     }
 
     /// [`acquire`](Self::acquire) where the external end is known already: it is that one, or none.
-    pub(super) fn acquire_as(&mut self, inside: Inside, end: SocketAddrV4) -> Result<(), MoveError> {
+    pub(super) fn acquire_as(&mut self, inside: Inside, end: SocketAddr) -> Result<(), MoveError> {
+        let external = self.external_of(inside.protocol, end.ip(), end.port());
+        let end = external.ok_or(MoveError::Collision)?.end;
         if let Some(mapping) = self.by_inside.find(&inside, 0).and_then(|id| self.by_inside.get_mut(id)) {
             if mapping.external != end {
                 return Err(MoveError::Collision);
@@ -238,8 +285,7 @@ impl Mappings {
         {
             return Err(MoveError::Full);
         }
-        let spaces = self.externals.iter_mut().find(|(own, _)| own == end.ip());
-        if !spaces.is_some_and(|(_, spaces)| spaces[space(inside.protocol)].take(end.port())) {
+        if !self.spaces(end, inside.protocol).is_some_and(|space| space.take(end.port)) {
             return Err(MoveError::Collision);
         }
         self.map(inside, end);
@@ -247,7 +293,7 @@ impl Mappings {
     }
 
     /// Notes who has which end, for a first flow. There is room.
-    fn map(&mut self, inside: Inside, end: SocketAddrV4) {
+    fn map(&mut self, inside: Inside, end: End) {
         match self.hosts.find(&host(inside.address), 0).and_then(|id| self.hosts.get_mut(id)) {
             Some(count) => *count += 1,
             // There are no more hosts than mappings.
@@ -261,15 +307,20 @@ impl Mappings {
     }
 
     /// A port: the inside one if it is free, else any. A host has one external address for all its mappings (RFC 4787 §4.1,
-    /// "paired" pooling).
-    fn allocate(&mut self, inside: Inside) -> Option<SocketAddrV4> {
-        let of_host = self.hasher.hash_one(host(inside.address)) % (self.externals.len().max(1) as u64);
+    /// "paired" pooling), of its peers' version of IP.
+    fn allocate(&mut self, inside: Inside, peer: IpAddr) -> Option<End> {
+        let usable = self.of_family(peer);
+        let of_host = self.hasher.hash_one(host(inside.address)) % (usable.len().max(1) as u64);
+        let address = usable.start + of_host as usize;
+        if !usable.contains(&address) {
+            return None;
+        }
         self.drawn = self.drawn.wrapping_add(1);
         let random = self.hasher.hash_one((self.drawn, u64::from(inside.port)));
-        let (address, spaces) = self.externals.get_mut(of_host as usize)?;
-        let space = &mut spaces[space(inside.protocol)];
-        let port = if space.take(inside.port) { inside.port } else { space.take_any(random)? };
-        Some(SocketAddrV4::new(*address, port))
+        let mut end = End { address: address as u16, port: inside.port };
+        let space = self.spaces(end, inside.protocol)?;
+        end.port = if space.take(inside.port) { inside.port } else { space.take_any(random)? };
+        Some(end)
     }
 
     /// One flow less. With the last one the mapping ends and its port is free.
@@ -286,8 +337,8 @@ impl Mappings {
         if let Some(id) = self.by_external.find(&external, 0) {
             self.by_external.remove(id);
         }
-        if let Some((_, spaces)) = self.externals.iter_mut().find(|(own, _)| own == end.ip()) {
-            spaces[space(inside.protocol)].give_back(end.port());
+        if let Some(space) = self.spaces(end, inside.protocol) {
+            space.give_back(end.port);
         }
         let Some(id) = self.hosts.find(&host(inside.address), 0) else { return };
         match self.hosts.get_mut(id) {
@@ -299,11 +350,13 @@ impl Mappings {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    fn mappings(per_host: u32, externals: &[Ipv4Addr]) -> Mappings {
+    fn mappings(per_host: u32, externals: &[IpAddr]) -> Mappings {
         let limits = Limits { ports: 1024..=1033, mappings: 100, per_host };
         Mappings::new(externals, &limits, FlowHasher::new(1))
     }
@@ -312,18 +365,19 @@ mod tests {
         Inside { protocol, address: [10, 0, 0, host].into(), port }
     }
 
-    const EXTERNAL: [Ipv4Addr; 1] = [Ipv4Addr::new(192, 0, 2, 1)];
+    const EXTERNAL: [IpAddr; 1] = [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))];
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
 
     #[test]
     fn the_port_is_kept_where_it_is_free_and_each_protocol_has_its_own() {
         let mut table = mappings(100, &EXTERNAL);
         let tcp = inside(2, 1030, IpProtocol::TCP);
-        assert_eq!(table.acquire(tcp).unwrap().port(), 1030);
-        assert_eq!(table.acquire(inside(3, 1030, IpProtocol::UDP)).unwrap().port(), 1030);
-        let other = table.acquire(inside(3, 1030, IpProtocol::TCP)).unwrap();
+        assert_eq!(table.acquire(tcp, PEER).unwrap().port(), 1030);
+        assert_eq!(table.acquire(inside(3, 1030, IpProtocol::UDP), PEER).unwrap().port(), 1030);
+        let other = table.acquire(inside(3, 1030, IpProtocol::TCP), PEER).unwrap();
         assert!(other.port() != 1030 && (1024..=1033).contains(&other.port()));
-        assert!((1024..=1033).contains(&table.acquire(inside(3, 80, IpProtocol::TCP)).unwrap().port()));
-        assert_eq!(table.acquire(inside(3, 0, IpProtocol::ICMP)).unwrap().port(), 0);
+        assert!((1024..=1033).contains(&table.acquire(inside(3, 80, IpProtocol::TCP), PEER).unwrap().port()));
+        assert_eq!(table.acquire(inside(3, 0, IpProtocol::ICMP), PEER).unwrap().port(), 0);
         assert_eq!(table.find(IpProtocol::TCP, other).unwrap().inside, inside(3, 1030, IpProtocol::TCP));
     }
 
@@ -331,8 +385,8 @@ mod tests {
     fn a_mapping_lasts_as_long_as_its_last_flow() {
         let mut table = mappings(100, &EXTERNAL);
         let end = inside(2, 5000, IpProtocol::UDP);
-        let external = table.acquire(end).unwrap();
-        assert_eq!(table.acquire(end), Ok(external), "the same for every destination");
+        let external = table.acquire(end, PEER).unwrap();
+        assert_eq!(table.acquire(end, PEER), Ok(external), "the same for every destination");
         table.release(end);
         assert!(table.find(IpProtocol::UDP, external).is_some());
         table.release(end);
@@ -344,22 +398,23 @@ mod tests {
     fn nat64_ports_run_out_are_refused_and_come_back() {
         // Capsule's port counter wraps to 0, and its mappings never expire.
         let mut table = mappings(100, &EXTERNAL);
-        let mut ports: Vec<_> =
-            (0..10).map(|host| table.acquire(inside(host, 7, IpProtocol::TCP)).unwrap().port()).collect();
+        let mut ports: Vec<_> = (0..10)
+            .map(|host| table.acquire(inside(host, 7, IpProtocol::TCP), PEER).unwrap().port())
+            .collect();
         ports.sort_unstable();
         assert_eq!(ports, (1024..=1033).collect::<Vec<_>>());
-        assert_eq!(table.acquire(inside(10, 7, IpProtocol::TCP)), Err(Refused::Ports));
+        assert_eq!(table.acquire(inside(10, 7, IpProtocol::TCP), PEER), Err(Refused::Ports));
         table.release(inside(3, 7, IpProtocol::TCP));
-        assert!(table.acquire(inside(10, 7, IpProtocol::TCP)).is_ok());
+        assert!(table.acquire(inside(10, 7, IpProtocol::TCP), PEER).is_ok());
     }
 
     #[test]
     fn limits_hold_for_a_host_and_for_all() {
         let mut table = mappings(3, &EXTERNAL);
-        (0..3).for_each(|id| assert!(table.acquire(inside(2, id, IpProtocol::ICMP)).is_ok()));
-        assert_eq!(table.acquire(inside(2, 9, IpProtocol::ICMP)), Err(Refused::Host));
-        (3..100).for_each(|id| assert!(table.acquire(inside(id as u8, id, IpProtocol::ICMP)).is_ok()));
-        assert_eq!(table.acquire(inside(200, 500, IpProtocol::ICMP)), Err(Refused::Table));
+        (0..3).for_each(|id| assert!(table.acquire(inside(2, id, IpProtocol::ICMP), PEER).is_ok()));
+        assert_eq!(table.acquire(inside(2, 9, IpProtocol::ICMP), PEER), Err(Refused::Host));
+        (3..100).for_each(|id| assert!(table.acquire(inside(id as u8, id, IpProtocol::ICMP), PEER).is_ok()));
+        assert_eq!(table.acquire(inside(200, 500, IpProtocol::ICMP), PEER), Err(Refused::Table));
         (0..100)
             .for_each(|id| table.release(inside(if id < 3 { 2 } else { id as u8 }, id, IpProtocol::ICMP)));
         assert_eq!((table.by_inside.len(), table.by_external.len(), table.hosts.len()), (0, 0, 0));
@@ -367,12 +422,12 @@ mod tests {
 
     #[test]
     fn a_host_keeps_to_one_address() {
-        let many: Vec<Ipv4Addr> = (1..=8).map(|host| [192, 0, 2, host].into()).collect();
+        let many: Vec<IpAddr> = (1..=8).map(|host| [192, 0, 2, host].into()).collect();
         let mut table = mappings(100, &many);
         let mut seen = std::collections::HashSet::new();
         for host in 0..30 {
-            let own = *table.acquire(inside(host, 1, IpProtocol::ICMP)).unwrap().ip();
-            assert_eq!(*table.acquire(inside(host, 2, IpProtocol::ICMP)).unwrap().ip(), own);
+            let own = table.acquire(inside(host, 1, IpProtocol::ICMP), PEER).unwrap().ip();
+            assert_eq!(table.acquire(inside(host, 2, IpProtocol::ICMP), PEER).unwrap().ip(), own);
             seen.insert(own);
         }
         assert!(seen.len() > 4, "and all addresses are used: {seen:?}");
@@ -385,7 +440,7 @@ mod tests {
             steps in proptest::collection::vec((any::<bool>(), 0..6u8, 1020..1030u16, any::<bool>()), 0..300),
         ) {
             let mut table = mappings(4, &EXTERNAL);
-            let mut twin: Vec<(Inside, SocketAddrV4, u32)> = Vec::new();
+            let mut twin: Vec<(Inside, SocketAddr, u32)> = Vec::new();
             for (acquires, host, port, is_tcp) in steps {
                 let end = inside(host, port, if is_tcp { IpProtocol::TCP } else { IpProtocol::UDP });
                 let at = twin.iter().position(|(known, ..)| *known == end);
@@ -400,7 +455,7 @@ mod tests {
                 let of_host = twin.iter().filter(|(known, ..)| known.address == end.address).count();
                 let same = twin.iter().filter(|(known, ..)| known.protocol == end.protocol);
                 let taken: Vec<u16> = same.map(|(_, external, _)| external.port()).collect();
-                match (table.acquire(end), at) {
+                match (table.acquire(end, PEER), at) {
                     (Ok(external), Some(at)) => {
                         prop_assert_eq!(external, twin[at].1);
                         twin[at].2 += 1;
@@ -428,13 +483,28 @@ mod tests {
     fn forwards_stay() {
         let mut table = mappings(100, &EXTERNAL);
         let web = inside(5, 80, IpProtocol::TCP);
-        let [first, second] = [8080, 1025].map(|port| SocketAddrV4::new(EXTERNAL[0], port));
+        let [first, second] = [8080, 1025].map(|port| SocketAddr::new(EXTERNAL[0], port));
         assert!(table.forward(IpProtocol::TCP, first, web) && table.forward(IpProtocol::TCP, second, web));
         assert!(!table.forward(IpProtocol::TCP, first, web), "taken");
-        assert_eq!(table.acquire(web), Ok(first));
+        assert_eq!(table.acquire(web, PEER), Ok(first));
         table.release(web);
         assert_eq!(table.find(IpProtocol::TCP, second), Some(Target { inside: web, is_static: true }));
-        assert_eq!(table.acquire(web), Ok(first));
-        assert!(table.acquire(inside(6, 1025, IpProtocol::TCP)).unwrap().port() != 1025);
+        assert_eq!(table.acquire(web, PEER), Ok(first));
+        assert!(table.acquire(inside(6, 1025, IpProtocol::TCP), PEER).unwrap().port() != 1025);
+    }
+
+    #[test]
+    fn hosts_have_an_address_of_their_peers_version() {
+        let six: IpAddr = "2001:db8::1".parse().unwrap();
+        let mut both = mappings(100, &[six, EXTERNAL[0]]);
+        for host in 0..10 {
+            let own = inside(host, 1025, IpProtocol::ICMP);
+            assert_eq!(both.acquire(own, PEER).unwrap().ip(), EXTERNAL[0]);
+            let own = Inside { address: format!("fd00::{host}").parse().unwrap(), ..own };
+            assert_eq!(both.acquire(own, six).unwrap().ip(), six);
+        }
+        let mut four = mappings(100, &EXTERNAL);
+        assert!(four.reaches(PEER) && !four.reaches(six) && both.reaches(six));
+        assert_eq!(four.acquire(inside(1, 1025, IpProtocol::UDP), six), Err(Refused::Ports));
     }
 }

@@ -1,4 +1,4 @@
-//! The translator behind NAT44 and NAT64: which packet becomes which. It decides; the functions rewrite and send.
+//! The translator behind NAT44, NAT66 and NAT64: which packet becomes which. It decides; the functions rewrite and send.
 //!
 //! ```text
 //!            inside                                      outside
@@ -24,7 +24,7 @@ mod prefix;
 mod router;
 pub(crate) mod siit;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -79,28 +79,28 @@ pub const COLLISION: Cause = Cause::new("tuple of another flow");
 /// How the ends outside look from inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Realm {
-    /// The inside speaks IPv4: as they are.
-    V4,
-    /// The inside speaks IPv6: under a prefix.
+    /// Both sides speak the same version of IP: as they are.
+    Same,
+    /// The inside speaks IPv6, the outside IPv4: under a prefix.
     V6(Prefix),
 }
 
 impl Realm {
     /// The host outside that an inside host means by an address.
-    fn meant(self, address: IpAddr) -> Option<Ipv4Addr> {
+    fn meant(self, address: IpAddr) -> Option<IpAddr> {
         match (self, address) {
-            (Self::V4, IpAddr::V4(address)) => Some(address),
-            (Self::V6(prefix), IpAddr::V6(address)) => prefix.extract(address),
-            _ => None,
+            (Self::Same, address) => Some(address),
+            (Self::V6(prefix), IpAddr::V6(address)) => prefix.extract(address).map(IpAddr::V4),
+            (Self::V6(_), IpAddr::V4(_)) => None,
         }
     }
 
     /// What a host outside looks like from inside.
     #[must_use]
-    pub fn seen(self, address: Ipv4Addr) -> IpAddr {
-        match self {
-            Self::V4 => address.into(),
-            Self::V6(prefix) => prefix.embed(address).into(),
+    pub fn seen(self, address: IpAddr) -> IpAddr {
+        match (self, address) {
+            (Self::V6(prefix), IpAddr::V4(address)) => prefix.embed(address).into(),
+            (_, address) => address,
         }
     }
 
@@ -119,7 +119,7 @@ pub struct Config {
     /// What the inside speaks.
     pub realm: Realm,
     /// The addresses that inside hosts have outside, [`EXTERNALS_MAX`] at most.
-    pub externals: Vec<Ipv4Addr>,
+    pub externals: Vec<IpAddr>,
     /// Ports and mappings.
     pub limits: Limits,
     /// Whether only those are let in who were spoken to.
@@ -230,13 +230,13 @@ impl Nat {
 
     /// Leads an external end to an inside one for good: whoever outside may begin. `false` where the external port is taken
     /// or is of no external address.
-    pub fn forward(&mut self, protocol: IpProtocol, external: SocketAddrV4, inside: SocketAddr) -> bool {
+    pub fn forward(&mut self, protocol: IpProtocol, external: SocketAddr, inside: SocketAddr) -> bool {
         let inside = Inside { protocol, address: inside.ip(), port: inside.port() };
         self.mappings.forward(protocol, external, inside)
     }
 
     /// Lets an external address have these ports only, of those it would have: before any packet comes.
-    pub fn restrict(&mut self, external: Ipv4Addr, ports: &[RangeInclusive<u16>]) {
+    pub fn restrict(&mut self, external: IpAddr, ports: &[RangeInclusive<u16>]) {
         self.mappings.restrict(external, ports);
     }
 
@@ -322,7 +322,7 @@ impl Nat {
         }
         // Whoever is inside shows the address that the receiver knows of there.
         let sender = match layers.addresses(frame) {
-            Some((IpAddr::V4(sender), _)) if gate == OUTSIDE => self.realm.seen(sender),
+            Some((sender, _)) if gate == OUTSIDE => self.realm.seen(sender),
             _ => quoted.destination(),
         };
         let protocol = if sender.is_ipv4() { IpProtocol::ICMP } else { IpProtocol::ICMPV6 };
@@ -366,31 +366,35 @@ impl Nat {
         let protocol = number(key.protocol());
         let opener = Inside { protocol, address: key.source(), port: key.source_port() };
         let to = self.realm.meant(key.destination()).ok_or(Outcome::End(NO_MAPPING))?;
-        let to = SocketAddrV4::new(to, key.destination_port());
-        if !self.mappings.is_external(*to.ip()) {
-            let own = self.mappings.acquire(opener).map_err(refusal)?;
+        let to = SocketAddr::new(to, key.destination_port());
+        if !self.mappings.is_external(to.ip()) {
+            if !self.mappings.reaches(to.ip()) {
+                return Err(Outcome::End(NO_MAPPING));
+            }
+            let own = self.mappings.acquire(opener, to.ip()).map_err(refusal)?;
             let link = Link { gates: [INSIDE, OUTSIDE], holds: [Some(opener), None] };
             // Both ports of an ICMP key are the identifier.
             let port = if protocol == IpProtocol::ICMP { own.port() } else { to.port() };
-            return Ok((link, FlowKey::new(protocol, SocketAddrV4::new(*to.ip(), port).into(), own.into())));
+            let there = SocketAddr::new(to.ip(), port);
+            return Ok((link, FlowKey::new(numbered(protocol, to.ip()), there, own)));
         }
         let target = self.mappings.find(protocol, to).filter(|_| protocol != IpProtocol::ICMP);
         let target = target.ok_or(Outcome::End(NO_MAPPING))?;
-        let own = self.mappings.acquire(opener).map_err(refusal)?;
+        let own = self.mappings.acquire(opener, to.ip()).map_err(refusal)?;
         let link = Link { gates: [INSIDE, INSIDE], holds: [Some(opener), Some(target.inside)] };
-        if let Err(refused) = self.mappings.acquire(target.inside) {
+        if let Err(refused) = self.mappings.acquire(target.inside, to.ip()) {
             self.mappings.release(opener);
             return Err(refusal(refused));
         }
-        let seen = SocketAddr::new(self.realm.seen(*own.ip()), own.port());
+        let seen = SocketAddr::new(self.realm.seen(own.ip()), own.port());
         let other = SocketAddr::new(target.inside.address, target.inside.port);
         Ok((link, FlowKey::new(protocol, other, seen)))
     }
 
     /// A flow from outside to a mapped end.
     fn inwards(&mut self, key: &FlowKey, target: Target) -> Result<(Link, Option<FlowKey>), Outcome> {
-        let IpAddr::V4(from) = key.source() else { return Err(Outcome::End(NO_MAPPING)) };
-        self.mappings.acquire(target.inside).map_err(refusal)?;
+        let from = key.source();
+        self.mappings.acquire(target.inside, from).map_err(refusal)?;
         let link = Link { gates: [OUTSIDE, INSIDE], holds: [None, Some(target.inside)] };
         let seen = SocketAddr::new(self.realm.seen(from), key.source_port());
         let inside = SocketAddr::new(target.inside.address, target.inside.port);
@@ -421,9 +425,14 @@ impl Nat {
     }
 }
 
-/// A protocol's number in mappings, which are of IPv4.
+/// A protocol's number in mappings: ICMP has one there for either version.
 fn number(protocol: IpProtocol) -> IpProtocol {
     if protocol == IpProtocol::ICMPV6 { IpProtocol::ICMP } else { protocol }
+}
+
+/// The number in packets to an address.
+fn numbered(protocol: IpProtocol, address: IpAddr) -> IpProtocol {
+    if protocol == IpProtocol::ICMP && address.is_ipv6() { IpProtocol::ICMPV6 } else { protocol }
 }
 
 fn refusal(refused: Refused) -> Outcome {

@@ -1,6 +1,6 @@
 //! Flows and their mappings that go on in another translator.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use super::mapping::Inside;
 use super::{Link, Nat, release};
@@ -15,7 +15,7 @@ pub struct MovedFlow {
     /// Where it came from, and where it went.
     pub gates: [Gate; 2],
     /// The mappings that it uses, each with its end outside: its opener's, and the other end's.
-    pub holds: [Option<(Inside, SocketAddrV4)>; 2],
+    pub holds: [Option<(Inside, SocketAddr)>; 2],
 }
 
 impl Nat {
@@ -58,6 +58,8 @@ impl Nat {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddrV4;
+
     use super::*;
     use crate::nat::{Config, Limits, Realm, timeouts};
     use packet::flow::FlowHasher;
@@ -74,7 +76,7 @@ mod tests {
         let limits = Limits { ports: 1024..=2047, mappings: 100, per_host: 100 };
         let externals = vec![[192, 0, 2, 1].into()];
         Nat::new(
-            &Config { realm: Realm::V4, externals, limits, filters: false, conntrack },
+            &Config { realm: Realm::Same, externals, limits, filters: false, conntrack },
             FlowHasher::new(key),
         )
     }
@@ -135,7 +137,7 @@ mod tests {
         assert_eq!(late, Err(MoveError::Over));
         let odd = MovedFlow { gates: [0, 7], ..moved[0] };
         assert_eq!(nat(3).take_in(&odd, 4), Err(MoveError::Odd));
-        let elsewhere = SocketAddrV4::new([203, 0, 113, 1].into(), 1025);
+        let elsewhere = SocketAddr::from(([203, 0, 113, 1], 1025));
         let foreign =
             MovedFlow { holds: [Some((moved[0].holds[0].unwrap().0, elsewhere)), None], ..moved[0] };
         assert_eq!(nat(3).take_in(&foreign, 4), Err(MoveError::Collision));

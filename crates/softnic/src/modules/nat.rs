@@ -1,6 +1,6 @@
 //! [`Nat`].
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use arrayvec::ArrayVec;
@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Context, Gate, Module, monotonic_ns};
 
-/// Translates addresses and ports, so that many hosts share a few addresses (NAPT, RFC 3022): the translator of
-/// [`netbricks::nat`].
+/// Translates addresses and ports, so that many hosts share a few addresses (NAPT, RFC 3022), in IPv4 and IPv6, each with
+/// external addresses of its own: the translator of [`netbricks::nat`].
 ///
 /// *Input gates*: two, 0 for packets from inside, 1 for packets from outside. *Output gates*: two; from inside packets
 /// leave at gate 1, from outside at gate 0.
@@ -23,7 +23,8 @@ use crate::engine::{Context, Gate, Module, monotonic_ns};
 /// A host keeps to one external address, an inside end looks the same to everybody, and whoever is outside may answer a
 /// mapped end (RFC 4787 REQ-1, REQ-2, REQ-8). A host's port is kept where it is free. TCP, UDP and ICMP echo are
 /// translated, with the ICMP errors about them; everything else, and what comes from outside to an end that is nobody's,
-/// is dropped. Ethernet addresses and the time to live stay as they are: this is no router.
+/// is dropped, and so is the version of IP without an external address. Ethernet addresses and the time to live stay as
+/// they are: this is no router.
 ///
 /// Differences to BESS: a mapping ends with the last of its flows ([`nat::timeouts`]) instead of when its port is wanted;
 /// TCP that is no part of a connection is dropped; ICMP is echo and errors; ports below 1024 are not set apart.
@@ -43,7 +44,7 @@ pub struct Nat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalAddress {
     /// The address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Ports and ICMP identifiers that are given out with it.
     pub ports: Vec<RangeInclusive<u16>>,
 }
@@ -100,12 +101,12 @@ impl Nat {
             timeouts,
             ..conntrack::Config::default()
         };
-        let mut addresses: Vec<Ipv4Addr> = externals.iter().map(|external| external.address).collect();
+        let mut addresses: Vec<IpAddr> = externals.iter().map(|external| external.address).collect();
         // An address that is named twice has the ports of both, but each once.
         addresses.sort_unstable();
         addresses.dedup();
         let config =
-            nat::Config { realm: Realm::V4, externals: addresses, limits, filters: false, conntrack };
+            nat::Config { realm: Realm::Same, externals: addresses, limits, filters: false, conntrack };
         let mut nat = nat::Nat::new(&config, FlowHasher::new(key));
         for address in &config.externals {
             let of_address = externals.iter().filter(|external| external.address == *address);
@@ -237,7 +238,7 @@ struct SavedFlow {
     deadline_ns: u64,
     gates: [Gate; 2],
     /// Protocol, end inside and end outside of the mappings that it uses.
-    holds: [Option<(u8, SocketAddr, SocketAddrV4)>; 2],
+    holds: [Option<(u8, SocketAddr, SocketAddr)>; 2],
 }
 
 impl SavedFlow {
@@ -246,7 +247,7 @@ impl SavedFlow {
             [(key.source(), key.source_port()), (key.destination(), key.destination_port())]
                 .map(SocketAddr::from)
         };
-        let hold = |(inside, external): (Inside, SocketAddrV4)| {
+        let hold = |(inside, external): (Inside, SocketAddr)| {
             (inside.protocol.0, SocketAddr::new(inside.address, inside.port), external)
         };
         Self {
@@ -284,7 +285,7 @@ impl SavedFlow {
             since_ns: self.since_ns,
             deadline_ns: self.deadline_ns,
         };
-        let hold = |(protocol, inside, external): (u8, SocketAddr, SocketAddrV4)| {
+        let hold = |(protocol, inside, external): (u8, SocketAddr, SocketAddr)| {
             let protocol = IpProtocol(protocol);
             (Inside { protocol, address: inside.ip(), port: inside.port() }, external)
         };
@@ -295,7 +296,7 @@ impl SavedFlow {
 #[cfg(test)]
 mod tests {
     use packet::wire::tcp::Flags;
-    use packet::wire::{EtherType, icmpv4, ipv4, udp};
+    use packet::wire::{EtherType, icmpv4, icmpv6, ipv4, ipv6, udp};
 
     use super::super::frames::{datagram, framed, ip, packet, segment};
     use packet::parse::Layers;
@@ -304,14 +305,20 @@ mod tests {
     use crate::engine::rig::{Own, Rig};
 
     const OUTSIDE: &str = "192.168.1.1";
+    const OUTSIDE_V6: &str = "2001:db8::1";
 
     fn nat(ports: &[RangeInclusive<u16>]) -> Own<Nat> {
-        // The address comes once with each range, which is as good as once with all.
-        let external = |range: &RangeInclusive<u16>| ExternalAddress {
-            address: OUTSIDE.parse().unwrap(),
+        nat_of(&[OUTSIDE, OUTSIDE_V6], ports)
+    }
+
+    fn nat_of(addresses: &[&str], ports: &[RangeInclusive<u16>]) -> Own<Nat> {
+        // An address comes once with each range, which is as good as once with all.
+        let external = |(address, range): (&str, &RangeInclusive<u16>)| ExternalAddress {
+            address: address.parse().unwrap(),
             ports: vec![range.clone()],
         };
-        let externals = ports.iter().map(external).collect();
+        let each = addresses.iter().flat_map(|&address| ports.iter().map(move |range| (address, range)));
+        let externals = each.map(external).collect();
         let config = NatConfig { externals, flows: 1000, mappings: 1000 };
         Rig::new(Nat::new(&config, 7).unwrap())
     }
@@ -334,7 +341,8 @@ mod tests {
     fn round_trip(inside: &str, peer: &str, make: impl Fn(&str, &str) -> Vec<u8>) {
         let mut rig = nat(&[1..=65_535]);
         let natted = one(&mut rig, 0, &make(inside, peer)).expect("it goes out");
-        let outside = format!("{OUTSIDE}:{}", port(&natted));
+        let outside = if inside.starts_with('[') { format!("[{OUTSIDE_V6}]") } else { OUTSIDE.to_owned() };
+        let outside = format!("{outside}:{}", port(&natted));
         assert_eq!(natted, make(&outside, peer));
         let back = one(&mut rig, 1, &make(peer, &outside)).expect("the answer comes in");
         assert_eq!(back, make(peer, inside));
@@ -349,12 +357,16 @@ mod tests {
             udp::View::new_unchecked(&mut frame[34..]).set_checksum(0);
             frame
         });
+        round_trip("[fd00::2]:56797", "[2001:db8:f::8]:53", |from, to| datagram([from, to], b"helloworld"));
     }
 
     #[test]
     fn tcp_goes_out_and_back() {
         // Both say SYN, with data: whoever tests a translator may.
         round_trip("172.16.0.2:52428", "8.8.8.8:80", |from, to| {
+            segment([from, to], Flags::SYN, b"helloworld")
+        });
+        round_trip("[fd00::2]:52428", "[2001:db8:f::8]:80", |from, to| {
             segment([from, to], Flags::SYN, b"helloworld")
         });
     }
@@ -376,6 +388,79 @@ mod tests {
         assert_eq!(natted, echo(8, OUTSIDE, "8.8.8.8", ident));
         let back = one(&mut rig, 1, &echo(0, "8.8.8.8", OUTSIDE, ident)).unwrap();
         assert_eq!(back, echo(0, "8.8.8.8", "172.16.0.2", 0));
+    }
+
+    fn message_v6([from, to]: [&str; 2], message: &icmpv6::Repr<'_>) -> Vec<u8> {
+        let [from, to]: [std::net::Ipv6Addr; 2] = [from, to].map(|address| address.parse().unwrap());
+        let mut bytes = vec![0; message.buffer_len()];
+        message.emit(from, to, &mut icmpv6::View::new_unchecked(&mut bytes[..]));
+        ip(from.into(), to.into(), IpProtocol::ICMPV6, &bytes)
+    }
+
+    #[test]
+    fn echo_of_ipv6_goes_out_and_back() {
+        let mut rig = nat(&[0..=65_535]);
+        let (inside, peer) = ("fd00::2", "2001:db8:f::8");
+        let data = &b"helloworld"[..];
+        let request = |ends, ident| message_v6(ends, &icmpv6::Repr::EchoRequest { ident, sequence: 1, data });
+        let reply = |ends, ident| message_v6(ends, &icmpv6::Repr::EchoReply { ident, sequence: 1, data });
+        let natted = one(&mut rig, 0, &request([inside, peer], 9)).unwrap();
+        let ident = port(&natted);
+        assert_eq!(natted, request([OUTSIDE_V6, peer], ident));
+        let back = one(&mut rig, 1, &reply([peer, OUTSIDE_V6], ident)).unwrap();
+        assert_eq!(back, reply([peer, inside], 9));
+    }
+
+    #[test]
+    fn an_error_of_ipv6_comes_back_with_what_was_sent() {
+        let mut rig = nat(&[1..=65_535]);
+        let (inside, peer) = ("[fd00::2]:5000", "[2001:db8:f::8]:53");
+        let sent = datagram([inside, peer], b"helloworld");
+        let natted = one(&mut rig, 0, &sent).unwrap();
+        let error = |to, quoted| {
+            let repr = icmpv6::Repr::unreachable(icmpv6::unreachable::PORT, quoted);
+            message_v6(["2001:db8:e::1", to], &repr)
+        };
+        let back = one(&mut rig, 1, &error(OUTSIDE_V6, &natted[14..])).unwrap();
+        assert_eq!(back, error("fd00::2", &sent[14..]));
+    }
+
+    #[test]
+    fn fragments_of_ipv6_follow_their_first() {
+        let mut rig = nat(&[1..=65_535]);
+        let fragment = |[from, to]: [&str; 2], offset: u16, payload: &[u8]| {
+            let whole = datagram([from, to], &[7; 24]);
+            let header =
+                [&[17, 0][..], &(offset | u16::from(offset == 0)).to_be_bytes(), &[0, 0, 0, 9]].concat();
+            let mut frame = [&whole[..54], &header, payload].concat();
+            let mut ip = ipv6::View::new_unchecked(&mut frame[14..]);
+            ip.set_next_header(IpProtocol::FRAGMENT);
+            ip.set_payload_len(ipv6::FRAGMENT_LEN + payload.len());
+            frame
+        };
+        let (inside, peer) = ("[fd00::2]:5000", "[2001:db8:f::8]:53");
+        let [first, last] = [0, 16].map(|offset| {
+            let whole = datagram([inside, peer], &[7; 24]);
+            let end = if offset == 0 { 54 + 16 } else { whole.len() };
+            fragment([inside, peer], offset, &whole[54 + usize::from(offset)..end])
+        });
+        assert!(one(&mut rig, 0, &last).is_none(), "before the first nobody knows where it goes");
+        let natted = one(&mut rig, 0, &first).unwrap();
+        let outside = format!("[{OUTSIDE_V6}]:{}", port(&natted));
+        let whole = datagram([&outside, peer], &[7; 24]);
+        assert_eq!(natted, fragment([&outside, peer], 0, &whole[54..70]));
+        assert_eq!(one(&mut rig, 0, &last), Some(fragment([&outside, peer], 16, &whole[70..])));
+    }
+
+    #[test]
+    fn a_version_without_an_external_address_is_dropped() {
+        let [four, six] = [["10.0.0.1:9", "8.8.8.8:53"], ["[fd00::1]:9", "[2001:db8:f::8]:53"]];
+        for (own, passes, other) in [(OUTSIDE, four, six), (OUTSIDE_V6, six, four)] {
+            let mut rig = nat_of(&[own], &[1..=65_535]);
+            assert!(one(&mut rig, 0, &datagram(passes, b"")).is_some());
+            assert!(one(&mut rig, 0, &datagram(other, b"")).is_none());
+            assert_eq!((rig.module.drops().of(nat::NO_MAPPING), rig.module.mapped()), (1, 1));
+        }
     }
 
     #[test]
@@ -420,11 +505,12 @@ mod tests {
         let syn = one(&mut rig, 0, &segment(["10.0.0.1:80", "8.8.8.8:80"], Flags::SYN, b"")).unwrap();
         let query = one(&mut rig, 0, &datagram(["10.0.0.2:80", "8.8.8.8:53"], b"x")).unwrap();
         let ping = one(&mut rig, 0, &echo(8, "10.0.0.3", "8.8.8.8", 80)).unwrap();
+        let six = one(&mut rig, 0, &datagram(["[fd00::2]:80", "[2001:db8:f::8]:53"], b"x")).unwrap();
         let saved = rig.module.save().unwrap();
         let mut other = nat(&[1..=65_535]);
         other.at(monotonic_ns());
         assert_eq!(other.module.restore(&saved), Ok(0));
-        assert_eq!((other.module.mapped(), other.module.restore(&saved)), (3, Ok(3)), "once");
+        assert_eq!((other.module.mapped(), other.module.restore(&saved)), (4, Ok(4)), "once");
         let back = |port: u16| format!("{OUTSIDE}:{port}");
         let answer = datagram(["8.8.8.8:53", &back(port(&query))], b"y");
         assert_eq!(one(&mut other, 1, &answer), Some(datagram(["8.8.8.8:53", "10.0.0.2:80"], b"y")));
@@ -432,9 +518,12 @@ mod tests {
         assert!(one(&mut other, 1, &answer).is_some());
         let answer = one(&mut other, 1, &echo(0, "8.8.8.8", OUTSIDE, port(&ping)));
         assert_eq!(answer, Some(echo(0, "8.8.8.8", "10.0.0.3", 80)));
+        let answer = datagram(["[2001:db8:f::8]:53", &format!("[{OUTSIDE_V6}]:{}", port(&six))], b"y");
+        let back = datagram(["[2001:db8:f::8]:53", "[fd00::2]:80"], b"y");
+        assert_eq!(one(&mut other, 1, &answer), Some(back));
         assert!(other.module.restore(b"[{}]").is_err() && other.module.restore(b"").is_err());
         let wrong = String::from_utf8(saved).unwrap().replace("\"gates\":[0,1]", "\"gates\":[0,9]");
-        assert_eq!(nat(&[1..=65_535]).module.restore(wrong.as_bytes()), Ok(3));
+        assert_eq!(nat(&[1..=65_535]).module.restore(wrong.as_bytes()), Ok(4));
     }
 
     #[test]

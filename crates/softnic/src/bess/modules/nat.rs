@@ -1,6 +1,7 @@
-//! `NAT`. `get_initial_arg` gives back the argument as it came; BESS puts its addresses in order.
+//! `NAT`. External addresses may be of either version of IP; hosts get one of their own. `get_initial_arg` gives back the
+//! argument as it came; BESS puts its addresses in order.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use crate::bess::class::{Argument, Class, Setup, commands, decode};
@@ -33,7 +34,7 @@ fn build(setup: &mut Setup<'_>, argument: &Argument<'_>) -> Result<Box<dyn Modul
 
 fn external(external: &nat_arg::ExternalAddress) -> Result<ExternalAddress, Failure> {
     let nat_arg::ExternalAddress { ext_addr, port_ranges } = external;
-    let address: Ipv4Addr =
+    let address: IpAddr =
         ext_addr.parse().map_err(|_| Failure::invalid(format!("invalid IP address {ext_addr}")))?;
     let mut ports = port_ranges.iter().map(|range| ports(ext_addr, range)).collect::<Result<Vec<_>, _>>()?;
     if port_ranges.is_empty() {
