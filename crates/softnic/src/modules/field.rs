@@ -7,16 +7,19 @@ use crate::engine::{Access, Attribute, Place};
 
 /// Most fields of one classifier.
 pub const FIELDS_MAX: usize = 8;
-/// Most bytes of a field.
-pub const FIELD_BYTES_MAX: usize = 8;
+/// Most bytes of a field: those of an IPv6 address (BESS: 8).
+pub const FIELD_BYTES_MAX: usize = 16;
 /// The last byte of a frame at which a field may start.
 pub const OFFSET_MAX: u32 = 1024;
 /// Words of a [`Key`].
 pub const KEY_WORDS: usize = FIELDS_MAX;
 
-/// The fields of one packet, gathered: what tables are asked for. A field lies within one word; its first byte is the
-/// lowest.
+/// The fields of one packet, gathered: what tables are asked for. Of a field eight bytes lie within one word, the first of
+/// them the lowest, and the rest within another.
 pub type Key = [u64; KEY_WORDS];
+
+/// Bytes of a word.
+const WORD: usize = 8;
 
 /// Where a field is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +55,8 @@ impl Field {
     /// Only the bits of `mask`, whose first byte is that of the field.
     #[must_use]
     pub fn masked(mut self, mask: &[u8]) -> Self {
-        self.mask = word(mask).to_le_bytes();
+        self.mask = [0; FIELD_BYTES_MAX];
+        self.mask.iter_mut().zip(mask).for_each(|(own, byte)| *own = *byte);
         self
     }
 }
@@ -88,6 +92,12 @@ pub enum FieldError {
         /// Which field.
         index: usize,
     },
+    /// More than [`KEY_WORDS`] words of eight bytes.
+    #[error("idx {index}: the fields in front leave no room in {KEY_WORDS} words of 8 bytes")]
+    Room {
+        /// The first field that finds none.
+        index: usize,
+    },
     /// Another number of values than of fields.
     #[error("rule should have {fields} fields (has {values})")]
     Count {
@@ -108,15 +118,28 @@ pub enum FieldError {
     },
 }
 
-/// Where a field lies in the key.
+/// Where a field, or the eight bytes or the rest of one that is longer, lies in the key.
 #[derive(Clone, Debug)]
 struct Slot {
-    field: Field,
+    /// Which field.
+    field: usize,
+    /// How many bytes of the field lie in front.
+    skip: usize,
+    bytes: usize,
+    source: Source,
     word: usize,
     shift: u32,
     /// Of the value before it is shifted.
     mask: u64,
-    place: Place,
+}
+
+/// Where a slot's bytes come from.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// So many bytes behind the start of the frame.
+    Offset(usize),
+    /// An attribute, which starts `skip` bytes before.
+    Attribute(Place),
 }
 
 /// Up to [`FIELDS_MAX`] fields, and how they make up a [`Key`].
@@ -124,60 +147,58 @@ struct Slot {
 /// A field that lies behind the end of a packet has no value there; an attribute that nobody sets is 0.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
+    fields: Vec<Field>,
+    /// In the order of the fields.
     slots: Vec<Slot>,
     words: usize,
 }
 
 /// Up to 8 bytes, the first the lowest.
 fn word(bytes: &[u8]) -> u64 {
-    bytes.iter().take(FIELD_BYTES_MAX).rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+    bytes.iter().take(WORD).rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 impl Fields {
     /// Lays the fields out.
     ///
     /// # Errors
-    /// Too many; a size, an offset or a mask that no field may have.
+    /// Too many; a size, an offset or a mask that no field may have; more bytes than there is room for.
     pub fn new(fields: Vec<Field>) -> Result<Self, FieldError> {
         if fields.len() > FIELDS_MAX {
             return Err(FieldError::TooMany { count: fields.len() });
         }
         let (mut slots, mut used) = (Vec::with_capacity(fields.len()), [0usize; KEY_WORDS]);
-        for (index, field) in fields.into_iter().enumerate() {
-            let bytes = field.bytes;
-            if bytes == 0 || bytes > FIELD_BYTES_MAX {
-                return Err(FieldError::Size { index, bytes });
+        for (index, field) in fields.iter().enumerate() {
+            check(index, field)?;
+            for skip in (0..field.bytes).step_by(WORD) {
+                let bytes = (field.bytes - skip).min(WORD);
+                let source = match field.position {
+                    Position::Offset(offset) => Source::Offset(offset as usize + skip),
+                    Position::Attribute(_) => Source::Attribute(Place::default()),
+                };
+                let room = used.iter().position(|used| used + bytes <= WORD);
+                let at = room.ok_or(FieldError::Room { index })?;
+                let (shift, mask) = (used[at] as u32 * 8, word(&field.mask[skip..skip + bytes]));
+                slots.push(Slot { field: index, skip, bytes, source, word: at, shift, mask });
+                used[at] += bytes;
             }
-            if let Position::Offset(offset) = field.position
-                && offset > OFFSET_MAX
-            {
-                return Err(FieldError::Offset { index, offset });
-            }
-            let mask = word(&field.mask[..bytes]);
-            if mask == 0 {
-                return Err(FieldError::Mask { index });
-            }
-            // As many words as fields may be, so one has room.
-            let word = used.iter().position(|used| used + bytes <= 8).unwrap_or(KEY_WORDS - 1);
-            slots.push(Slot { field, word, shift: used[word] as u32 * 8, mask, place: Place::default() });
-            used[word] += bytes;
         }
-        Ok(Self { slots, words: used.iter().filter(|&&used| used > 0).count() })
+        Ok(Self { fields, slots, words: used.iter().filter(|&&used| used > 0).count() })
     }
 
     /// The fields, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Field> {
-        self.slots.iter().map(|slot| &slot.field)
+        self.fields.iter()
     }
 
     /// How many fields.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.fields.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.fields.is_empty()
     }
 
     /// Words of a key that are used; the others are 0.
@@ -197,16 +218,18 @@ impl Fields {
 
     /// Takes the places of its attributes off the front of those of [`Module::place`](crate::engine::Module::place);
     /// returns the others.
-    pub fn place<'a>(&mut self, mut places: &'a [Place]) -> &'a [Place] {
+    pub fn place<'a>(&mut self, places: &'a [Place]) -> &'a [Place] {
+        let mut given = places.iter();
+        let mut last = Place::default();
         for slot in &mut self.slots {
-            if matches!(slot.field.position, Position::Attribute(_))
-                && let Some((place, rest)) = places.split_first()
-            {
-                slot.place = *place;
-                places = rest;
+            let Source::Attribute(place) = &mut slot.source else { continue };
+            if slot.skip == 0 {
+                let Some(next) = given.next() else { break };
+                last = *next;
             }
+            *place = last;
         }
-        places
+        given.as_slice()
     }
 
     /// The key of a packet, without what the masks hide; `None` where a field lies behind its end.
@@ -214,9 +237,11 @@ impl Fields {
     pub fn gather(&self, packet: &Packet) -> Option<Key> {
         let (data, mut key) = (packet.data(), [0; KEY_WORDS]);
         for slot in &self.slots {
-            let value = match slot.field.position {
-                Position::Offset(offset) => read(data, offset as usize, slot.field.bytes)?,
-                Position::Attribute(_) => slot.place.get(packet, slot.field.bytes).map_or(0, word),
+            let value = match slot.source {
+                Source::Offset(offset) => read(data, offset, slot.bytes)?,
+                Source::Attribute(place) => {
+                    place.get(packet, slot.skip + slot.bytes).map_or(0, |value| word(&value[slot.skip..]))
+                }
             };
             key[slot.word] |= (value & slot.mask) << slot.shift;
         }
@@ -229,13 +254,16 @@ impl Fields {
     pub fn write(&self, key: &Key, packet: &mut Packet) {
         for slot in &self.slots {
             let bytes = (key[slot.word] >> slot.shift).to_le_bytes();
-            let bytes = &bytes[..slot.field.bytes];
-            let target = match slot.field.position {
-                Position::Offset(offset) => {
-                    let offset = offset as usize;
-                    packet.data_mut().get_mut(offset..offset + bytes.len())
+            let bytes = &bytes[..slot.bytes];
+            let target = match slot.source {
+                Source::Offset(offset) => {
+                    let (start, whole) = (offset - slot.skip, self.fields[slot.field].bytes);
+                    let field = packet.data_mut().get_mut(start..start + whole);
+                    field.map(|field| &mut field[slot.skip..slot.skip + slot.bytes])
                 }
-                Position::Attribute(_) => slot.place.get_mut(packet, bytes.len()),
+                Source::Attribute(place) => {
+                    place.get_mut(packet, slot.skip + slot.bytes).map(|value| &mut value[slot.skip..])
+                }
             };
             if let Some(target) = target {
                 target.copy_from_slice(bytes);
@@ -248,16 +276,18 @@ impl Fields {
     /// # Errors
     /// Values that do not fit the fields.
     pub fn key(&self, values: &[Vec<u8>]) -> Result<Key, FieldError> {
-        if values.len() != self.slots.len() {
-            return Err(FieldError::Count { fields: self.slots.len(), values: values.len() });
+        if values.len() != self.fields.len() {
+            return Err(FieldError::Count { fields: self.fields.len(), values: values.len() });
         }
-        let mut key = [0; KEY_WORDS];
-        for (index, (slot, value)) in self.slots.iter().zip(values).enumerate() {
-            let (bytes, given) = (slot.field.bytes, value.len());
+        for (index, (field, value)) in self.fields.iter().zip(values).enumerate() {
+            let (bytes, given) = (field.bytes, value.len());
             if given != bytes {
                 return Err(FieldError::Length { index, bytes, given });
             }
-            key[slot.word] |= word(value) << slot.shift;
+        }
+        let mut key = [0; KEY_WORDS];
+        for slot in &self.slots {
+            key[slot.word] |= word(&values[slot.field][slot.skip..slot.skip + slot.bytes]) << slot.shift;
         }
         Ok(key)
     }
@@ -276,8 +306,26 @@ impl Fields {
 
     /// The value of each field: the inverse of [`key`](Self::key).
     pub fn values(&self, key: &Key) -> Vec<Vec<u8>> {
-        let value = |slot: &Slot| (key[slot.word] >> slot.shift).to_le_bytes()[..slot.field.bytes].to_vec();
-        self.slots.iter().map(value).collect()
+        let mut values: Vec<Vec<u8>> =
+            self.fields.iter().map(|field| Vec::with_capacity(field.bytes)).collect();
+        for slot in &self.slots {
+            let part = (key[slot.word] >> slot.shift).to_le_bytes();
+            values[slot.field].extend_from_slice(&part[..slot.bytes]);
+        }
+        values
+    }
+}
+
+/// Whether there may be such a field.
+fn check(index: usize, field: &Field) -> Result<(), FieldError> {
+    let bytes = field.bytes;
+    if bytes == 0 || bytes > FIELD_BYTES_MAX {
+        return Err(FieldError::Size { index, bytes });
+    }
+    match field.position {
+        Position::Offset(offset) if offset > OFFSET_MAX => Err(FieldError::Offset { index, offset }),
+        _ if field.mask[..bytes].iter().all(|byte| *byte == 0) => Err(FieldError::Mask { index }),
+        _ => Ok(()),
     }
 }
 
@@ -300,10 +348,15 @@ mod tests {
     fn keys_read_back() {
         let mut random = Random::seeded();
         for _ in 0..2000 {
+            let longest = *random.pick(&[8, FIELD_BYTES_MAX]);
             let count = 1 + random.below(FIELDS_MAX);
-            let fields =
-                (0..count).map(|_| Field::at(random.below(60) as u32, 1 + random.below(8))).collect();
-            let fields = Fields::new(fields).unwrap();
+            let fields: Vec<_> =
+                (0..count).map(|_| Field::at(random.below(60) as u32, 1 + random.below(longest))).collect();
+            let room = fields.iter().map(|field| field.bytes.div_ceil(8)).sum::<usize>() <= KEY_WORDS;
+            let fields = match Fields::new(fields) {
+                Err(FieldError::Room { .. }) if !room => continue,
+                fields => fields.unwrap(),
+            };
             let values: Vec<Vec<u8>> = fields.iter().map(|field| random.bytes(field.bytes)).collect();
             let key = fields.key(&values).unwrap();
             assert_eq!(fields.values(&key), values, "{random:?}");
@@ -318,9 +371,11 @@ mod tests {
             let frame = random.bytes(20);
             let fields: Vec<Field> = (0..1 + random.below(FIELDS_MAX))
                 .map(|_| {
-                    let field = Field::at(random.below(24) as u32, 1 + random.below(8));
-                    let mask = random.bytes(8);
-                    if word(&mask[..field.bytes]) == 0 { field } else { field.masked(&mask) }
+                    let longest = *random.pick(&[8, 8, 8, FIELD_BYTES_MAX]);
+                    let field = Field::at(random.below(24) as u32, 1 + random.below(longest));
+                    let mask = random.bytes(FIELD_BYTES_MAX);
+                    let is_empty = mask[..field.bytes].iter().all(|byte| *byte == 0);
+                    if is_empty { field } else { field.masked(&mask) }
                 })
                 .collect();
             let twin: Option<Vec<Vec<u8>>> = fields
@@ -331,7 +386,7 @@ mod tests {
                     Some(bytes.iter().zip(field.mask).map(|(byte, mask)| byte & mask).collect())
                 })
                 .collect();
-            let fields = Fields::new(fields).unwrap();
+            let Ok(fields) = Fields::new(fields) else { continue };
             let gathered = fields.gather(&packet(&frame));
             assert_eq!(gathered.map(|key| fields.values(&key)), twin, "{random:?}");
         }
@@ -339,6 +394,14 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_the_rest_untouched() {
+        // A field is written whole or not at all, also one of two words.
+        let wide = Fields::new(vec![Field::at(0, 12)]).unwrap();
+        let key = wide.key(&[vec![7; 12]]).unwrap();
+        for (length, written) in [(11, 0xee), (12, 7)] {
+            let mut packet = packet(&vec![0xee; length]);
+            wide.write(&key, &mut packet);
+            assert_eq!(packet.data(), vec![written; length]);
+        }
         let fields = Fields::new(vec![Field::at(2, 3), Field::at(9, 4)]).unwrap();
         let key = fields.key(&[vec![1, 2, 3], vec![4, 5, 6, 7]]).unwrap();
         let mut short = packet(&[0xee; 12]);
@@ -353,7 +416,10 @@ mod tests {
     fn fields_that_cannot_be_are_refused() {
         let of = |field| Fields::new(vec![Field::at(0, 1), field]).unwrap_err();
         assert_eq!(of(Field::at(0, 0)), FieldError::Size { index: 1, bytes: 0 });
-        assert_eq!(of(Field::at(0, 9)), FieldError::Size { index: 1, bytes: 9 });
+        assert_eq!(of(Field::at(0, 17)), FieldError::Size { index: 1, bytes: 17 });
+        let five = vec![Field::at(0, 16); 5];
+        assert!(Fields::new(five[..4].to_vec()).is_ok());
+        assert_eq!(Fields::new(five).unwrap_err(), FieldError::Room { index: 4 });
         assert_eq!(of(Field::at(1025, 1)), FieldError::Offset { index: 1, offset: 1025 });
         assert_eq!(of(Field::at(0, 2).masked(&[0, 0, 1])), FieldError::Mask { index: 1 });
         assert!(Fields::new(vec![Field::at(1024, 8)]).is_ok());

@@ -10,7 +10,7 @@ use crate::engine::{Attribute, Context, Gate, Module, Place};
 ///
 /// *Input gates*: one. *Output gates*: one. *Attributes*: reads those that it is told.
 ///
-/// There are up to [`GenericEncap::FIELDS_MAX`] fields of 1 to 8 bytes, one behind the other. A packet whose buffer has no
+/// There are up to [`GenericEncap::FIELDS_MAX`] fields of 1 to 16 bytes, one behind the other. A packet whose buffer has no
 /// headroom left is dropped (BESS lets it pass without the header).
 ///
 /// ```
@@ -73,8 +73,8 @@ impl EncapField {
 impl GenericEncap {
     /// The most fields.
     pub const FIELDS_MAX: usize = 8;
-    /// The longest field.
-    pub const FIELD_MAX: usize = 8;
+    /// The longest field: an IPv6 address (BESS: 8).
+    pub const FIELD_MAX: usize = 16;
 
     /// A header of these fields.
     ///
@@ -186,8 +186,8 @@ mod tests {
     fn headers_that_cannot_be_are_refused() {
         let wrong = |fields| GenericEncap::new(fields).unwrap_err();
         assert_eq!(wrong(vec![attribute("a", 1); 9]), GenericEncapError::TooMany(9));
-        let second = vec![attribute("a", 1), EncapField::Constant(vec![0; 9])];
-        assert_eq!(wrong(second), GenericEncapError::Size { index: 1, size: 9 });
+        let second = vec![attribute("a", 1), EncapField::Constant(vec![0; 17])];
+        assert_eq!(wrong(second), GenericEncapError::Size { index: 1, size: 17 });
         assert_eq!(wrong(vec![attribute("a", 0)]), GenericEncapError::Size { index: 0, size: 0 });
         let mut empty = Rig::new(GenericEncap::new(Vec::new()).unwrap());
         assert_eq!(empty.process(0, [packet(b"x")])[0].1.data(), b"x");

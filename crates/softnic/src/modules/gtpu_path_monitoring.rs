@@ -1,7 +1,7 @@
 //! [`GtpuPathMonitoring`].
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use netbricks::rewrite;
 use packet::flow::FlowKey;
@@ -15,19 +15,20 @@ use crate::engine::{Context, Gate, Module};
 ///
 /// *Input gates*: one, for echo requests and responses. *Output gates*: one, for requests.
 ///
-/// Each request that comes in, from a generator, is sent to every station, with its address and a sequence number of its
-/// own; the pattern itself ends here. A response of a station is half of a round trip; it ends here, too. Everything else
+/// Each request that comes in, from a generator, is sent to every station of its version of IP, with its address and a
+/// sequence number of its own; the pattern itself ends here. A response of a station is half of a round trip; it ends here, too. Everything else
 /// is dropped and counted, requests without a field for the sequence number included. A station's last
 /// [`GtpuPathMonitoring::WAITING_MAX`] requests are waited for. All checksums are right.
 ///
 /// ```
 /// # use softnic::modules::GtpuPathMonitoring;
 /// let mut monitoring = GtpuPathMonitoring::default();
-/// monitoring.add([192, 0, 2, 1].into());
+/// monitoring.add("192.0.2.1".parse()?);
+/// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct GtpuPathMonitoring {
-    stations: BTreeMap<Ipv4Addr, Station>,
+    stations: BTreeMap<IpAddr, Station>,
     sequence: u16,
 }
 
@@ -72,7 +73,7 @@ impl GtpuPathMonitoring {
     pub const WAITING_MAX: usize = 64;
 
     /// Measures to that station, until it was deleted as often as it was added. `false` where there are too many.
-    pub fn add(&mut self, station: Ipv4Addr) -> bool {
+    pub fn add(&mut self, station: IpAddr) -> bool {
         if let Some(known) = self.stations.get_mut(&station) {
             known.users = known.users.saturating_add(1);
             return true;
@@ -86,7 +87,7 @@ impl GtpuPathMonitoring {
     }
 
     /// Takes back one [`add`](Self::add). `false` where nobody knows the station.
-    pub fn delete(&mut self, station: Ipv4Addr) -> bool {
+    pub fn delete(&mut self, station: IpAddr) -> bool {
         let Some(known) = self.stations.get_mut(&station) else { return false };
         known.users -= 1;
         if known.users == 0 {
@@ -96,7 +97,7 @@ impl GtpuPathMonitoring {
     }
 
     /// The stations, and how often each was added and not deleted.
-    pub fn stations(&self) -> impl Iterator<Item = (Ipv4Addr, u32)> {
+    pub fn stations(&self) -> impl Iterator<Item = (IpAddr, u32)> {
         self.stations.iter().map(|(&station, known)| (station, known.users))
     }
 
@@ -106,7 +107,7 @@ impl GtpuPathMonitoring {
     }
 
     /// The stations that have answered. If told so, they begin anew.
-    pub fn read(&mut self, clear: bool) -> Vec<(Ipv4Addr, PathLatency)> {
+    pub fn read(&mut self, clear: bool) -> Vec<(IpAddr, PathLatency)> {
         let known = self.stations.iter_mut();
         let answered = known.filter_map(|(station, known)| {
             let latency = known.latency.as_mut()?;
@@ -121,13 +122,12 @@ impl GtpuPathMonitoring {
 
     /// Sends a pattern to all stations. `false` where it is none.
     fn request(&mut self, ctx: &mut Context<'_>, pattern: &Packet, layers: &Layers) -> bool {
-        let Some(key) = FlowKey::of(layers, pattern.data()).filter(|key| key.source().is_ipv4()) else {
-            return false;
-        };
+        let Some(key) = FlowKey::of(layers, pattern.data()) else { return false };
         let (sequence, now_ns) = (self.sequence, ctx.now_ns());
         for (station, known) in &mut self.stations {
             let source = SocketAddr::new(key.source(), key.source_port());
-            let destination = SocketAddr::new((*station).into(), key.destination_port());
+            let destination = SocketAddr::new(*station, key.destination_port());
+            // None where the station speaks the other version.
             let Some(key) = FlowKey::new(key.protocol(), source, destination) else { continue };
             // Without a buffer the station is asked next time.
             let Some(mut request) = pattern.try_clone() else { continue };
@@ -146,7 +146,6 @@ impl GtpuPathMonitoring {
 
     /// Notes a response. `false` where nobody has asked.
     fn response(&mut self, now_ns: u64, source: IpAddr, sequence: u16) -> bool {
-        let IpAddr::V4(source) = source else { return false };
         let Some(known) = self.stations.get_mut(&source) else { return false };
         let waiting = &mut known.sent[usize::from(sequence) % Self::WAITING_MAX];
         let Some((_, sent_ns)) = waiting.take_if(|(sent, _)| *sent == sequence) else { return false };
@@ -237,7 +236,7 @@ mod tests {
         // The second answer of the same number was dropped each time.
         assert_eq!(rig.dropped, 3);
         let expected = PathLatency { count: 3, min_ns: 50, mean_ns: 117, max_ns: 200 };
-        let station = Ipv4Addr::new(10, 0, 0, 1);
+        let station = IpAddr::from([10, 0, 0, 1]);
         assert_eq!(rig.module.read(true), [(station, expected)]);
         assert_eq!(rig.module.read(false), [(station, PathLatency::default())]);
     }
@@ -260,14 +259,34 @@ mod tests {
     #[test]
     fn stations_are_added_and_deleted_as_often() {
         let mut monitoring = GtpuPathMonitoring::default();
-        let station = [10, 0, 0, 1].into();
+        let station = IpAddr::from([10, 0, 0, 1]);
         assert!(monitoring.add(station) && monitoring.add(station));
         assert!(monitoring.delete(station) && monitoring.delete(station) && !monitoring.delete(station));
-        (0..1024).for_each(|number: u32| assert!(monitoring.add(number.into())));
-        assert!(!monitoring.add(station) && monitoring.add(7.into()));
+        let numbered = |number: u32| IpAddr::from(number.to_be_bytes());
+        (0..1024).for_each(|number| assert!(monitoring.add(numbered(number))));
+        assert!(!monitoring.add(station) && monitoring.add(numbered(7)));
         monitoring.clear();
         let mut rig = Rig::new(monitoring);
         assert!(rig.process(0, [packet(&request("0.0.0.0:2152", 0))]).is_empty());
         assert_eq!(rig.dropped, 1);
+    }
+
+    #[test]
+    fn stations_of_each_version_are_asked_in_their_own() {
+        let mut rig = stations(1);
+        let six: IpAddr = "fd00::1".parse().unwrap();
+        assert!(rig.module.add(six));
+        let own = "[fd00::9]:2152";
+        let request_of = |ends, sequence| message(gtpu::Message::ECHO_REQUEST, ends, Some(sequence));
+        let patterns = [request_of([own, "[::]:2152"], 5), request("0.0.0.0:2152", 5)];
+        let left = rig.at(1000).process(0, patterns.iter().map(|frame| packet(frame)));
+        let frames: Vec<&[u8]> = left.iter().map(|(_, packet)| packet.data()).collect();
+        assert_eq!(frames, [request_of([own, "[fd00::1]:2152"], 0), request("10.0.0.1:2152", 1)]);
+        let answer = message(gtpu::Message::ECHO_RESPONSE, ["[fd00::1]:2152", own], Some(0));
+        assert!(rig.at(1600).process(0, [packet(&answer), packet(&answer)]).is_empty());
+        assert_eq!(rig.dropped, 1, "the second is not waited for");
+        let expected = PathLatency { count: 1, min_ns: 300, mean_ns: 300, max_ns: 300 };
+        assert_eq!(rig.module.read(false), [(six, expected)]);
+        assert!(rig.module.delete(six) && !rig.module.delete(six));
     }
 }

@@ -1,5 +1,7 @@
 //! [`IpFrag`].
 
+mod six;
+
 use netbricks::rewrite;
 use packet::parse::{Layers, Network};
 use packet::wire::ipv4;
@@ -7,11 +9,16 @@ use packet::{Batch, Packet, Pool};
 
 use crate::engine::{Context, Gate, Module};
 
-/// Cuts IPv4 packets that are too long for the next link into fragments (RFC 791 §3.2).
+/// Cuts IPv4 packets that are too long for the next link into fragments (RFC 791 §3.2), and IPv6 packets
+/// [if told so](Self::with_ipv6) (RFC 8200 §4.5).
 ///
 /// *Input gates*: one. *Output gates*: two; packets and fragments leave at gate 1. Gate 0 is for packets that are too long
-/// and may not be cut: "don't fragment" is set, they are not IPv4 (IPv6 is cut by its source only, RFC 8200 §4.5) or
-/// malformed, there would be more than [`IpFrag::FRAGMENTS_MAX`] fragments, or no buffers for them. They leave as they are.
+/// and may not be cut: "don't fragment" is set, they are not IP or malformed, there would be more than
+/// [`IpFrag::FRAGMENTS_MAX`] fragments, or no buffers for them. They leave as they are.
+///
+/// Only its source may cut an IPv6 packet; others are to answer "packet too big". So it leaves at gate 0, unless the module
+/// was told to cut it, as behind an encapsulation, where this graph is the source. What is a fragment already leaves at gate
+/// 0 in any case, and so does what has more headers than a fragment has room for.
 ///
 /// The length is that of the whole Ethernet frame with its check sequence, which packets here do not have: 1518 lets IP
 /// packets of 1500 bytes pass. A packet that the last hop is to cut into segments passes if those are short enough. A
@@ -27,6 +34,8 @@ use crate::engine::{Context, Gate, Module};
 pub struct IpFrag {
     pool: Pool,
     frame_max: usize,
+    /// Gives packets of IPv6 their identifications, where it cuts them.
+    idents: Option<six::Idents>,
     /// Used again for every packet.
     fragments: Vec<Packet>,
 }
@@ -56,7 +65,18 @@ impl IpFrag {
             .ok()
             .filter(|length| (Self::FRAME_MIN + 1..=Self::FRAME_MAX).contains(length));
         let frame_max = fits.ok_or(IpFragError(length))? - CHECK_SEQUENCE;
-        Ok(Self { pool, frame_max, fragments: Vec::with_capacity(Self::FRAGMENTS_MAX) })
+        Ok(Self { pool, frame_max, idents: None, fragments: Vec::with_capacity(Self::FRAGMENTS_MAX) })
+    }
+
+    /// Cuts IPv6 packets too. The seed, which nobody outside should know, draws their identifications (RFC 7739).
+    #[must_use]
+    pub fn with_ipv6(self, seed: u64) -> Self {
+        Self { idents: Some(six::Idents::new(seed)), ..self }
+    }
+
+    /// Whether it cuts IPv6 packets.
+    pub fn cuts_ipv6(&self) -> bool {
+        self.idents.is_some()
     }
 
     /// The longest frame, check sequence included.
@@ -67,8 +87,16 @@ impl IpFrag {
     /// Cuts a packet that is too long into `fragments`. `false`, and the packet as it was, where it may not be cut.
     fn cut(&mut self, packet: &mut Packet) -> bool {
         let Ok(layers) = Layers::of(packet.data()) else { return false };
+        match layers.network {
+            Network::V4 => self.cut_v4(packet, &layers),
+            Network::V6 => self.cut_v6(packet, &layers),
+            _ => false,
+        }
+    }
+
+    fn cut_v4(&mut self, packet: &mut Packet, layers: &Layers) -> bool {
         let Ok(ip) = ipv4::View::new_checked(layers.network_packet(packet.data())) else { return false };
-        if layers.network != Network::V4 || ip.dont_fragment() {
+        if ip.dont_fragment() {
             return false;
         }
         let (header_len, payload_len) = (ip.header_len(), ip.payload().len());
@@ -78,10 +106,19 @@ impl IpFrag {
         if room == 0 || payload_len.div_ceil(room) > Self::FRAGMENTS_MAX {
             return false;
         }
-        rewrite::finish(packet, &layers);
-        for start in (0..payload_len).step_by(room) {
-            let length = room.min(payload_len - start);
-            let Some(fragment) = self.fragment(packet, &layers, start, length) else {
+        rewrite::finish(packet, layers);
+        self.cut_at(payload_len, room, |frag, start, length| frag.fragment(packet, layers, start, length))
+    }
+
+    /// Makes fragments of so many bytes, `room` in each. `false`, and none, where one could not be made.
+    fn cut_at(
+        &mut self,
+        bytes: usize,
+        room: usize,
+        fragment: impl Fn(&Self, usize, usize) -> Option<Packet>,
+    ) -> bool {
+        for start in (0..bytes).step_by(room) {
+            let Some(fragment) = fragment(self, start, room.min(bytes - start)) else {
                 self.fragments.clear();
                 return false;
             };
@@ -103,17 +140,24 @@ impl IpFrag {
         view.set_total_len(header_len + length);
         view.set_fragment(false, more, whole.fragment_offset() + start as u16);
         view.fill_checksum();
-        let mut fragment = self.pool.alloc()?;
-        fragment.set_len(layers.l3 + header_len + length).ok()?;
-        let (link, rest) = fragment.data_mut().split_at_mut(layers.l3);
-        link.copy_from_slice(&frame[..layers.l3]);
-        rest[..header_len].copy_from_slice(&header[..header_len]);
-        rest[header_len..].copy_from_slice(payload);
-        fragment.set_ingress(packet.ingress());
-        fragment.set_egress(packet.egress());
-        fragment.set_timestamp_ns(packet.timestamp_ns());
-        *fragment.metadata_mut() = *packet.metadata();
-        Some(fragment)
+        self.assembled(packet, &[&frame[..layers.l3], &header[..header_len], payload])
+    }
+
+    /// A packet of these parts that came with another; `None` without a buffer.
+    fn assembled(&self, origin: &Packet, parts: &[&[u8]]) -> Option<Packet> {
+        let mut packet = self.pool.alloc()?;
+        packet.set_len(parts.iter().map(|part| part.len()).sum()).ok()?;
+        let mut rest = packet.data_mut();
+        for part in parts {
+            let (room, behind) = rest.split_at_mut(part.len());
+            room.copy_from_slice(part);
+            rest = behind;
+        }
+        packet.set_ingress(origin.ingress());
+        packet.set_egress(origin.egress());
+        packet.set_timestamp_ns(origin.timestamp_ns());
+        *packet.metadata_mut() = *origin.metadata();
+        Some(packet)
     }
 
     /// Whether a packet is short enough as it is.

@@ -26,11 +26,17 @@ pub struct Split {
 }
 
 impl Split {
+    /// The longest number.
+    pub const BYTES_MAX: usize = 8;
+
     /// Splits by a field; bits outside of its mask are 0.
     ///
     /// # Errors
-    /// A field that cannot be.
+    /// A field that cannot be, or is longer than a number.
     pub fn new(field: Field) -> Result<Self, FieldError> {
+        if field.bytes > Self::BYTES_MAX {
+            return Err(FieldError::Size { index: 0, bytes: field.bytes });
+        }
         let field = Fields::new(vec![field])?;
         let above = field.iter().map(|field| 64 - field.bytes as u32 * 8).sum();
         Ok(Self { field, above })

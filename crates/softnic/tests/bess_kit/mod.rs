@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // Each test needs some of it.
 
+pub(crate) mod bench;
 pub(crate) mod fuzzer;
 
 use std::net::{Ipv4Addr, SocketAddr};

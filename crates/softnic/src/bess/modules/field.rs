@@ -65,6 +65,8 @@ pub(super) fn value(
         Some(pb::field_data::Encoding::ValueInt(number)) => *number,
         None => 0,
     };
+    // A number has eight bytes, however long the field is.
+    let number = u128::from(number);
     if bytes < FIELD_BYTES_MAX && number >> (bytes * 8) != 0 {
         return Err(Failure::invalid(format!("idx {index}: not a correct {bytes}-byte value: {number:#x}")));
     }
@@ -134,6 +136,8 @@ mod tests {
         assert_eq!(of(&int(0x1234), 3, Order::Big), [0, 0x12, 0x34]);
         assert_eq!(of(&int(0x1234), 3, Order::Little), [0x34, 0x12, 0]);
         assert_eq!(of(&int(u64::MAX), 8, Order::Big), [0xff; 8]);
+        assert_eq!(of(&int(0x1234), 16, Order::Big)[13..], [0, 0x12, 0x34]);
+        assert_eq!(of(&int(0x1234), 16, Order::Little)[..3], [0x34, 0x12, 0]);
         assert_eq!(of(&pb::FieldData { encoding: None }, 2, Order::Big), [0, 0]);
         assert_eq!(of(&binary(vec![vec![1, 2, 3]])[0], 2, Order::Big), [1, 2, 3]);
         assert_eq!(value(4, &int(256), 1, Order::Big).unwrap_err().code, 22);

@@ -1,5 +1,6 @@
-//! `GtpuEncap`.
+//! `GtpuEncap`: over IPv4, or with `ipv6`, a field of ours, over IPv6.
 
+use super::ip_encap::family;
 use crate::bess::class::{Class, commands, decode};
 use crate::bess::pb;
 use crate::modules::GtpuEncap;
@@ -11,7 +12,7 @@ pub(super) const CLASS: Class = Class {
     arg: "GtpuEncapArg",
     build: |_, argument| {
         let arg: pb::GtpuEncapArg = decode(argument)?;
-        Ok(Box::new(GtpuEncap::new(arg.add_psc)))
+        Ok(Box::new(GtpuEncap::new(family(arg.ipv6), arg.add_psc)))
     },
     commands: commands![GtpuEncap;],
 };

@@ -1,4 +1,6 @@
-//! `GtpuPathMonitoring`. Addresses are numbers, as in all of omec's messages.
+//! `GtpuPathMonitoring`. Addresses of IPv4 are numbers, as in all of omec's messages; those of IPv6 are in a field of ours.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::bess::class::{Class, Told, commands, decode, told};
 use crate::bess::pb::gtpu_path_monitoring_command_read_response::Statistic;
@@ -19,11 +21,29 @@ pub(super) const CLASS: Class = Class {
     ],
 };
 
+fn station(arg: &pb::GtpuPathMonitoringCommandAddDeleteArg) -> Result<IpAddr, Failure> {
+    match (arg.gnb_ip, &arg.gnb_ip6[..]) {
+        (address, []) => Ok(Ipv4Addr::from(address).into()),
+        (0, address) => <[u8; 16]>::try_from(address)
+            .map(|octets| Ipv6Addr::from(octets).into())
+            .map_err(|_| Failure::invalid(format!("'gnb_ip6' has {} bytes, not 16", address.len()))),
+        _ => Err(Failure::invalid("a station has one address, 'gnb_ip' or 'gnb_ip6'")),
+    }
+}
+
+/// The two fields of an address, one of which says nothing.
+fn fields(station: IpAddr) -> (u32, Vec<u8>) {
+    match station {
+        IpAddr::V4(address) => (address.to_bits(), Vec::new()),
+        IpAddr::V6(address) => (0, address.octets().to_vec()),
+    }
+}
+
 fn add(
     module: &mut GtpuPathMonitoring,
     arg: pb::GtpuPathMonitoringCommandAddDeleteArg,
 ) -> Result<(), Failure> {
-    if module.add(arg.gnb_ip.into()) {
+    if module.add(station(&arg)?) {
         return Ok(());
     }
     Err(Failure::no_space(format!("no more than {} stations", GtpuPathMonitoring::STATIONS_MAX)))
@@ -34,7 +54,7 @@ fn delete(
     module: &mut GtpuPathMonitoring,
     arg: pb::GtpuPathMonitoringCommandAddDeleteArg,
 ) -> Result<(), Failure> {
-    module.delete(arg.gnb_ip.into());
+    module.delete(station(&arg)?);
     Ok(())
 }
 
@@ -48,12 +68,16 @@ fn read(
     arg: pb::GtpuPathMonitoringCommandReadArg,
 ) -> Result<pb::GtpuPathMonitoringCommandReadResponse, Failure> {
     let said = module.read(arg.clear).into_iter();
-    let statistics = said.map(|(station, latency)| Statistic {
-        gnb_ip: station.to_bits(),
-        count: latency.count,
-        latency_min: latency.min_ns,
-        latency_mean: latency.mean_ns,
-        latency_max: latency.max_ns,
+    let statistics = said.map(|(station, latency)| {
+        let (gnb_ip, gnb_ip6) = fields(station);
+        Statistic {
+            gnb_ip,
+            count: latency.count,
+            latency_min: latency.min_ns,
+            latency_mean: latency.mean_ns,
+            latency_max: latency.max_ns,
+            gnb_ip6,
+        }
     });
     Ok(pb::GtpuPathMonitoringCommandReadResponse { statistics: statistics.collect() })
 }
@@ -64,7 +88,8 @@ const USERS_MAX: u32 = 65_536;
 /// Every station, as often as it was added.
 pub(super) fn save(module: &mut GtpuPathMonitoring) -> Vec<Told> {
     let adds = module.stations().flat_map(|(station, users)| {
-        let add = told("add", &pb::GtpuPathMonitoringCommandAddDeleteArg { gnb_ip: station.to_bits() });
+        let (gnb_ip, gnb_ip6) = fields(station);
+        let add = told("add", &pb::GtpuPathMonitoringCommandAddDeleteArg { gnb_ip, gnb_ip6 });
         std::iter::repeat_n(add, users.min(USERS_MAX) as usize)
     });
     adds.collect()

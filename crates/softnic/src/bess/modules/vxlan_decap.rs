@@ -1,8 +1,10 @@
-//! `VXLANDecap`: out of IPv4, since the attributes that its clients read have 4 bytes.
+//! `VXLANDecap`: out of IPv4, for the attributes that BESS's clients read have 4 bytes, or with `ipv6`, a field of ours, out
+//! of IPv6.
 
+use super::ip_encap::family;
 use crate::bess::class::{Class, commands, decode};
 use crate::bess::pb;
-use crate::modules::{Family, VxlanDecap};
+use crate::modules::VxlanDecap;
 
 pub(super) const CLASS: Class = Class {
     name: "VXLANDecap",
@@ -10,8 +12,8 @@ pub(super) const CLASS: Class = Class {
     template: "vxlan_decap",
     arg: "VXLANDecapArg",
     build: |_, argument| {
-        decode::<pb::VxlanDecapArg>(argument)?;
-        Ok(Box::new(VxlanDecap::new(Family::V4)))
+        let arg: pb::VxlanDecapArg = decode(argument)?;
+        Ok(Box::new(VxlanDecap::new(family(arg.ipv6))))
     },
     commands: commands![VxlanDecap;],
 };

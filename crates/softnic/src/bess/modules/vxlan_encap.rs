@@ -1,11 +1,13 @@
-//! `VXLANEncap`: over IPv4, since the attributes that its clients set have 4 bytes.
+//! `VXLANEncap`: over IPv4, for the attributes that BESS's clients set have 4 bytes, or with `ipv6`, a field of ours, over
+//! IPv6.
 
 use packet::wire::vxlan;
 
+use super::ip_encap::family;
 use crate::bess::class::{Argument, Class, Setup, commands, decode};
 use crate::bess::{Failure, pb};
 use crate::engine::Module;
-use crate::modules::{Family, VxlanEncap};
+use crate::modules::VxlanEncap;
 
 pub(super) const CLASS: Class = Class {
     name: "VXLANEncap",
@@ -21,5 +23,5 @@ fn build(_: &mut Setup<'_>, argument: &Argument<'_>) -> Result<Box<dyn Module>, 
     let port = if arg.dstport == 0 { u64::from(vxlan::PORT) } else { arg.dstport };
     let port =
         u16::try_from(port).map_err(|_| Failure::invalid(format!("invalid 'dstport' field: {port}")))?;
-    Ok(Box::new(VxlanEncap::new(Family::V4, port)))
+    Ok(Box::new(VxlanEncap::new(family(arg.ipv6), port)))
 }
