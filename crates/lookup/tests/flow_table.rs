@@ -187,7 +187,21 @@ impl<S: std::hash::BuildHasher> Both<S> {
             prop_assert_eq!(self.table.get(id).copied(), held.map(|held| held.value));
             prop_assert_eq!(self.table.key(id).copied(), held.map(|held| held.key));
             prop_assert_eq!(self.table.deadline_ns(id), held.map(|held| held.deadline_ns));
+            // Whoever lies there now, unless its time is over.
+            let there = self.twin.0.iter().find(|held| held.id.place() == id.place());
+            let live = there.filter(|held| held.deadline_ns > self.now_ns);
+            let mut touched = Vec::new();
+            self.table.fetch_at([id.place(), u32::MAX], |value| {
+                touched.push(*value);
+                0
+            });
+            prop_assert_eq!(touched, there.map(|held| held.value).into_iter().collect::<Vec<_>>());
+            let entry = self.table.entry_at(id.place(), self.now_ns);
+            let seen =
+                entry.map(|(id, mut entry)| (id, *entry.key(), *entry.value_mut(), entry.deadline_ns()));
+            prop_assert_eq!(seen, live.map(|held| (held.id, held.key, held.value, held.deadline_ns)));
         }
+        prop_assert!(self.table.entry_at(u32::MAX, self.now_ns).is_none());
         let keys: Vec<u8> = (0..70).collect();
         let mut found = [None; 70];
         self.table.find_batch(&keys, self.now_ns, &mut found);

@@ -42,6 +42,20 @@ impl<K, V, S> FlowTable<K, V, S> {
         }
     }
 
+    /// [`fetch`](Self::fetch) for entries whose [places](super::FlowId::place) are known.
+    #[inline]
+    pub fn fetch_at(&self, places: impl IntoIterator<Item = u32>, mut touch: impl FnMut(&V) -> u64) {
+        let mut read = 0;
+        for place in places {
+            let Some(held) = self.slots.get(place as usize) else { continue };
+            read ^= held.deadline_ns;
+            if let Some(kept) = &held.kept {
+                read ^= touch(&kept.value);
+            }
+        }
+        black_box(read);
+    }
+
     /// The first slot under each of [`LANES`] tags; it may hold another key. The start of each is in the cache.
     #[inline]
     fn first_slots(&self, tags: &[Tag]) -> [Option<u32>; LANES] {

@@ -45,6 +45,13 @@ pub struct FlowId {
 impl FlowId {
     /// The id of no entry of any table.
     pub const NONE: Self = Self { slot: u32::MAX, generation: 0 };
+
+    /// Where in its table the entry lies, as long as it is there: for [`FlowTable::entry_at`].
+    #[inline]
+    #[must_use]
+    pub const fn place(self) -> u32 {
+        self.slot
+    }
 }
 
 /// The table holds `capacity` entries and found none among them that is past its deadline.
@@ -267,6 +274,16 @@ impl<K, V, S> FlowTable<K, V, S> {
         Some(Entry { slot: id.slot, deadline_ns: &mut held.deadline_ns, key, value, queue: &mut self.queue })
     }
 
+    /// The entry that lies at a [place](FlowId::place) now, unless it is past its deadline; it need not be the one that the
+    /// place was noted for. A look without a search, for those who can tell from the entry whether it is theirs.
+    #[inline]
+    pub fn entry_at(&mut self, place: u32, now_ns: u64) -> Option<(FlowId, Entry<'_, K, V>)> {
+        let Slot { deadline_ns, generation, kept, .. } = self.slots.get_mut(place as usize)?;
+        let (Kept { key, value }, id) = (kept.as_mut()?, FlowId { slot: place, generation: *generation });
+        let live = *deadline_ns > now_ns;
+        live.then_some((id, Entry { slot: place, deadline_ns, key, value, queue: &mut self.queue }))
+    }
+
     /// Takes an entry out.
     pub fn remove(&mut self, id: FlowId) -> Option<(K, V)> {
         self.slot(id)?;
@@ -358,10 +375,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
     #[inline]
     pub fn find_entry(&mut self, tag: Tag, key: &K, now_ns: u64) -> Option<(FlowId, Entry<'_, K, V>)> {
         let slot = self.index.find(tag, |slot| self.holds(slot, key))?;
-        let Slot { deadline_ns, generation, kept, .. } = &mut self.slots[slot as usize];
-        let (Kept { key, value }, id) = (kept.as_mut()?, FlowId { slot, generation: *generation });
-        let live = *deadline_ns > now_ns;
-        live.then_some((id, Entry { slot, deadline_ns, key, value, queue: &mut self.queue }))
+        self.entry_at(slot, now_ns)
     }
 
     /// Puts an entry in. One of the same key is replaced: its id goes stale. A full table first looks for an entry past its
