@@ -123,7 +123,7 @@ fn a_router_asks_at_once_and_tells_every_half_minute() {
     both(|version| {
         let mut lab = lab(version, &[]);
         let frames = lab.frames();
-        let asked: Vec<_> = messages(&frames).into_iter().map(|(from, to, text)| (from, to, text)).collect();
+        let asked = messages(&frames);
         let whole = "RIPv2, Request, length: 24, routes: 1: 0.0.0.0/0 metric 16";
         let ask = |port| (Ipv4Addr::new(10, 0, port, 1), rip::ROUTERS, whole.to_owned());
         assert_eq!(asked, [ask(1), ask(2)]);
