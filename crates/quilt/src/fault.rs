@@ -92,6 +92,13 @@ pub enum Kind {
         message: String,
     },
 
+    /// A manifest or compose file is not what it should be.
+    #[error("{message}")]
+    Manifest {
+        /// What is wrong with it.
+        message: String,
+    },
+
     // Shapes of values.
     /// A value is of the wrong type.
     #[error("{what} must be {expected}, found {found}")]
@@ -248,6 +255,16 @@ pub enum Kind {
         /// What to do.
         help: &'static str,
     },
+    /// What the author expects of the network is not so.
+    #[error("{expected}, but {found}")]
+    Broken {
+        /// The expectation, in words.
+        expected: String,
+        /// What refutes it.
+        found: String,
+        /// The links that do, each with what it leads from and to.
+        places: Vec<(String, Span)>,
+    },
     /// One host port published twice.
     #[error("host port {port}/{protocol} is published twice")]
     PublishedTwice {
@@ -312,6 +329,10 @@ impl Kind {
                 format!("set it in the environment: {}=… weft up …", Text::secret_variable(name))
             }
             Kind::Link { help, .. } => (*help).into(),
+            Kind::Broken { places, .. } if places.is_empty() => {
+                "allow the connections that are missing, or expect something else".into()
+            }
+            Kind::Broken { .. } => "take away one of these links, or expect something else".into(),
             Kind::PublishedTwice { first, .. } => {
                 format!("the first is at {first}; choose another host port")
             }
@@ -324,6 +345,7 @@ impl Kind {
             Kind::Syntax { .. }
             | Kind::Thrown { .. }
             | Kind::Engine { .. }
+            | Kind::Manifest { .. }
             | Kind::Shape { .. }
             | Kind::Text { .. } => return None,
         };
@@ -351,7 +373,9 @@ impl Kind {
             | Kind::Path { .. }
             | Kind::Limit { .. }
             | Kind::NoSecret { .. } => "quilt::container",
+            Kind::Manifest { .. } => "quilt::manifest",
             Kind::Link { .. } => "quilt::link",
+            Kind::Broken { .. } => "quilt::expectation",
         }
     }
 
@@ -380,12 +404,16 @@ impl Fault {
         Fault { kind, span, source: None }
     }
 
+    fn language(&self) -> &'static str {
+        if matches!(self.kind, Kind::Manifest { .. }) { "YAML" } else { "JavaScript" }
+    }
+
     /// The same with the text of its file, so that it can be shown.
     #[must_use]
     pub fn with_source(mut self, sources: &Sources) -> Fault {
         let text = sources.get(&self.span.file);
         self.source =
-            text.map(|text| NamedSource::new(&self.span.file, text.clone()).with_language("JavaScript"));
+            text.map(|text| NamedSource::new(&self.span.file, text.clone()).with_language(self.language()));
         self
     }
 }
@@ -424,6 +452,10 @@ impl Diagnostic for Fault {
         let place = SourceSpan::from((self.span.offset, self.span.len));
         let mut labels = vec![LabeledSpan::new_primary_with_span(Some(here.to_owned()), place)];
         labels.extend(first.map(|first| label("first here", first)));
+        if let Kind::Broken { places, .. } = &self.kind {
+            let shown = places.iter().filter(|(_, span)| span.is_known() && span.file == self.span.file);
+            labels.extend(shown.map(|(text, span)| label(text, span)));
+        }
         Some(Box::new(labels.into_iter()))
     }
 }

@@ -4,12 +4,15 @@
 //! which dialect of JavaScript it was written in. Values that came from a script are only *shaped* here
 //! (a port is a `u16`); whether they make sense together is decided by [`crate::check`].
 
+mod invariant;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use invariant::{Claim, Invariant};
 /// What a link allows and how everything else is turned away: as the dataplane has it.
 pub use softnic::fabric::program::{Denied, Protocol};
 
@@ -30,6 +33,9 @@ pub struct Blueprint {
     pub links: Vec<Link>,
     /// Ports of the host that lead into the deployment.
     pub publishes: Vec<Publish>,
+    /// What the author expects of the network, proved before anything runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub invariants: Vec<Invariant>,
 }
 
 impl Blueprint {

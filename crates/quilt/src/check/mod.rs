@@ -1,6 +1,7 @@
 //! Whether a blueprint makes sense: every rule, every fault, each at its line.
 
 mod container;
+pub mod invariant;
 mod names;
 pub mod reach;
 
@@ -15,6 +16,8 @@ pub const CONTAINERS_MAX: usize = 10_000;
 pub const SERVICES_MAX: usize = 10_000;
 /// Most links and published ports in one blueprint.
 pub const LINKS_MAX: usize = 100_000;
+/// Most invariants in one blueprint.
+pub const INVARIANTS_MAX: usize = 1_000;
 /// Most environment of one container, in bytes, names and separators included.
 pub const ENV_BYTES_MAX: usize = 64 << 10;
 /// Largest file of one container, in bytes.
@@ -51,6 +54,16 @@ pub fn check(blueprint: &Blueprint, secret: &dyn Fn(&str) -> bool) -> Vec<Fault>
         self::link(link, &known, &mut faults);
     }
     publishes(&blueprint.publishes, &known, &mut faults);
+    for invariant in &blueprint.invariants {
+        for party in invariant.claim.parties() {
+            let kind = known.missing(party, "the expectation");
+            faults.extend(kind.map(|kind| Fault::new(kind, invariant.span.clone())));
+        }
+    }
+    // What is proved of a network that does not make sense means nothing.
+    if faults.is_empty() {
+        faults.extend(invariant::faults(blueprint));
+    }
     faults
 }
 
@@ -96,6 +109,8 @@ fn sizes(blueprint: &Blueprint, faults: &mut Vec<Fault>) {
     limit(blueprint.services.len(), SERVICES_MAX, "services", service);
     let links = blueprint.links.len() + blueprint.publishes.len();
     limit(links, LINKS_MAX, "links", blueprint.links.last().map(|link| &link.span));
+    let invariant = blueprint.invariants.get(INVARIANTS_MAX).map(|invariant| &invariant.span);
+    limit(blueprint.invariants.len(), INVARIANTS_MAX, "expectations", invariant);
 }
 
 fn link(link: &Link, known: &Known<'_>, faults: &mut Vec<Fault>) {

@@ -1,5 +1,7 @@
 //! From copied script values to the typed model; every misfit is a fault with its place.
 
+mod expect;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Note;
@@ -41,6 +43,7 @@ pub(crate) fn lower(raw: Raw, spans: &[Span], file: &str) -> Lowered {
     each(raw.take("services"), |entry| lower.service(&entry));
     each(raw.take("links"), |entry| lower.link(&entry));
     each(raw.take("publishes"), |entry| lower.publish(&entry));
+    each(raw.take("invariants"), |entry| lower.invariant(&entry));
     Lowered { blueprint: lower.blueprint, faults: lower.faults, notes: lower.notes }
 }
 
@@ -61,6 +64,7 @@ struct Lower<'a> {
     /// Containers whose own faults would make faults of everything that names them.
     broken: HashSet<String>,
     text_bytes: usize,
+    claimed_parties: usize,
     too_large: bool,
 }
 
@@ -81,6 +85,7 @@ impl<'a> Lower<'a> {
             parties: HashMap::new(),
             broken: HashSet::new(),
             text_bytes: 0,
+            claimed_parties: 0,
             too_large: false,
         }
     }

@@ -28,6 +28,7 @@ const containers = [];
 const services = [];
 const links = [];
 const publishes = [];
+const invariants = [];
 const notes = [];
 
 /** Tells the user something that is no error. */
@@ -56,6 +57,16 @@ export function addService(name, members, at) {
   push(services, { get name() { return name(); }, members, at });
 }
 
+/** Records something that must, or must not, be true of the network. */
+export function claim(entry) {
+  push(invariants, entry);
+}
+
+/** One party or a list of them, as parties of a claim. */
+export function claimed(value) {
+  return boxed(value, 'a party of an expectation');
+}
+
 /** Containers as members of a service. */
 export function members(value) {
   return boxed(value, 'a member of a service');
@@ -63,7 +74,7 @@ export function members(value) {
 
 /** The entries, for the host. */
 export function collect() {
-  return { deployment, containers, services, links, publishes, notes };
+  return { deployment, containers, services, links, publishes, invariants, notes };
 }
 
 /** The end of a link that stands for everything outside. */

@@ -93,6 +93,29 @@ export const allowTraffic: typeof allow;
 /** Opens a port of this machine onto a container or service; `port` is the same number if left out. */
 export function publish(destination: Ends<End>, hostPort: number, port?: number, protocol?: 'tcp' | 'udp'): void;
 
+/**
+ * What must be true of the network, or `weft check`, `plan` and `up` refuse the blueprint and say why not. It is
+ * decided for every number of replicas, and about every pair of containers that the parties stand for.
+ * Each call returns the expectation, to say more of the same parties.
+ */
+interface Expectation {
+  /** A link lets each of them connect to each `to` on all of these ports ('tcp' unless said); without ports, on some port. */
+  canConnect(to: Ends<End | PublicInternet>, ports?: Ports, protocol?: Protocol): this;
+  /** No link lets one of them connect to a `to` on one of these ports; without ports, on any. */
+  cannotConnect(to: Ends<End | PublicInternet>, ports?: Ports, protocol?: Protocol): this;
+  /** A chain of connections leads from each of them to each `to`; its last one is on these ports. */
+  canReach(to: Ends<End | PublicInternet>, ports?: Ports, protocol?: Protocol): this;
+  /** Not even a chain of connections leads from one of them to a `to`; with ports, none whose last one is on these. */
+  cannotReach(to: Ends<End | PublicInternet>, ports?: Ports, protocol?: Protocol): this;
+  /** Every chain of connections from `from` to `to` passes one of them. */
+  isBetween(from: Ends<End | PublicInternet>, to: Ends<End | PublicInternet>): this;
+  /** From each `from` to each `to` a chain of connections leads that passes none of them. */
+  isNotBetween(from: Ends<End | PublicInternet>, to: Ends<End | PublicInternet>): this;
+}
+
+/** Starts an expectation: `expect(client).cannotReach(db)`. */
+export function expect(parties: Ends<End | PublicInternet>): Expectation;
+
 /** Ports `min` to `max`, both included. */
 export class PortRange {
   constructor(min: number, max: number, protocol?: Protocol);

@@ -1,8 +1,8 @@
 // The module 'weft': weft's own blueprint language. Its types are in weft.d.ts.
 
 import {
-  addContainer, addService, args, connect, copy, here, isArray, members, open, Port, PortRange, publicInternet,
-  registerParty, Secret, setDeployment,
+  addContainer, addService, args, claim, claimed, connect, copy, here, isArray, members, open, Port, PortRange,
+  publicInternet, registerParty, Secret, setDeployment,
 } from 'weft:core';
 
 /** What containers and services share: a name others connect to. */
@@ -95,6 +95,47 @@ export const allowTraffic = allow;
 /** Opens a port of the host onto a container or service. */
 export function publish(destination, hostPort, port, protocol) {
   open(destination, hostPort, port, protocol, here('publish'));
+}
+
+/** What must be true of a party, for every number of replicas; decided before anything runs. */
+class Expectation {
+  constructor(subject) {
+    this.subject = subject;
+  }
+
+  canConnect(to, ports, protocol) {
+    return about(this, 'connect', true, { to: claimed(to), ports, protocol }, here('canConnect'));
+  }
+
+  cannotConnect(to, ports, protocol) {
+    return about(this, 'connect', false, { to: claimed(to), ports, protocol }, here('cannotConnect'));
+  }
+
+  canReach(to, ports, protocol) {
+    return about(this, 'reach', true, { to: claimed(to), ports, protocol }, here('canReach'));
+  }
+
+  cannotReach(to, ports, protocol) {
+    return about(this, 'reach', false, { to: claimed(to), ports, protocol }, here('cannotReach'));
+  }
+
+  isBetween(from, to) {
+    return about(this, 'between', true, { from: claimed(from), to: claimed(to) }, here('isBetween'));
+  }
+
+  isNotBetween(from, to) {
+    return about(this, 'between', false, { from: claimed(from), to: claimed(to) }, here('isNotBetween'));
+  }
+}
+
+function about(expectation, kind, holds, rest, at) {
+  claim({ kind, holds, subject: expectation.subject, ...rest, at });
+  return expectation;
+}
+
+/** Starts an expectation: `expect(web).canConnect(db, 5432)`. */
+export function expect(parties) {
+  return new Expectation(claimed(parties));
 }
 
 /** Ports for TCP only. */
