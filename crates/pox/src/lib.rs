@@ -89,6 +89,7 @@ mod options;
 mod random;
 mod remote;
 pub mod rpc;
+mod subnet;
 mod timer;
 pub mod world;
 
@@ -112,4 +113,5 @@ pub use openflow::message::PortReason;
 pub use openflow::port::PortNo;
 pub use options::{OPTIONS_MAX, Options, OptionsError};
 pub use remote::{JOBS_MAX, Refused, Remote};
+pub use subnet::Subnet;
 pub use timer::{DELAY_MIN, TIMERS_MAX, TimerId};

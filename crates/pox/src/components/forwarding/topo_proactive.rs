@@ -28,10 +28,10 @@ use packet::wire::{MacAddr, arp};
 use crate::components::openflow::discovery::{Discovery, LinkEvent};
 use crate::components::proto::dhcp_server::{DhcpServer, Done, is_request};
 use crate::components::proto::frames::{self, OWN_MAC};
-use crate::components::proto::pool::{Pool, Subnet};
+use crate::components::proto::pool::Pool;
 use crate::{
     Component, ConnectionUp, Core, Dpid, Flow, Listen, OPENFLOW, Options, OptionsError, PacketIn, Result,
-    Verdict, info, output, warning,
+    Subnet, Verdict, info, output, warning,
 };
 
 /// Switches: each has a number of eight bits.

@@ -30,11 +30,10 @@ use packet::wire::{IpProtocol, MacAddr, arp, icmpv4};
 use super::mappings::{Inside, Mappings};
 use crate::components::proto::dhcp_client::{LeaseLost, Leased};
 use crate::components::proto::frames::{self, OWN_MAC};
-use crate::components::proto::pool::Subnet;
 use crate::compose::{self, Ends};
 use crate::{
     Component, ConnectionDown, ConnectionUp, Core, Dpid, Flow, FlowRemoved, Listen, OPENFLOW, Options,
-    OptionsError, PacketIn, Result, Verdict, debug, info, output, warning,
+    OptionsError, PacketIn, Result, Subnet, Verdict, debug, info, output, warning,
 };
 
 /// Inside hosts remembered.

@@ -8,9 +8,9 @@ use packet::wire::MacAddr;
 use packet::wire::dhcpv4::{self, CLIENT_PORT, MessageType, SERVER_PORT};
 
 use super::frames;
-use super::pool::{Pool, Subnet};
+use super::pool::Pool;
 use crate::compose::{self, Ends};
-use crate::{Core, PacketIn, Result, debug, info, output, warning};
+use crate::{Core, PacketIn, Result, Subnet, debug, info, output, warning};
 
 /// How long an offer is kept for its client.
 const OFFER: Duration = Duration::from_secs(60);

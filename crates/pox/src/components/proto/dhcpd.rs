@@ -29,10 +29,10 @@ use packet::wire::{MacAddr, arp, dhcpv4};
 
 use super::dhcp_server::{DhcpServer, Done, is_request};
 use super::frames::{self, OWN_MAC};
-use super::pool::{Pool, Subnet};
+use super::pool::Pool;
 use crate::{
     Component, ConnectionUp, Core, Dpid, Event, Flow, Listen, OPENFLOW, Options, OptionsError, PacketIn,
-    Result, Verdict, info, output,
+    Result, Subnet, Verdict, info, output,
 };
 
 /// Priority of the flow that brings requests to the controller.
