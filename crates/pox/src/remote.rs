@@ -78,6 +78,10 @@ impl Inbox {
     /// What to call when a job has arrived, once.
     pub(crate) fn on_job(&self, wake: impl Fn() + Send + Sync + 'static) {
         let _ = self.remote.wake.set(Box::new(wake)); // one edge runs the core; a second has no say
+        // Jobs that came before there was anything to call.
+        if let Some(wake) = self.remote.wake.get() {
+            wake();
+        }
     }
 }
 
