@@ -19,6 +19,9 @@ pub const REQUEST_BYTES_MAX: usize = 1 << 20;
 /// Methods that may be offered.
 pub const METHODS_MAX: usize = 1_024;
 
+/// Code of a request for a method that is not there.
+pub const NO_METHOD: i64 = -32601;
+
 /// Why a request has no result (JSON-RPC 2.0, section 5.1).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
@@ -125,7 +128,7 @@ pub fn call(
         Some(method) => core.as_outside(|core| method(core, parameters, reply)),
         None => {
             let message = format!("there is no method '{}'", method.chars().take(80).collect::<String>());
-            reply.send(Err(RpcError { code: -32601, message }));
+            reply.send(Err(RpcError { code: NO_METHOD, message }));
         }
     }
 }

@@ -245,13 +245,13 @@ fn a_client_that_does_not_read_is_cut_off() {
 #[test]
 fn the_shell_answers_line_by_line() {
     let running = Running::new("web.jsonrpc openflow.of_service");
-    let input =
-        "switches\nhelp\nflows 7\n\nopenflow.get_switches {\nlog debug\nnonsense\nget_switches {\"a\":1}\n";
+    let input = "switches\nhelp\nmethods\n# a comment\nflows 7\n\nopenflow.get_switches {\nlog debug\nnonsense\nget_switches {\"a\":1}\n";
     let mut output = Vec::new();
     py::read(input.as_bytes(), &mut output, &running.remote).unwrap();
     let output = String::from_utf8(output).unwrap();
     let lines: Vec<&str> = output.lines().collect();
     assert_eq!(lines[0], "none");
+    assert!(lines[1].starts_with("help "), "{output}");
     assert!(output.contains("openflow.set_table: replaces a switch's flows"), "{output}");
     assert!(output.contains("error: switch 0000000000000007 is not connected"), "{output}");
     assert!(output.contains("parameters are JSON"), "{output}");
@@ -259,5 +259,5 @@ fn the_shell_answers_line_by_line() {
     assert!(output.contains("error: there is no method 'nonsense'"), "{output}");
     let mut output = Vec::new();
     py::read("quit\nswitches\n".as_bytes(), &mut output, &running.remote).unwrap();
-    assert!(String::from_utf8(output).unwrap().starts_with("true\n"));
+    assert!(String::from_utf8(output).unwrap().starts_with("bye\n"));
 }

@@ -9,6 +9,7 @@ mod network;
 mod proactive;
 mod rip;
 mod same;
+mod shell;
 mod topology;
 
 use ::topology::{LinkSpec, Topology, generate};
