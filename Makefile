@@ -28,7 +28,8 @@ FUZZ := $(TOOLS)/cargo-fuzz-$(FUZZ_VERSION)/bin/cargo-fuzz
 ifeq ($(shell id -u),0)
 TESTS = cargo test --workspace
 else
-TESTS = cargo test --workspace --exclude host --exclude ports --exclude lookup --exclude netbricks --exclude weft; \
+TESTS = cargo test --workspace --exclude host --exclude ports --exclude lookup --exclude netbricks --exclude softnic --exclude weft; \
+	cargo test -p softnic -- --skip before_the_kernel; \
 	cargo test -p host -p ports -p weft --lib --bins; \
 	cargo test -p ports --test pcap --test ring -- --skip a_full_disk; \
 	cargo test -p lookup --lib --test acl --test flow_table --test fuzz_bounded --test lpm --test maglev \
@@ -38,7 +39,7 @@ TESTS = cargo test --workspace --exclude host --exclude ports --exclude lookup -
 		--test reassembly --test reassembly_policies; \
 	cargo test -p lookup -p netbricks --doc; \
 	cargo test -p weft --test main_job ordinary_user; \
-	echo "not run without root: the other tests of ports, host, lookup and netbricks, and the main job as root; sudo make test runs all"
+	echo "not run without root: the other tests of ports, host, lookup, netbricks and softnic, and the main job as root; sudo make test runs all"
 endif
 
 .PHONY: help run test bench fuzz fmt lint model deny audit

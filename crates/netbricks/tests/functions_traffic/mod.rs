@@ -10,7 +10,8 @@ use crate::lab::Random;
 
 /// Hosts on each side, from 1 on.
 pub const HOSTS: usize = 6;
-const PORTS: [u16; 6] = [22, 53, 80, 443, 5000, 40_000];
+/// Ports that conversations are about.
+pub const PORTS: [u16; 6] = [22, 53, 80, 443, 5000, 40_000];
 /// The port of frames that always pass.
 const MARK: u16 = 9999;
 
@@ -25,7 +26,8 @@ pub struct Rule {
     ports: [Option<(u16, u16)>; 2],
 }
 
-fn host(random: &mut Random, side: usize, v4: bool) -> IpAddr {
+/// Somebody on that side.
+pub fn host(random: &mut Random, side: usize, v4: bool) -> IpAddr {
     let number = 1 + random.below(HOSTS);
     match v4 {
         true => Ipv4Addr::new(10, 1 + side as u8, 0, number as u8).into(),
