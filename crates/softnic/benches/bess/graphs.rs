@@ -166,8 +166,10 @@ fn lpm() -> IpLookup {
 }
 
 fn nat(addresses: u8, flows: usize) -> Step {
-    let external =
-        |number| ExternalAddress { address: Ipv4Addr::new(192, 0, 2, number), ports: vec![1024..=u16::MAX] };
+    let external = |number| ExternalAddress {
+        address: Ipv4Addr::new(192, 0, 2, number).into(),
+        ports: vec![1024..=u16::MAX],
+    };
     let externals = (1..=addresses).map(external).collect();
     let nat = Nat::new(&NatConfig { externals, flows, mappings: flows }, SEED.into()).expect("addresses");
     Step { module: Box::new(nat), input: 0, output: 1 }
