@@ -303,6 +303,34 @@ fn large_tcp_segments_are_cut_and_arrive() {
     assert_eq!(summary["dropped"], 0, "{summary}");
 }
 
+/// A flow monitor, as `ovs-ofctl` sets it up, sees what other connections and time do to the flows.
+#[test]
+fn ovs_ofctl_watches_the_switchs_flows() {
+    for (version, named) in [("OpenFlow10", "NXST_FLOW_MONITOR"), ("OpenFlow13", "ONFST_FLOW_MONITOR")] {
+        let mut lab = Lab::new();
+        lab.start_switch(&["--listen", "ptcp:6654:127.0.0.1"]);
+        lab.ofctl(&["-O", version, "add-flow", "tcp:127.0.0.1:6654", "in_port=1,actions=output:2"]);
+        let mut watch = lab.command("ovs-ofctl");
+        watch.args(["-O", version, "monitor", "tcp:127.0.0.1:6654", "watch:"]);
+        lab.start("watch", &mut watch);
+        lab.until("what is there", |lab| {
+            lab.said("watch").contains("event=ADDED table=0 cookie=0 in_port=1 actions=output:2")
+        });
+        lab.ofctl(&["-O", version, "add-flow", "tcp:127.0.0.1:6654", "hard_timeout=1,ip,actions=normal"]);
+        lab.ofctl(&["-O", version, "mod-flows", "tcp:127.0.0.1:6654", "in_port=1,actions=output:3"]);
+        lab.ofctl(&["-O", version, "del-flows", "tcp:127.0.0.1:6654", "in_port=1"]);
+        for event in [
+            "event=ADDED table=0 hard_timeout=1 cookie=0 ip actions=NORMAL",
+            "event=MODIFIED table=0 cookie=0 in_port=1 actions=output:3",
+            "event=DELETED reason=delete table=0 cookie=0 in_port=1 actions=output:3",
+            "event=DELETED reason=hard table=0 hard_timeout=1 cookie=0 ip actions=NORMAL",
+        ] {
+            lab.until(event, |lab| lab.said("watch").contains(event));
+        }
+        assert!(lab.said("watch").contains(named), "{}", lab.said("watch"));
+    }
+}
+
 #[test]
 fn the_load_generator_measures_a_controller() {
     let mut lab = Lab::new();

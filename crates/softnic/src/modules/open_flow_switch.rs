@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use openflow::live::agent::{Agent, AgentConfig, ControllerStatus};
+use openflow::live::agent::{Agent, AgentConfig, ControllerStatus, Ended};
 use openflow::live::{Hub, HubConfig, LinkError, Target};
 use openflow::port::{Port, PortNo, state};
 use openflow::switch::{PortError, Switch, Trace};
@@ -135,6 +135,11 @@ impl OpenFlowSwitch {
     /// The controllers.
     pub fn controllers(&mut self) -> Vec<ControllerStatus> {
         self.hub.handler().controllers()
+    }
+
+    /// Connections that were made to it and are over.
+    pub fn ended(&mut self) -> Ended {
+        self.hub.handler().ended().clone()
     }
 
     /// Whether it forwards by itself, for want of a controller.

@@ -113,6 +113,9 @@ struct Summary {
     dropped: u64,
     ports: Vec<PortSummary>,
     controllers: Vec<ControllerSummary>,
+    /// Connections that were made to it and are over, and the last of them.
+    connections_ended: u64,
+    last_ended: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -256,9 +259,10 @@ impl Switch {
         let told = |switch: &mut OpenFlowSwitch| {
             let counters = switch.counters();
             let dropped = counters.no_buffer + counters.no_gate + counters.unfinished;
-            (switch.switch().flows(), switch.switch().counters(), dropped, switch.controllers())
+            let (flows, counters) = (switch.switch().flows(), switch.switch().counters());
+            (flows, counters, dropped, switch.controllers(), switch.ended())
         };
-        let (flows, counters, dropped, controllers) =
+        let (flows, counters, dropped, controllers, ended) =
             engine.with_module(SWITCH, told).map_err(Report::msg)?;
         let snapshot = engine.snapshot();
         let ports = self.ports.iter().zip(0..).filter_map(|(spec, gate)| {
@@ -287,6 +291,8 @@ impl Switch {
             dropped: dropped + counters.over_limit + counters.outputs_dropped,
             ports: ports.collect(),
             controllers: controllers.collect(),
+            connections_ended: ended.count,
+            last_ended: ended.last.map(|(peer, reason)| format!("{peer}: {reason}")),
         })
     }
 }
@@ -317,6 +323,9 @@ fn print_summary(summary: &Summary) {
         let state =
             controller.version.as_deref().or(controller.problem.as_deref()).unwrap_or("not connected");
         println!("controller {}: {state}", controller.peer);
+    }
+    if let Some(last) = &summary.last_ended {
+        println!("{} connections are over, the last {last}", summary.connections_ended);
     }
     println!(
         "{} flows; {} packets looked up, {} of them in the cache; {} dropped",
