@@ -32,7 +32,13 @@ impl<'a> Segment<'a> {
     /// Reads a segment; `None` for a combination of flags that no connection has.
     #[inline(always)]
     pub(super) fn read(layers: &Layers, frame: &'a [u8]) -> Option<Self> {
-        let view = tcp::View::new_checked(layers.segment(frame)).ok()?;
+        Self::of(layers.segment(frame), layers.fragment.is_some())
+    }
+
+    /// [`read`](Self::read) from a segment's own bytes, or those that the first fragment has of it.
+    #[inline(always)]
+    pub(super) fn of(segment: &'a [u8], is_fragment: bool) -> Option<Self> {
+        let view = tcp::View::new_checked(segment).ok()?;
         let flags = view.flags();
         let kind = KINDS[usize::from(flags.0) % KINDS.len()]?;
         let sequence = view.sequence();
@@ -44,7 +50,7 @@ impl<'a> Segment<'a> {
             end: sequence.wrapping_add(view.sequence_len()),
             ack: view.ack(),
             window: view.window(),
-            is_fragment: layers.fragment.is_some(),
+            is_fragment,
         })
     }
 

@@ -272,6 +272,56 @@ impl<T: Default> Tracker<T> {
         self.packet_of_other(now_ns, way, tag, under_index, segment, bytes, gone)
     }
 
+    /// Follows a whole packet of TCP or UDP whose flow the caller has found by itself, at a [place](FlowId::place) of the
+    /// table: `is` looks at what is kept with the flow there, and says which way the packet travels and whatever else the
+    /// caller wants to know, or `None` where it is another's. `segment` is that of TCP, which is neither a SYN nor a FIN nor
+    /// a reset. What it comes to is what [`track_with`](Self::track_with) would have said; `None`, and nothing changed,
+    /// where that has to be asked.
+    #[inline(always)]
+    pub(crate) fn follow_at<R>(
+        &mut self,
+        now_ns: u64,
+        place: u32,
+        segment: Option<&[u8]>,
+        bytes: usize,
+        is: impl FnOnce(&T) -> Option<(Direction, R)>,
+    ) -> Option<(State, R)> {
+        let (id, mut entry) = self.flows.entry_at(place, now_ns)?;
+        let (direction, known) = is(&entry.value_mut().data)?;
+        let (rules, counters) = (&self.rules, &mut self.counters);
+        let done = match segment {
+            Some(segment) => {
+                let segment = Some(Segment::of(segment, false)?);
+                follow(&mut entry, direction, segment, bytes, now_ns, rules, counters)
+            }
+            None => follow(&mut entry, direction, None, bytes, now_ns, rules, counters),
+        };
+        let state = match done {
+            Followed::Stays(state) => state,
+            Followed::MayLeave(state) => {
+                self.candidate(id);
+                state
+            }
+            // Only a SYN does.
+            Followed::Reopens => return None,
+        };
+        if !matches!(state, State::New | State::Established) {
+            self.counters.count(state);
+        }
+        Some((state, known))
+    }
+
+    /// Has in the cache what [`follow_at`](Self::follow_at) will read; `touch` reads a word of what is kept with a flow.
+    #[inline]
+    pub(crate) fn fetch_at(&self, places: impl IntoIterator<Item = u32>, touch: impl Fn(&T) -> u64) {
+        self.flows.fetch_at(places, |flow| flow.touch_state() ^ touch(&flow.data));
+    }
+
+    /// Whether packets are followed by what their headers say alone.
+    pub(crate) const fn believes_checksums(&self) -> bool {
+        !self.rules.checksums
+    }
+
     /// A packet of a flow that is not the one under its index, if there is one: translated, or new.
     #[expect(clippy::too_many_arguments, reason = "all that is known of one packet")]
     fn packet_of_other(

@@ -29,14 +29,12 @@
 //! Example:
 //!   weft netbricks run nat44 inside=10.0.0.1/24 outside=192.0.2.2/24 gateway=192.0.2.1 --in veth:eth0 --out veth:eth1
 
-use arrayvec::ArrayVec;
-use packet::wire::WireError;
-use packet::{BATCH, Batch, Packet};
+use packet::{Batch, Packet};
 
 use super::Setup;
 use super::nat_args::{self, Translator};
 use crate::answer::Notice;
-use crate::nat::{Arrival, Nat, Outcome, Realm, Router};
+use crate::nat::{Arrival, Arrivals, Glance, Glances, Hastened, Nat, Outcome, Realm, Router};
 use crate::{Args, ArgsError, Context, Gate, NetworkFunction, Report};
 
 /// NAT44; see the function's manual.
@@ -47,20 +45,47 @@ pub struct Nat44 {
 }
 
 impl Nat44 {
-    fn packet(
+    /// A packet whose flow is probably known.
+    #[inline]
+    fn known(&mut self, gate: Gate, packet: Packet, glance: &Glance, ctx: &mut Context) {
+        let layers = glance.layers(packet.data());
+        let Some(mut packet) = self.router.arrive(ctx, gate, packet, &layers) else { return };
+        match self.nat.hasten(ctx.now_ns(), gate, glance, &mut packet) {
+            Some(Hastened::Passed(gate, destination)) => {
+                self.router.depart(ctx, gate, destination.into(), packet);
+            }
+            Some(Hastened::Ended(cause)) => ctx.drop(packet, cause),
+            None => self.translate_read(gate, packet, ctx),
+        }
+    }
+
+    /// A packet that is read first: the short way did not know it, or there was no batch to read it with.
+    #[inline(never)]
+    fn translate_read(&mut self, gate: Gate, packet: Packet, ctx: &mut Context) {
+        match self.nat.arrival(gate, packet.data()) {
+            Ok(arrival) => self.translate(gate, packet, &arrival, ctx),
+            Err(wrong) => ctx.drop(packet, wrong.into()),
+        }
+    }
+
+    /// A packet of which nothing is known.
+    #[inline(never)]
+    fn stranger(
         &mut self,
         gate: Gate,
         packet: Packet,
-        arrival: &Result<Arrival, WireError>,
+        arrivals: &Arrivals,
+        number: usize,
         ctx: &mut Context,
     ) {
-        match arrival {
-            Ok(arrival) => {
+        match arrivals.get(number) {
+            Some(Ok(arrival)) => {
                 if let Some(packet) = self.router.arrive(ctx, gate, packet, arrival.layers()) {
                     self.translate(gate, packet, arrival, ctx);
                 }
             }
-            Err(wrong) => ctx.drop(packet, (*wrong).into()),
+            Some(Err(wrong)) => ctx.drop(packet, (*wrong).into()),
+            None => self.translate_read(gate, packet, ctx),
         }
     }
 
@@ -83,11 +108,14 @@ impl Nat44 {
 
 impl NetworkFunction for Nat44 {
     fn process(&mut self, gate: Gate, batch: &mut Batch, ctx: &mut Context) {
-        let arrivals: ArrayVec<_, BATCH> =
-            batch.iter().map(|packet| self.nat.arrival(gate, packet.data())).collect();
-        self.nat.fetch(arrivals.iter().flatten());
-        for (packet, arrival) in batch.drain(..).zip(&arrivals) {
-            self.packet(gate, packet, arrival, ctx);
+        let (mut glances, mut arrivals) = (Glances::default(), Arrivals::default());
+        self.nat.glance(batch.iter().map(Packet::data), &mut glances);
+        self.nat.arrivals(gate, &glances, batch.iter().map(Packet::data), &mut arrivals);
+        for (number, packet) in batch.drain(..).enumerate() {
+            match &glances[number] {
+                known if known.is_known() => self.known(gate, packet, known, ctx),
+                _ => self.stranger(gate, packet, &arrivals, number, ctx),
+            }
         }
     }
 
@@ -99,9 +127,7 @@ impl NetworkFunction for Nat44 {
         self.nat.expire(ctx.now_ns());
         self.router.expire(ctx);
         while let Some((gate, packet)) = self.router.unreachable(ctx) {
-            if let Ok(arrival) = self.nat.arrival(gate, packet.data()) {
-                self.translate(gate, packet, &arrival, ctx);
-            }
+            self.translate_read(gate, packet, ctx);
         }
     }
 

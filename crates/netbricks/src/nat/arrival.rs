@@ -7,6 +7,7 @@ use packet::flow::FlowKey;
 use packet::parse::{Layers, Network};
 use packet::wire::{IpProtocol, WireError, icmpv4, icmpv6};
 
+use super::express::Glances;
 use super::mapping::External;
 use super::{Nat, OUTSIDE, number};
 use crate::Gate;
@@ -78,7 +79,39 @@ impl Arrival {
     }
 }
 
+/// Those packets of a batch that go the long way from the start, each at its number in the batch.
+#[derive(Debug, Default)]
+pub struct Arrivals(ArrayVec<Option<Result<Arrival, WireError>>, BATCH>);
+
+impl Arrivals {
+    /// The packet of this number; `None` where the short way may know it.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, number: usize) -> Option<&Result<Arrival, WireError>> {
+        self.0.get(number)?.as_ref()
+    }
+}
+
 impl Nat {
+    /// Reads those packets of a batch whose flows are not known at a [glance](Self::glance), and has in the cache what
+    /// translating them will read. They are large, so they are written where the caller has them.
+    #[inline]
+    pub fn arrivals<'a>(
+        &self,
+        gate: Gate,
+        glances: &Glances,
+        frames: impl IntoIterator<Item = &'a [u8]>,
+        arrivals: &mut Arrivals,
+    ) {
+        arrivals.0.clear();
+        if !glances.all_known() {
+            arrivals.0.extend(glances.iter().zip(frames).map(|(glance, frame)| {
+                if glance.is_known() { None } else { Some(self.arrival(gate, frame)) }
+            }));
+            self.fetch(arrivals.0.iter().flatten().flatten());
+        }
+    }
+
     /// Reads a packet that came in at `gate`. It is an arrival at this translator, and says nothing to another.
     ///
     /// # Errors

@@ -13,8 +13,12 @@
 //!
 //! A packet of a flow leaves with the other direction's tuple reversed, whichever way it goes, so outgoing, incoming,
 //! forwarded and hairpin packets are one case.
+//!
+//! Whoever has a batch looks at it first ([`Nat::glance`], [`Nat::arrivals`]) and tries the short way with each packet
+//! ([`Nat::hasten`]), which nearly all packets of known flows take; [`Nat::translate`] is for the others.
 
 mod arrival;
+mod express;
 mod fragment;
 pub(crate) mod fuzz;
 mod mapping;
@@ -33,10 +37,11 @@ use packet::parse::Layers;
 use packet::wire::IpProtocol;
 use packet::{Offload, Packet};
 
-use crate::conntrack::{self, Direction, Flow, FlowId, Invalid, State, Timeouts, Tracker};
+use crate::conntrack::{self, Direction, FLOWS_MAX, Flow, FlowId, Invalid, State, Timeouts, Tracker};
 use crate::{Cause, Gate, Report, rewrite};
 
-pub use arrival::Arrival;
+pub use arrival::{Arrival, Arrivals};
+pub use express::{Glance, Glances, Hastened};
 pub use fragment::{FOLLOW_NS, PACKETS_MAX};
 pub use mapping::{EXTERNALS_MAX, Inside, Limits, MAPPINGS_MAX, Refused};
 pub use moved::MovedFlow;
@@ -44,6 +49,7 @@ pub use prefix::{Prefix, PrefixError};
 pub(crate) use router::Router;
 
 use arrival::Kind;
+use express::{Express, Lanes};
 use fragment::Fragments;
 use mapping::{Mappings, Target};
 
@@ -174,10 +180,18 @@ impl Outcome {
 /// What the translator keeps with a flow.
 #[derive(Clone, Copy, Debug)]
 struct Link {
+    /// First, so that it lies beside the flow's counts.
+    express: Express,
     /// Where the flow came from, and where it went.
     gates: [Gate; 2],
     /// Mappings that it uses: its opener's, and the other end's.
     holds: [Option<Inside>; 2],
+}
+
+impl Link {
+    fn new(gates: [Gate; 2], holds: [Option<Inside>; 2]) -> Self {
+        Self { express: Express::UNKNOWN, gates, holds }
+    }
 }
 
 /// How long a translator's flows may be silent: no shorter than the RFCs have them: 5382 REQ-5, 4787 REQ-5, 5508 REQ-2, 6146 §4.
@@ -209,6 +223,7 @@ pub struct Nat {
     filters: bool,
     tracker: Tracker<Option<Link>>,
     mappings: Mappings,
+    lanes: Lanes,
     fragments: Fragments,
     fragments_full: u64,
 }
@@ -223,6 +238,7 @@ impl Nat {
             filters: config.filters,
             tracker: Tracker::new(&config.conntrack, hasher),
             mappings: Mappings::new(&config.externals, &config.limits, hasher),
+            lanes: Lanes::new(config.conntrack.flows.clamp(1, FLOWS_MAX), hasher),
             fragments: Fragments::new(hasher),
             fragments_full: 0,
         }
@@ -264,24 +280,30 @@ impl Nat {
                 return Outcome::End(FILTERED);
             }
         }
-        let mappings = &mut self.mappings;
+        let (mappings, lanes) = (&mut self.mappings, &mut self.lanes);
         let verdict = self.tracker.track_arrival(now_ns, arrival.tracked(), frame, &mut |_, flow| {
-            release(mappings, flow.data);
+            release(mappings, lanes, flow.data);
         });
         let Some(id) = verdict.flow else { return Outcome::End(ended(verdict.state)) };
         match verdict.state {
             State::New | State::Established => {
-                if self.tracker.flow(id).is_some_and(|flow| flow.data.is_none())
-                    && let Err(refusal) = self.open(now_ns, gate, key, id, target)
-                {
-                    self.tracker.remove(id);
-                    return refusal;
+                if self.tracker.flow(id).is_some_and(|flow| flow.data.is_none()) {
+                    // The flow may have been given the place of the last one that the mapping had.
+                    let external = arrival.external().filter(|_| target.is_some());
+                    let target = external.and_then(|(external, tag)| self.mappings.target(external, tag));
+                    if let Err(refusal) = self.open(now_ns, gate, key, id, target) {
+                        self.tracker.remove(id);
+                        return refusal;
+                    }
                 }
                 let outcome = self.pass(gate, id, verdict.direction);
-                if let (Some(_), Outcome::Pass(out, tuple)) = (layers.fragment, outcome)
-                    && !self.fragments.lead(now_ns, gate, (layers, frame), (out, tuple))
-                {
-                    self.fragments_full += 1;
+                match (layers.fragment, outcome) {
+                    (Some(_), Outcome::Pass(out, tuple)) => {
+                        let is_led = self.fragments.lead(now_ns, gate, (layers, frame), (out, tuple));
+                        self.fragments_full += u64::from(!is_led);
+                    }
+                    (None, Outcome::Pass(..)) => self.note(id, gate, verdict.direction, target),
+                    _ => {}
                 }
                 outcome
             }
@@ -352,7 +374,7 @@ impl Nat {
             .ok_or(COLLISION)
             .and_then(|reply| self.tracker.alter_reply(id, reply, now_ns).map_err(|_| COLLISION));
         if let Err(cause) = altered {
-            release(&mut self.mappings, Some(link));
+            release(&mut self.mappings, &mut self.lanes, Some(link));
             return Err(Outcome::End(cause));
         }
         if let Some(flow) = self.tracker.flow_mut(id) {
@@ -372,7 +394,7 @@ impl Nat {
                 return Err(Outcome::End(NO_MAPPING));
             }
             let own = self.mappings.acquire(opener, to.ip()).map_err(refusal)?;
-            let link = Link { gates: [INSIDE, OUTSIDE], holds: [Some(opener), None] };
+            let link = Link::new([INSIDE, OUTSIDE], [Some(opener), None]);
             // Both ports of an ICMP key are the identifier.
             let port = if protocol == IpProtocol::ICMP { own.port() } else { to.port() };
             let there = SocketAddr::new(to.ip(), port);
@@ -381,7 +403,7 @@ impl Nat {
         let target = self.mappings.find(protocol, to).filter(|_| protocol != IpProtocol::ICMP);
         let target = target.ok_or(Outcome::End(NO_MAPPING))?;
         let own = self.mappings.acquire(opener, to.ip()).map_err(refusal)?;
-        let link = Link { gates: [INSIDE, INSIDE], holds: [Some(opener), Some(target.inside)] };
+        let link = Link::new([INSIDE, INSIDE], [Some(opener), Some(target.inside)]);
         if let Err(refused) = self.mappings.acquire(target.inside, to.ip()) {
             self.mappings.release(opener);
             return Err(refusal(refused));
@@ -395,7 +417,7 @@ impl Nat {
     fn inwards(&mut self, key: &FlowKey, target: Target) -> Result<(Link, Option<FlowKey>), Outcome> {
         let from = key.source();
         self.mappings.acquire(target.inside, from).map_err(refusal)?;
-        let link = Link { gates: [OUTSIDE, INSIDE], holds: [None, Some(target.inside)] };
+        let link = Link::new([OUTSIDE, INSIDE], [None, Some(target.inside)]);
         let seen = SocketAddr::new(self.realm.seen(from), key.source_port());
         let inside = SocketAddr::new(target.inside.address, target.inside.port);
         Ok((link, FlowKey::new(self.realm.protocol(key.protocol()), inside, seen)))
@@ -409,8 +431,8 @@ impl Nat {
 
     /// Ends flows whose time is over, and with their last ones mappings; looks at no more than [`EXPIRE_TURNS`].
     pub fn expire(&mut self, now_ns: u64) {
-        let mappings = &mut self.mappings;
-        self.tracker.expire(now_ns, EXPIRE_TURNS, |flow| release(mappings, flow.data));
+        let (mappings, lanes) = (&mut self.mappings, &mut self.lanes);
+        self.tracker.expire(now_ns, EXPIRE_TURNS, |flow| release(mappings, lanes, flow.data));
     }
 
     /// What it has counted and keeps.
@@ -447,6 +469,9 @@ fn ended(state: State) -> Cause {
     if state == State::Invalid(Invalid::TableFull) { FLOWS_FULL } else { INVALID }
 }
 
-fn release(mappings: &mut Mappings, link: Option<Link>) {
-    link.into_iter().flat_map(|link| link.holds).flatten().for_each(|inside| mappings.release(inside));
+/// Gives back what a flow that is over has held.
+fn release(mappings: &mut Mappings, lanes: &mut Lanes, link: Option<Link>) {
+    let Some(link) = link else { return };
+    lanes.forget(&link.express);
+    link.holds.into_iter().flatten().for_each(|inside| mappings.release(inside));
 }

@@ -22,7 +22,7 @@ impl Nat {
     /// All flows, in no order, as another translator has to know them.
     pub fn moved(&self) -> impl Iterator<Item = MovedFlow> {
         self.tracker.moved().filter_map(|(flow, link)| {
-            let Link { gates, holds } = (*link)?;
+            let Link { gates, holds, .. } = (*link)?;
             let mut told = [None; 2];
             for (told, inside) in told.iter_mut().zip(holds) {
                 *told = match inside {
@@ -42,17 +42,17 @@ impl Nat {
         if moved.gates.iter().any(|gate| *gate > super::OUTSIDE) || moved.holds == [None; 2] {
             return Err(MoveError::Odd);
         }
-        let mut link = Link { gates: moved.gates, holds: [None; 2] };
+        let mut link = Link::new(moved.gates, [None; 2]);
         for (at, hold) in moved.holds.iter().enumerate() {
             let Some((inside, external)) = *hold else { continue };
             if let Err(error) = self.mappings.acquire_as(inside, external) {
-                release(&mut self.mappings, Some(link));
+                release(&mut self.mappings, &mut self.lanes, Some(link));
                 return Err(error);
             }
             link.holds[at] = Some(inside);
         }
         let taken = self.tracker.take_in(&moved.flow, Some(link), now_ns);
-        taken.map(drop).inspect_err(|_| release(&mut self.mappings, Some(link)))
+        taken.map(drop).inspect_err(|_| release(&mut self.mappings, &mut self.lanes, Some(link)))
     }
 }
 

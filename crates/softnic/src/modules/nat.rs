@@ -3,9 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use arrayvec::ArrayVec;
 use netbricks::conntrack::{Moved, TcpState, Traffic};
-use netbricks::nat::{self, Arrival, EXTERNALS_MAX, Inside, Limits, MovedFlow, Outcome, Realm};
+use netbricks::nat::{
+    self, Arrivals, EXTERNALS_MAX, Glances, Hastened, Inside, Limits, MovedFlow, Outcome, Realm,
+};
 use netbricks::{Drops, conntrack};
 use packet::flow::{FlowHasher, FlowKey};
 use packet::wire::IpProtocol;
@@ -126,17 +127,31 @@ impl Nat {
         &self.drops
     }
 
-    fn arrival(&mut self, gate: Gate, packet: &Packet) -> Option<Arrival> {
-        match self.nat.arrival(gate, packet.data()) {
-            Ok(arrival) => Some(arrival),
-            Err(wrong) => {
-                self.drops.count(wrong.into(), 1);
-                None
+    /// Translates a packet on the long way; `arrivals` may know it as `number`.
+    #[inline(never)]
+    fn translate(
+        &mut self,
+        now_ns: u64,
+        gate: Gate,
+        packet: &mut Packet,
+        arrivals: &Arrivals,
+        number: usize,
+    ) -> Option<Gate> {
+        let read;
+        let arrival = match arrivals.get(number) {
+            Some(arrival) => arrival,
+            None => {
+                read = self.nat.arrival(gate, packet.data());
+                &read
             }
-        }
-    }
-
-    fn translate(&mut self, now_ns: u64, gate: Gate, packet: &mut Packet, arrival: &Arrival) -> Option<Gate> {
+        };
+        let arrival = match arrival {
+            Ok(arrival) => arrival,
+            Err(wrong) => {
+                self.drops.count((*wrong).into(), 1);
+                return None;
+            }
+        };
         let outcome = self.nat.translate(now_ns, gate, arrival, packet.data());
         if let Outcome::End(cause) | Outcome::Refuse(cause) = outcome {
             self.drops.count(cause, 1);
@@ -165,17 +180,26 @@ impl Module for Nat {
     fn process(&mut self, ctx: &mut Context<'_>, gate: Gate, batch: &mut Batch) {
         let now_ns = ctx.now_ns();
         let usual = 1 - gate;
+        let (mut glances, mut arrivals) = (Glances::default(), Arrivals::default());
+        self.nat.glance(batch.iter().map(Packet::data), &mut glances);
+        self.nat.arrivals(gate, &glances, batch.iter().map(Packet::data), &mut arrivals);
         let mut exits = [None; BATCH];
-        let arrivals: ArrayVec<Option<Arrival>, BATCH> =
-            batch.iter().map(|packet| self.arrival(gate, packet)).collect();
-        self.nat.fetch(arrivals.iter().flatten());
-        for ((packet, arrival), exit) in batch.iter_mut().zip(&arrivals).zip(&mut exits) {
-            *exit = arrival.as_ref().and_then(|arrival| self.translate(now_ns, gate, packet, arrival));
+        let mut all_as_usual = true;
+        for (number, (packet, exit)) in batch.iter_mut().zip(&mut exits).enumerate() {
+            *exit = match self.nat.hasten(now_ns, gate, &glances[number], packet) {
+                Some(Hastened::Passed(gate, _)) => Some(gate),
+                Some(Hastened::Ended(cause)) => {
+                    self.drops.count(cause, 1);
+                    None
+                }
+                None => self.translate(now_ns, gate, packet, &arrivals, number),
+            };
+            all_as_usual &= *exit == Some(usual);
         }
-        let exits = &exits[..batch.len()];
-        if exits.iter().all(|exit| *exit == Some(usual)) {
+        if all_as_usual {
             return ctx.forward(usual);
         }
+        let exits = &exits[..batch.len()];
         let packets = std::mem::take(batch);
         for (packet, exit) in packets.into_iter().zip(exits) {
             match *exit {
