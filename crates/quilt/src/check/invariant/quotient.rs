@@ -3,7 +3,7 @@
 //! Containers are alike when they are members of the same services and nothing names them one by one. What a link
 //! says of one of them it says of all, so a walk over nodes decides for all of them at once.
 //!
-//! The members of a replica group (the service that `replicas` makes) are *any number*: what is decided holds for
+//! The members of a replica group (the service that `replicas` makes, known by its names and its place) are *any number*: what is decided holds for
 //! each count, not only the one that is written. A member that something names is a node of its own, which is there
 //! in every count; the others are one node, which may have many members, and none where the named ones are all.
 
