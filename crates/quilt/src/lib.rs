@@ -6,7 +6,8 @@
 //!                               their lines        ├──compile──▶ program of the dataplane
 //!                               ◀──────────────────┤
 //!                                                  ├──reach──▶ why may a talk to b?
-//!                                                  └──graph──▶ a drawing
+//!                                                  ├──graph──▶ a drawing
+//!                                                  └──kubernetes──▶ manifests
 //! ```
 //!
 //! Everything but [`runtime`] is a function of its arguments: no clock, no network, no processes. The script runs
@@ -56,15 +57,19 @@
 pub mod address;
 pub mod check;
 pub mod compile;
+pub mod compose;
 pub mod eval;
 pub mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod graph;
 pub mod images;
+pub mod import;
+pub mod kubernetes;
 mod load;
 pub mod model;
 pub mod plan;
 pub mod runtime;
+mod yaml;
 
 pub use load::{Loaded, checked, load, secret};

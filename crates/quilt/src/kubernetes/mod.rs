@@ -1,0 +1,13 @@
+//! Kubernetes: blueprints written as manifests, and what other manifests' policies let through.
+//!
+//! ```text
+//!  Blueprint ──export──▶ Namespace, Deployment, Job, Service, NetworkPolicy, ConfigMap, Secret, PersistentVolumeClaim
+//!  manifests ──read──▶ Cluster ──reach──▶ who may reach whom, on which ports
+//! ```
+
+pub mod export;
+pub mod manifest;
+pub mod ports;
+pub mod reach;
+pub mod read;
+pub mod report;
