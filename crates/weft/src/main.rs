@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use commands::{
-    blueprint, exec, graph, logs, netbricks, openflow, pox, ps, roles, softnic, stop, top, up, why,
+    blueprint, exec, export, graph, import, logs, netbricks, openflow, pox, ps, roles, softnic, stop, top,
+    up, why,
 };
 
 /// Exit code for work that could not be done.
@@ -38,7 +39,7 @@ enum Command {
     Up(up::Up),
     /// Show what `up` would change, and change nothing
     Plan(blueprint::Plan),
-    /// Check a blueprint, and run nothing
+    /// Check a blueprint, and run nothing; of manifests, tell who may reach whom
     Check(blueprint::Check),
     /// List containers, services and published ports
     Ps(ps::Ps),
@@ -48,6 +49,12 @@ enum Command {
     Logs(logs::Logs),
     /// Run a command inside a container
     Exec(exec::Exec),
+    /// Write a blueprint for another system
+    #[command(subcommand)]
+    Export(export::Export),
+    /// Turn files of another system into a blueprint with the least policy that they need
+    #[command(subcommand)]
+    Import(import::Import),
     /// Draw a blueprint's containers and links
     Graph(graph::Graph),
     /// Watch traffic and drops, live
@@ -115,6 +122,8 @@ fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Why(command) => return command.run(),
         Command::Logs(command) => command.run()?,
         Command::Exec(command) => return command.run(),
+        Command::Export(command) => command.run()?,
+        Command::Import(command) => command.run()?,
         Command::Graph(command) => command.run()?,
         Command::Top(command) => command.run()?,
         Command::Stop(command) => command.run()?,

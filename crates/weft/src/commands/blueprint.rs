@@ -11,7 +11,7 @@ use quilt::eval::Options;
 use quilt::model::Span;
 use quilt::runtime::{self, RuntimeError, Store};
 
-use super::print_json;
+use super::{manifests, print_json};
 
 /// The blueprint a command reads.
 #[derive(Debug, Args)]
@@ -31,8 +31,15 @@ impl Source {
 
     /// Evaluates and checks it, and passes on what it printed and what its author should know.
     pub(super) fn load(&self) -> miette::Result<Loaded> {
+        self.load_for(true)
+    }
+
+    /// The same; where `secrets` are not used, they need no value.
+    pub(super) fn load_for(&self, secrets: bool) -> miette::Result<Loaded> {
         let options = Options { args: self.args.iter().cloned().collect(), ..Options::default() };
-        match quilt::load(&self.file, &options) {
+        let has_value = |name: &str| !secrets || quilt::secret(name).is_some();
+        let evaluated = quilt::eval::evaluate(&self.file, &options);
+        match evaluated.and_then(|evaluation| quilt::checked(evaluation, &has_value)) {
             Ok(loaded) => {
                 pass_on(&loaded.console);
                 for note in &loaded.notes {
@@ -113,31 +120,47 @@ pub(super) fn coloured(text: &str) -> String {
     text.lines().map(line).collect()
 }
 
-/// Check a blueprint, and run nothing.
+/// Check a blueprint, and run nothing; of Kubernetes manifests and compose files, tell who may reach whom.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  weft check examples/shop.js")]
+#[command(
+    after_help = "Example:\n  weft check examples/shop.js\n  weft check deployments.yaml policies.yaml\n\n\
+                  A file that ends in .yaml, .yml or .json is a compose file or one of manifests, a folder one of these."
+)]
 pub(crate) struct Check {
     #[command(flatten)]
     source: Source,
-    /// Print the blueprint as it was understood, as JSON
+    /// More files of manifests
+    #[arg(value_name = "FILE")]
+    more: Vec<PathBuf>,
+    /// Print what was understood as JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Check {
     pub(crate) fn run(&self) -> miette::Result<()> {
+        if manifests::is_manifest(self.source.file()) {
+            return manifests::check(self.source.file(), &self.more, self.json);
+        }
+        if let Some(more) = self.more.first() {
+            return Err(miette::miette!("a blueprint is one file: what is {}?", more.display()));
+        }
         let loaded = self.source.load()?;
         let blueprint = &loaded.blueprint;
         if self.json {
             return print_json(blueprint);
         }
         println!(
-            "{}: {} containers, {} services, {} links, {} published ports: no errors",
+            "{}: {} containers, {} services, {} links, {} published ports{}: no errors",
             self.source.file().display(),
             blueprint.containers.len(),
             blueprint.services.len(),
             blueprint.links.len(),
-            blueprint.publishes.len()
+            blueprint.publishes.len(),
+            match blueprint.invariants.len() {
+                0 => String::new(),
+                count => format!(", {count} expectations"),
+            }
         );
         Ok(())
     }

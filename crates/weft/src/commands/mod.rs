@@ -2,9 +2,12 @@
 
 pub(crate) mod blueprint;
 pub(crate) mod exec;
+pub(crate) mod export;
 pub(crate) mod graph;
+pub(crate) mod import;
 pub(crate) mod live;
 pub(crate) mod logs;
+mod manifests;
 pub(crate) mod netbricks;
 pub(crate) mod openflow;
 pub(crate) mod pox;
