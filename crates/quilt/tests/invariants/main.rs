@@ -180,7 +180,8 @@ const web = new Service('web', [one]);
 allow(a, one, 80);
 expect(a).canReach(web, 80);
 expect(a).canConnect(web);";
-    let found = "net.js:7:1: a is to connect to web, but that does not lead from a to the name web: a reaches web-1";
+    let found =
+        "net.js:7:1: a is to connect to web, but that does not lead from a to the name web: a reaches web-1";
     assert_eq!(faults(both), [found]);
 }
 
