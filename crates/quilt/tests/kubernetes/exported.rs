@@ -225,7 +225,7 @@ fn names_that_kubernetes_does_not_take_are_faults() {
         faults[0].to_string(),
         "'1a' is not a valid name for a container: on Kubernetes it has to start with a letter"
     );
-    assert_eq!(faults[0].span.to_string(), "a.js:1:33");
+    assert_eq!(faults[0].span.to_string(), "a.js:1:1");
 }
 
 #[test]
