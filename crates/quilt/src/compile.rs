@@ -52,7 +52,9 @@ pub fn compile(
         ipv4s: vec![own.ipv4],
         ipv6s: vec![own.ipv6],
     };
-    program.names = addresses.iter().map(name).collect();
+    let aliases =
+        blueprint.aliases.iter().filter_map(|(alias, own)| Some((alias.as_str(), addresses.get(own)?)));
+    program.names = addresses.iter().chain(aliases).map(name).collect();
     let mut rules = Rules::default();
     for link in &blueprint.links {
         let Some(from) = selector(&link.from) else { continue };

@@ -196,6 +196,15 @@ pub enum Kind {
     #[error("the blueprint has no containers")]
     Nothing,
 
+    /// A deployment that the system a dialect comes from refuses.
+    #[error("{what}")]
+    Deployment {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        help: String,
+    },
+
     // Containers.
     /// Nothing to run.
     #[error("container '{name}' has no command")]
@@ -283,8 +292,8 @@ impl Kind {
         let help = match self {
             Kind::Read { .. } => "check the path and that you may read the file".into(),
             Kind::Import { .. } => {
-                "import 'weft' or 'kelda', or a file beside the blueprint by its relative path, \
-                                    such as './web.js'"
+                "import 'weft', 'kelda' or '@quilt/quilt', a file beside the blueprint by its relative path, such as \
+                 './web.js', or a package that `npm install` has put into node_modules there"
                     .into()
             }
             Kind::Export { similar: Some(similar), .. } => format!("did you mean '{similar}'?"),
@@ -333,6 +342,7 @@ impl Kind {
                 "allow the connections that are missing, or expect something else".into()
             }
             Kind::Broken { .. } => "take away one of these links, or expect something else".into(),
+            Kind::Deployment { help, .. } => help.clone(),
             Kind::PublishedTwice { first, .. } => {
                 format!("the first is at {first}; choose another host port")
             }
@@ -376,6 +386,7 @@ impl Kind {
             Kind::Manifest { .. } => "quilt::manifest",
             Kind::Link { .. } => "quilt::link",
             Kind::Broken { .. } => "quilt::expectation",
+            Kind::Deployment { .. } => "quilt::deployment",
         }
     }
 

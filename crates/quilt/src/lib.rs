@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  shop.js ──eval──▶ Blueprint ──check──▶ Blueprint, sound ──plan──▶ Plan ──runtime──▶ what runs
-//!  (weft, kelda)     (model)    faults at          │     what runs ──┘
+//!  (weft, …)         (model)    faults at          │     what runs ──┘
 //!                               their lines        ├──compile──▶ program of the dataplane
 //!                               ◀──────────────────┤
 //!                                                  ├──reach──▶ why may a talk to b?
@@ -12,8 +12,8 @@
 //!
 //! Everything but [`runtime`] is a function of its arguments: no clock, no network, no processes. The script runs
 //! in a sandbox ([`eval`]) that sees only the files below its own directory, and gives the same blueprint every
-//! time. Its two dialects are two small modules over one record (`src/js`); nothing behind [`model`] knows which
-//! one was used.
+//! time. Its dialects are small modules over one record (`src/js`); nothing behind [`model`] knows which one was used.
+//! [`original`] prints a deployment as the systems did that the old dialects come from.
 //!
 //! ```
 //! use quilt::check::reach::allowed;
@@ -68,6 +68,7 @@ pub mod import;
 pub mod kubernetes;
 mod load;
 pub mod model;
+pub mod original;
 pub mod plan;
 pub mod runtime;
 mod yaml;

@@ -29,7 +29,7 @@ pub fn load(path: &Path, options: &Options) -> Result<Loaded, Faults> {
 
 /// Checks what was evaluated; every fault of both steps is reported at once.
 pub fn checked(evaluation: Evaluation, secret: &dyn Fn(&str) -> bool) -> Result<Loaded, Faults> {
-    let Evaluation { name, blueprint, mut faults, notes, console, sources, inputs } = evaluation;
+    let Evaluation { name, blueprint, mut faults, notes, console, sources, inputs, .. } = evaluation;
     let found = check::check(&blueprint, secret);
     // A container that could not be read leaves holes that are no faults of their own.
     let holes = !faults.is_empty();

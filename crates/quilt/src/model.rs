@@ -36,6 +36,9 @@ pub struct Blueprint {
     /// What the author expects of the network, proved before anything runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub invariants: Vec<Invariant>,
+    /// Further host names, and the container or service that each is a name of.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub aliases: BTreeMap<String, String>,
 }
 
 impl Blueprint {

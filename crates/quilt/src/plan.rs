@@ -64,6 +64,12 @@ pub struct NetworkChange {
     pub publishes_added: Vec<Publish>,
     /// Published ports that go.
     pub publishes_removed: Vec<Publish>,
+    /// Further names that come, each with what it is a name of.
+    #[serde(default)]
+    pub aliases_added: BTreeMap<String, String>,
+    /// Further names that go.
+    #[serde(default)]
+    pub aliases_removed: Vec<String>,
     /// How denied packets are turned away, before and after, if that changes.
     pub denied: Option<(Denied, Denied)>,
 }
@@ -207,6 +213,11 @@ fn network(old: &Blueprint, new: &Blueprint) -> NetworkChange {
     change.links_removed = without(&old.links, &new.links, link_key);
     change.publishes_added = without(&new.publishes, &old.publishes, publish_key);
     change.publishes_removed = without(&old.publishes, &new.publishes, publish_key);
+    let other = |(alias, name): &(&String, &String)| old.aliases.get(*alias) != Some(*name);
+    let added = new.aliases.iter().filter(other);
+    change.aliases_added = added.map(|(alias, name)| (alias.clone(), name.clone())).collect();
+    change.aliases_removed =
+        old.aliases.keys().filter(|alias| !new.aliases.contains_key(*alias)).cloned().collect();
     change
 }
 
@@ -269,6 +280,12 @@ impl fmt::Display for NetworkChange {
         let publishes = self.publishes_added.iter().map(|publish| ('+', publish));
         for (sign, publish) in publishes.chain(self.publishes_removed.iter().map(|publish| ('-', publish))) {
             writeln!(f, "{sign} publish {publish}")?;
+        }
+        for (alias, name) in &self.aliases_added {
+            writeln!(f, "+ name {alias} ({name})")?;
+        }
+        for alias in &self.aliases_removed {
+            writeln!(f, "- name {alias}")?;
         }
         if let Some((before, after)) = self.denied {
             writeln!(f, "~ denied packets ({before} -> {after})")?;

@@ -1,42 +1,11 @@
-//! The two dialects mean the same model, and files beside the blueprint can be used from both.
+//! The dialects mean the same model.
 
-use std::fs;
-use std::path::PathBuf;
-
-use quilt::eval::{Evaluation, Options, evaluate, evaluate_text};
+use quilt::eval::{Dialect, Options, evaluate_text};
 use quilt::model::{Blueprint, Denied, Limits, MountSource, Party, Protocol, Restart, Text};
 
 fn blueprint(text: &str) -> Blueprint {
     let evaluation = evaluate_text("blueprint.js", text, &Options::default()).unwrap();
     quilt::checked(evaluation, &|_| true).unwrap_or_else(|faults| panic!("{:#?}", faults.faults)).blueprint
-}
-
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new(files: &[(&str, &str)]) -> Folder {
-        let folder = Folder(tempfile::tempdir().unwrap());
-        for (name, text) in files {
-            let path = folder.path(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        folder
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn evaluate(&self, name: &str) -> Evaluation {
-        evaluate(&self.path(name), &Options::default())
-            .unwrap_or_else(|faults| panic!("{faults}: {:#?}", faults.faults))
-    }
-
-    fn refused(&self, name: &str) -> String {
-        let faults = evaluate(&self.path(name), &Options::default()).unwrap_err();
-        faults.to_string().replace(&format!("{}/", self.0.path().display()), "")
-    }
 }
 
 fn links(blueprint: &Blueprint) -> Vec<String> {
@@ -182,89 +151,20 @@ fn kelda_refuses_what_the_original_refuses() {
     };
     assert_eq!(
         refused("k.allowTraffic(lb, c, 80);"),
-        "blueprint.js:2:1: LoadBalancers can not make outgoing connections"
+        "blueprint.js:2:1: load balancer 'lb' opens no connections: allow its containers instead"
     );
     assert_eq!(
         refused("c.deploy({});"),
-        "blueprint.js:2:1: TypeError: deploy() of container 'c' needs an Infrastructure"
+        "blueprint.js:2:1: the argument of deploy() of container 'c' must be an Infrastructure, found {}"
     );
     assert_eq!(
-        refused("new k.Container('x', 'nginx', { hostname: 'y' });"),
-        "blueprint.js:2:1: Unrecognized keys passed to Container constructor: hostname"
+        refused("new k.Container('x', 'nginx', { owner: 'y' });"),
+        "blueprint.js:2:1: Container has no option 'owner': remove it"
     );
     assert_eq!(
         refused("new k.Infrastructure([], []);"),
-        "blueprint.js:2:1: masters must include 1 or more Machines"
+        "blueprint.js:2:1: masters must have one Machine at least"
     );
-}
-
-#[test]
-fn files_beside_the_blueprint_are_read_and_recorded() {
-    let folder = Folder::new(&[
-        ("main.js", "import { Container } from 'weft'; import { name } from './lib/name.js'; import old, { word } from './old';
-            import data from './data.json';
-            new Container(name, { command: [word, old.word, data.words[0]] });"),
-        ("lib/name.js", "export { name } from '../name.mjs';"),
-        ("name.mjs", "export const name = 'deep';"),
-        ("old.js", "const fs = require('fs'); const path = require('path');
-            exports.word = fs.readFileSync(path.join(__dirname, 'words.txt'), 'utf8').trim();"),
-        ("words.txt", "hello\n"),
-        ("data.json", "{\"words\": [\"json\"]}"),
-    ]);
-    let evaluation = folder.evaluate("main.js");
-    assert_eq!(evaluation.blueprint.containers[0].name, "deep");
-    assert_eq!(evaluation.blueprint.containers[0].command, ["hello", "hello", "json"]);
-    let mut inputs: Vec<String> = evaluation
-        .inputs
-        .iter()
-        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
-        .collect();
-    inputs.sort();
-    assert_eq!(inputs, ["data.json", "main.js", "name.js", "name.mjs", "old.js", "words.txt"]);
-}
-
-#[test]
-fn errors_in_imported_files_name_them() {
-    let folder = Folder::new(&[
-        ("main.js", "import './lib/part.js';"),
-        ("lib/part.js", "import { Container } from 'weft';\n\nnew Container('web');\n"),
-        ("broken.js", "import './lib/broken.js';"),
-        ("lib/broken.js", "\nlet x = ;\n"),
-        ("json.js", "import './bad.json';"),
-        ("bad.json", "{\n  \"a\": 1,\n}"),
-        ("missing.js", "\nimport './nowhere.js';"),
-        ("common.js", "const x = require('./thrower');"),
-        ("thrower.js", "exports.x = 1;\n  throw new Error('no');"),
-    ]);
-    let evaluation = folder.evaluate("main.js");
-    let faults = quilt::checked(evaluation, &|_| true).unwrap_err();
-    assert!(faults.to_string().ends_with("lib/part.js:3:1: container 'web' has no command"), "{faults}");
-    assert_eq!(
-        folder.refused("broken.js"),
-        "lib/broken.js:2:1: syntax error: unexpected token in expression: ';'"
-    );
-    assert_eq!(
-        folder.refused("json.js"),
-        "bad.json:3:1: syntax error: key must be a string at line 3 column 1"
-    );
-    assert_eq!(
-        folder.refused("missing.js"),
-        "missing.js:2:8: cannot import './nowhere.js': there is no such file"
-    );
-    assert_eq!(folder.refused("common.js"), "thrower.js:2:3: no");
-}
-
-#[test]
-fn requires_may_go_in_circles() {
-    let folder = Folder::new(&[
-        (
-            "a.js",
-            "exports.a = 1; const b = require('./b'); const { Container } = require('weft');
-            new Container('c', { command: [String(b.seen), String(b.b)] });",
-        ),
-        ("b.js", "exports.seen = require('./a').a; exports.b = 2;"),
-    ]);
-    assert_eq!(folder.evaluate("a.js").blueprint.containers[0].command, ["1", "2"]);
 }
 
 #[test]
@@ -321,4 +221,111 @@ fn a_thousand_containers_and_a_hundred_thousand_links_are_quick() {
     let blueprint = blueprint(text);
     assert_eq!((blueprint.containers.len(), blueprint.links.len()), (1000, 100_000));
     assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+}
+
+/// `line: text` of every note.
+fn notes(evaluation: &quilt::eval::Evaluation) -> Vec<String> {
+    evaluation.notes.iter().map(|note| format!("{}: {}", note.span.line, note.text)).collect()
+}
+
+#[test]
+fn quilt_means_services_of_named_containers() {
+    let text = "const { Container, Machine, MachineRule, PortRange, Service, createDeployment, publicInternet } = require('@quilt/quilt');
+const deployment = createDeployment({ namespace: 'Old_Times' });
+const registry = new Container('redis');
+registry.setHostname('registry');
+const web = new Service('web_tier', new Container('nginx', ['nginx']).withEnv({ DB: 'db.q', N: 5 }).replicate(2));
+const db = new Service('db', [registry, web.containers[1]]);
+db.place(new MachineRule(false, { size: 'm4.large' }));
+db.allowFrom(web, new PortRange(5000, 5001));
+web.allowFrom(publicInternet, 80);
+publicInternet.allowFrom(db, 443);
+deployment.deploy([new Machine({ provider: 'Amazon' }), web, db]);
+web.connect(9, db);
+";
+    let evaluation = evaluate_text("blueprint.js", text, &Options::default()).unwrap();
+    let expected = [
+        "12: a.connect(port, b) is deprecated: write b.allowFrom(a, port)",
+        "2: machines are accepted and ignored: everything runs on this one",
+        "7: placement of service 'db' is ignored: everything runs on this machine",
+        "3: image 'redis' is not pulled: its containers run on this host's own files",
+        "5: image 'nginx' is not pulled: its containers run on this host's own files",
+    ];
+    let mut found = notes(&evaluation);
+    found.sort();
+    let mut expected = expected.map(str::to_owned);
+    expected.sort();
+    assert_eq!(found, expected);
+    let blueprint = quilt::checked(evaluation, &|_| true).unwrap().blueprint;
+    assert_eq!(blueprint.name, "old-times");
+    let mut names: Vec<&str> = blueprint.containers.iter().map(|container| container.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["registry", "web-tier-1", "web-tier-2"]);
+    assert_eq!(blueprint.service("web-tier").unwrap().members, ["web-tier-1", "web-tier-2"]);
+    assert_eq!(blueprint.service("db").unwrap().members, ["registry", "web-tier-2"]);
+    assert_eq!(
+        links(&blueprint),
+        ["web-tier -> db:5000-5001", "web-tier -> db:9", "db -> public internet:443"]
+    );
+    assert_eq!(blueprint.publishes[0].to_string(), "80 -> web-tier:80/tcp");
+    assert_eq!((blueprint.links[0].span.line, blueprint.publishes[0].span.line), (8, 9));
+    assert_eq!(blueprint.container("web-tier-1").unwrap().env["N"], Text::from("5"));
+    let aliases: Vec<String> =
+        blueprint.aliases.iter().map(|(alias, name)| format!("{alias} {name}")).collect();
+    let expected = [
+        "1.db.q registry",
+        "1.web_tier.q web-tier-1",
+        "2.db.q web-tier-2",
+        "2.web_tier.q web-tier-2",
+        "db.q db",
+        "registry.q registry",
+        "web_tier.q web-tier",
+    ];
+    assert_eq!(aliases, expected);
+    // The dataplane answers for them with the addresses of what they are names of.
+    let addresses = quilt::address::AddressPlan::default().next(&blueprint).unwrap();
+    let program = quilt::compile::compile(&blueprint, &addresses, |_| None);
+    let found = |name: &str| program.names.iter().find(|known| known.name == name).unwrap().ipv4s.clone();
+    assert_eq!(found("web_tier.q"), [addresses.get("web-tier").unwrap().ipv4]);
+    assert_eq!(found("2.db.q"), found("web-tier-2"));
+}
+
+#[test]
+fn quilt_names_what_is_missing_or_twice() {
+    let faults = |text: &str| {
+        let head = "const { Container, Service, createDeployment } = require('@quilt/quilt');\nconst deployment = createDeployment();\nconst a = new Service('a', [new Container('nginx')]);\n";
+        let evaluation = evaluate_text("a.js", &format!("{head}{text}"), &Options::default()).unwrap();
+        let faults = quilt::checked(evaluation, &|_| true).unwrap_err();
+        faults.faults.iter().map(|fault| format!("{}: {fault}", fault.span.line)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        faults("deployment.deploy(new Service('b', []));"),
+        ["4: service 'b' has no containers", "1: the blueprint has no containers"][..1].to_vec()
+    );
+    let text = "a.allowFrom(new Service('b', []), 80);\ndeployment.deploy(a);";
+    assert_eq!(faults(text), ["4: the link names 'b', which is never deployed"]);
+    let text = "a.containers.push(new Container('nginx'));\na.containers.forEach((one) => one.setHostname('x'));\ndeployment.deploy(a);";
+    assert_eq!(faults(text), ["4: two containers are called 'x'", "3: service 'a' has container 'x' twice"]);
+}
+
+#[test]
+fn names_of_old_are_found_by_kelda_08_too() {
+    let text = "const { Container, Infrastructure, LoadBalancer, Machine } = require('kelda');
+        const machine = new Machine({ provider: 'Amazon' });
+        const infrastructure = new Infrastructure(machine, machine);
+        const web = new Container('web', 'nginx');
+        const front = new LoadBalancer('front', [web]);
+        web.setEnv('NAMES', `${web.getHostname()} ${front.hostname()}`);
+        [web, front].forEach((one) => one.deploy(infrastructure));";
+    let names = |dialect| {
+        let options = Options { dialect, ..Options::default() };
+        let blueprint = evaluate_text("a.js", text, &options).unwrap().blueprint;
+        (
+            blueprint.containers[0].env["NAMES"].to_string(),
+            blueprint.aliases.keys().cloned().collect::<Vec<_>>(),
+        )
+    };
+    let aliases = vec!["front.q".to_owned(), "web.q".to_owned()];
+    assert_eq!(names(Some(Dialect::Kelda08)), ("web.q front.q".to_owned(), aliases.clone()));
+    assert_eq!(names(None), ("web front".to_owned(), aliases));
 }

@@ -67,8 +67,9 @@ fn blueprint() -> impl Strategy<Value = Blueprint> {
     let services = prop::collection::btree_map("[st]", members, 0..3);
     let links = prop::collection::vec(link(), 0..5);
     let publishes = prop::collection::vec(publish(), 0..3);
-    (containers, services, links, publishes, any::<bool>()).prop_map(
-        |(containers, services, links, publishes, drop)| Blueprint {
+    let aliases = prop::collection::btree_map("[xy][.]q", "[ab]", 0..3);
+    (containers, services, links, publishes, aliases, any::<bool>()).prop_map(
+        |(containers, services, links, publishes, aliases, drop)| Blueprint {
             name: "test".into(),
             denied: if drop { Denied::Drop } else { Denied::Refuse },
             containers,
@@ -78,6 +79,7 @@ fn blueprint() -> impl Strategy<Value = Blueprint> {
                 .collect(),
             links,
             publishes,
+            aliases,
         },
     )
 }
@@ -89,6 +91,7 @@ struct Seen {
     services: BTreeMap<String, Vec<String>>,
     links: BTreeSet<String>,
     publishes: BTreeSet<String>,
+    aliases: BTreeMap<String, String>,
     denied: Denied,
 }
 
@@ -99,6 +102,7 @@ fn seen(blueprint: &Blueprint) -> Seen {
         services: blueprint.services.iter().map(|s| (s.name.clone(), s.members.clone())).collect(),
         links: blueprint.links.iter().map(link_text).collect(),
         publishes: blueprint.publishes.iter().map(publish_text).collect(),
+        aliases: blueprint.aliases.clone(),
         denied: blueprint.denied,
     }
 }
@@ -144,6 +148,10 @@ fn apply(plan: &Plan, old: &Blueprint, wanted: &Blueprint) -> Seen {
         assert!(state.publishes.remove(&publish_text(publish)));
     }
     state.publishes.extend(network.publishes_added.iter().map(publish_text));
+    for alias in &network.aliases_removed {
+        assert!(state.aliases.remove(alias).is_some());
+    }
+    state.aliases.extend(network.aliases_added.clone());
     if let Some((before, after)) = network.denied {
         assert_eq!(before, state.denied);
         state.denied = after;

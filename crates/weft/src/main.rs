@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use commands::{
-    blueprint, exec, export, graph, import, logs, netbricks, openflow, pox, ps, roles, softnic, stop, top,
-    up, why,
+    blueprint, exec, export, graph, import, logs, netbricks, openflow, pox, ps, quilt, roles, softnic, stop,
+    top, up, why,
 };
 
 /// Exit code for work that could not be done.
@@ -68,6 +68,9 @@ enum Command {
     #[command(subcommand)]
     Openflow(openflow::Openflow),
     Pox(pox::Pox),
+    /// Blueprints in the dialects of Quilt and Kelda
+    #[command(subcommand)]
+    Quilt(quilt::Quilt),
     /// The software NIC, and BESS's control interface
     #[command(subcommand)]
     Softnic(softnic::Softnic),
@@ -130,6 +133,7 @@ fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Netbricks(command) => return command.run(),
         Command::Openflow(command) => return command.run(),
         Command::Pox(command) => return command.run(),
+        Command::Quilt(command) => command.run()?,
         Command::Softnic(command) => return command.run(),
         Command::Tool(tool) => tool.run().map_err(|error| miette::miette!("{error}"))?,
         Command::Completions { shell } => {

@@ -47,6 +47,29 @@ pub(super) fn check(blueprint: &Blueprint, faults: &mut Vec<Fault>) {
         }
     }
     members(blueprint, faults);
+    aliases(blueprint, &taken, faults);
+}
+
+/// Further names: DNS names that nothing else has, of things that exist.
+fn aliases(blueprint: &Blueprint, taken: &HashMap<&str, (&'static str, &Span)>, faults: &mut Vec<Fault>) {
+    for (alias, name) in &blueprint.aliases {
+        let Some((_, span)) = taken.get(name.as_str()) else {
+            let (what, name) = (format!("the further name '{alias}'"), name.clone());
+            faults.push(Fault::new(Kind::Unknown { what, name, similar: None }, Span::default()));
+            continue;
+        };
+        // Host names in the wild have capitals and `_`, and are found all the same (RFC 2181 section 11).
+        let too_long = alias.len() > 253 || alias.split('.').any(|part| !(1..=63).contains(&part.len()));
+        if too_long
+            || taken.contains_key(alias.as_str())
+            || alias.contains(|c: char| c.is_control() || c == ' ')
+        {
+            let reason =
+                if too_long { "it is longer than a host name" } else { "it is taken, or no host name" };
+            let kind = Kind::Name { what: "further name", name: alias.clone(), reason };
+            faults.push(Fault::new(kind, (*span).clone()));
+        }
+    }
 }
 
 fn members(blueprint: &Blueprint, faults: &mut Vec<Fault>) {

@@ -14,6 +14,7 @@ use super::raw::{Copier, CopyError, Raw, number};
 use super::{Evaluation, Options, STACK_BYTES_MAX, lower, place};
 use crate::fault::{Fault, Faults, Kind, similar};
 use crate::model::Span;
+use crate::original;
 
 /// What scripts may use: no `performance`, no weak references (their answers depend on the collector).
 type Intrinsics = (
@@ -39,7 +40,7 @@ const REJECTIONS_MAX: usize = 100;
 
 /// Evaluates the file `name`, which `files` knows.
 pub(crate) fn evaluate(name: &str, files: Files, options: &Options) -> Result<Evaluation, Faults> {
-    let mut shared = Shared::new(files.clone(), options.args.clone());
+    let mut shared = Shared::new(files.clone(), options.clone());
     let polls = Rc::new(Cell::new(0));
     let mut result = run(name, &shared, options, &polls, u64::MAX);
     if let Err(fault) = &result
@@ -48,7 +49,7 @@ pub(crate) fn evaluate(name: &str, files: Files, options: &Options) -> Result<Ev
     {
         // There was no memory left to say where. The same script halfway there has some.
         let half = polls.replace(0) / 2;
-        shared = Shared::new(files, options.args.clone());
+        shared = Shared::new(files, options.clone());
         result = run(name, &shared, options, &polls, half).map_err(|fault| match fault.kind {
             Kind::TimeLimit { .. } => {
                 let kind = Kind::MemoryLimit { limit_bytes: options.memory_limit_bytes };
@@ -61,7 +62,9 @@ pub(crate) fn evaluate(name: &str, files: Files, options: &Options) -> Result<Ev
     let console = std::mem::take(&mut host.console);
     match result {
         Err(fault) => Err(Faults::finish(vec![*fault], &host.files.sources, console)),
-        Ok(raw) => {
+        Ok(mut raw) => {
+            let record = raw.take("original");
+            let document = (!record.is_absent()).then(|| original::document(&record, &host.spans));
             let lowered = lower::lower(raw, &host.spans, name);
             let sources = std::mem::take(&mut host.files.sources);
             Ok(Evaluation {
@@ -72,6 +75,7 @@ pub(crate) fn evaluate(name: &str, files: Files, options: &Options) -> Result<Ev
                 console,
                 sources,
                 inputs: std::mem::take(&mut host.files.inputs),
+                document,
             })
         }
     }
@@ -185,7 +189,7 @@ impl Run<'_> {
             }
             FileKind::Script | FileKind::Json => {
                 let file = serde_json::to_string(self.name).unwrap_or_default();
-                let text = format!("import {{ load }} from 'weft:node'; load({file});");
+                let text = format!("import {{ load }} from 'weft:require'; load({file});");
                 Module::declare(ctx.clone(), "weft:main", text)?.eval()?.1
             }
         };
@@ -326,7 +330,10 @@ pub(crate) fn exported(text: &str) -> Vec<&str> {
     for line in text.lines() {
         let Some(rest) = line.strip_prefix("export ") else { continue };
         if let Some(list) = rest.strip_prefix('{') {
-            names.extend(list.split('}').next().unwrap_or("").split(',').map(str::trim));
+            let list = list.split('}').next().unwrap_or("").split(',');
+            names.extend(list.map(|name| name.rsplit(" as ").next().unwrap_or(name).trim()));
+        } else if rest.starts_with("default ") {
+            continue;
         } else if let Some(name) = rest.split([' ', '(']).nth(1) {
             names.push(name);
         }

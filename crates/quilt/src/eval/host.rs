@@ -8,12 +8,17 @@ use std::rc::Rc;
 use rquickjs::context::EvalOptions;
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::Declared;
-use rquickjs::{Ctx, Exception, Function, Module, Object, Value};
+use rquickjs::{Ctx, Exception, Function, Module, Object, TypedArray, Value};
 
-use super::files::{Files, Found, VIRTUAL_ROOT};
+use super::files::{Files, Found, Place, Unread};
+use super::packages::{self, Asker};
 use super::place::{self, INTERNAL};
+use super::raw::Copier;
+use super::{Options, hash};
 use crate::fault::Kind;
 use crate::model::Span;
+use crate::original;
+use crate::original::sizes::{self, Bounds};
 
 /// Bytes of console output kept.
 pub const CONSOLE_BYTES_MAX: usize = 256 << 10;
@@ -24,12 +29,30 @@ const PLACES_MAX: usize = 1_000_000;
 const WRAP_HEAD: &str = "(function (exports, require, module, __filename, __dirname) {";
 const WRAP_TAIL: &str = "\n})";
 
-/// Modules that ship inside weft.
-pub(crate) const MODULES: [(&str, &str); 4] = [
+/// Modules that ship inside weft, each after those it needs at once.
+pub(crate) const MODULES: [(&str, &str); 11] = [
     ("weft:core", include_str!("../js/core.js")),
     ("weft:weft", include_str!("../js/weft.js")),
+    ("weft:buffer", include_str!("../js/buffer.js")),
+    ("weft:path", include_str!("../js/path.js")),
+    ("weft:fs", include_str!("../js/fs.js")),
+    ("weft:crypto", include_str!("../js/crypto.js")),
+    ("weft:util", include_str!("../js/util.js")),
+    ("weft:arguments", include_str!("../js/arguments.js")),
+    ("weft:quilt", include_str!("../js/quilt.js")),
     ("weft:kelda", include_str!("../js/kelda.js")),
-    ("weft:node", include_str!("../js/node.js")),
+    ("weft:require", include_str!("../js/require.js")),
+];
+/// What `import` may call them: the languages, and modules of Node.
+const PUBLIC: [(&str, &str); 8] = [
+    ("weft", "weft:weft"),
+    ("kelda", "weft:kelda"),
+    ("@quilt/quilt", "weft:quilt"),
+    ("buffer", "weft:buffer"),
+    ("crypto", "weft:crypto"),
+    ("fs", "weft:fs"),
+    ("path", "weft:path"),
+    ("util", "weft:util"),
 ];
 /// Prefix of the module made for a CommonJS file that an ES module imports.
 const BRIDGE: &str = "weft:commonjs/";
@@ -52,7 +75,7 @@ pub(crate) struct Host {
     kinds: BTreeMap<String, FileKind>,
     /// Places by file, line, column and names.
     places: HashMap<(String, u32, u32, String), Span>,
-    args: BTreeMap<String, String>,
+    options: Options,
 }
 
 /// A handle every function holds.
@@ -60,7 +83,7 @@ pub(crate) struct Host {
 pub(crate) struct Shared(pub(crate) Rc<RefCell<Host>>);
 
 impl Shared {
-    pub(crate) fn new(files: Files, args: BTreeMap<String, String>) -> Shared {
+    pub(crate) fn new(files: Files, options: Options) -> Shared {
         let host = Host {
             files,
             spans: vec![Span::default()],
@@ -68,7 +91,7 @@ impl Shared {
             thrown: Vec::new(),
             kinds: BTreeMap::new(),
             places: HashMap::new(),
-            args,
+            options,
         };
         Shared(Rc::new(RefCell::new(host)))
     }
@@ -115,15 +138,12 @@ impl Shared {
         Exception::throw_message(ctx, &text)
     }
 
-    /// Finds the file that `from` imports as `name`.
-    fn find(&self, ctx: &Ctx<'_>, from: &str, name: &str) -> rquickjs::Result<Found> {
-        let relative = name.starts_with("./") || name.starts_with("../") || name.starts_with('/');
-        let found = if relative || name == "." || name == ".." {
+    /// Finds the file that `from` means by `name`.
+    fn find(&self, ctx: &Ctx<'_>, from: &str, name: &str, asker: Asker) -> rquickjs::Result<Found> {
+        let found = {
             let mut host = self.0.borrow_mut();
             let base = host.files.directory(from);
-            host.files.find(&base, name, true)
-        } else {
-            Err("there is no module of that name".to_owned())
+            packages::find(&mut host.files, &base, name, asker)
         };
         found.map_err(|reason| {
             let name: String = name.chars().take(200).collect();
@@ -193,6 +213,12 @@ impl Shared {
     /// The object the embedded modules reach Rust through.
     pub(crate) fn object<'js>(&self, ctx: &Ctx<'js>) -> rquickjs::Result<Object<'js>> {
         let object = Object::new(ctx.clone())?;
+        let (options, main, cwd) = {
+            let host = self.0.borrow();
+            (host.options.clone(), host.files.main(), host.files.own())
+        };
+        object.set("dialect", options.dialect.map_or("", super::Dialect::name))?;
+        object.set("cwd", cwd)?;
         let shared = self.clone();
         object.set(
             "place",
@@ -201,41 +227,37 @@ impl Shared {
             })?,
         )?;
         let shared = self.clone();
-        object.set("print", Function::new(ctx.clone(), move |line: Value<'js>| shared.print(&line))?)?;
+        object
+            .set("print", Function::new(ctx.clone(), move |line: Value<'js>| shared.print(&line, "\n"))?)?;
         let shared = self.clone();
-        let args = move |into: Object<'js>| -> rquickjs::Result<Object<'js>> {
-            for (name, value) in &shared.0.borrow().args {
-                into.set(name.as_str(), value.as_str())?;
+        object.set("write", Function::new(ctx.clone(), move |text: Value<'js>| shared.print(&text, ""))?)?;
+        let filled = |values: BTreeMap<String, String>| {
+            move |into: Object<'js>| -> rquickjs::Result<Object<'js>> {
+                for (name, value) in &values {
+                    into.set(name.as_str(), value.as_str())?;
+                }
+                Ok(into)
             }
-            Ok(into)
         };
-        object.set("args", Function::new(ctx.clone(), args)?)?;
+        object.set("args", Function::new(ctx.clone(), filled(options.args))?)?;
+        object.set("env", Function::new(ctx.clone(), filled(options.env))?)?;
+        let argv: Vec<String> = std::iter::once(main).chain(options.argv).collect();
+        object.set("argv", Function::new(ctx.clone(), move || argv.clone())?)?;
+        self.module_functions(ctx, &object)?;
         self.file_functions(ctx, &object)?;
+        self.dialect_functions(ctx, &object)?;
         Ok(object)
     }
 
-    fn file_functions<'js>(&self, ctx: &Ctx<'js>, object: &Object<'js>) -> rquickjs::Result<()> {
+    /// What `require` is made of.
+    fn module_functions<'js>(&self, ctx: &Ctx<'js>, object: &Object<'js>) -> rquickjs::Result<()> {
         let shared = self.clone();
         let find = move |ctx: Ctx<'js>, from: String, name: String| -> rquickjs::Result<String> {
-            let found = shared.find(&ctx, &from, &name)?;
+            let found = shared.find(&ctx, &from, &name, Asker::Require)?;
             shared.text(&ctx, &found)?;
             Ok(found.name)
         };
         object.set("find", Function::new(ctx.clone(), find)?)?;
-        let shared = self.clone();
-        let read = move |ctx: Ctx<'js>, path: String| -> rquickjs::Result<Value<'js>> {
-            let mut host = shared.0.borrow_mut();
-            let found = host.files.find(Path::new(""), &path, false);
-            match found.and_then(|found| host.files.read(&found)) {
-                Ok(text) => Ok(rquickjs::String::from_str(ctx, &text)?.into_value()),
-                Err(reason) => {
-                    let object = Object::new(ctx)?;
-                    object.set("reason", reason)?;
-                    Ok(object.into_value())
-                }
-            }
-        };
-        object.set("read", Function::new(ctx.clone(), read)?)?;
         let shared = self.clone();
         let kind = move |ctx: Ctx<'js>, file: String| match shared.kind(&ctx, &file) {
             FileKind::Module => "module",
@@ -252,12 +274,8 @@ impl Shared {
         let compile = move |ctx: Ctx<'js>, file: String| shared.compile(&ctx, &file);
         object.set("compile", Function::new(ctx.clone(), compile)?)?;
         let shared = self.clone();
-        let directory = move |file: String| {
-            let below = shared.0.borrow().files.directory(&file);
-            let below = below.to_string_lossy();
-            if below.is_empty() { VIRTUAL_ROOT.to_owned() } else { format!("{VIRTUAL_ROOT}/{below}") }
-        };
-        object.set("directory", Function::new(ctx.clone(), directory)?)?;
+        let virtual_name = move |file: String| shared.0.borrow().files.seen(&file);
+        object.set("virtual", Function::new(ctx.clone(), virtual_name)?)?;
         let shared = self.clone();
         let import_now = move |ctx: Ctx<'js>, file: String| -> rquickjs::Result<Object<'js>> {
             let text = shared.source(&file);
@@ -266,6 +284,97 @@ impl Shared {
             module.namespace()
         };
         object.set("importNow", Function::new(ctx.clone(), import_now)?)
+    }
+
+    /// What `fs` and `crypto` are made of.
+    fn file_functions<'js>(&self, ctx: &Ctx<'js>, object: &Object<'js>) -> rquickjs::Result<()> {
+        let refused = |object: &Object<'js>, fault: Unread| -> rquickjs::Result<()> {
+            object.set("reason", fault.reason)?;
+            object.set("code", fault.code)
+        };
+        let shared = self.clone();
+        let read = move |ctx: Ctx<'js>, path: String, text: bool| -> rquickjs::Result<Object<'js>> {
+            let answer = Object::new(ctx.clone())?;
+            let bytes = shared.0.borrow_mut().files.bytes(&path);
+            match bytes {
+                Ok(bytes) if text => answer.set("content", String::from_utf8_lossy(&bytes).as_ref())?,
+                Ok(bytes) => answer.set("content", TypedArray::new(ctx, bytes)?)?,
+                Err(fault) => refused(&answer, fault)?,
+            }
+            Ok(answer)
+        };
+        object.set("read", Function::new(ctx.clone(), read)?)?;
+        let shared = self.clone();
+        let look = move |ctx: Ctx<'js>, path: String| -> rquickjs::Result<Object<'js>> {
+            let answer = Object::new(ctx)?;
+            let mut host = shared.0.borrow_mut();
+            let own = host.files.directory("");
+            match host.files.look(&own, &path) {
+                Ok(Some(Place::File(found))) => {
+                    answer.set("kind", "file")?;
+                    answer.set("size", found.real.metadata().map_or(0, |data| data.len()) as f64)?;
+                }
+                Ok(Some(Place::Directory { .. })) => {
+                    answer.set("kind", "directory")?;
+                    answer.set("size", 0)?;
+                }
+                Ok(None) => refused(&answer, Unread::missing())?,
+                Err(reason) => refused(&answer, Unread::refused(reason))?,
+            }
+            Ok(answer)
+        };
+        object.set("look", Function::new(ctx.clone(), look)?)?;
+        let shared = self.clone();
+        let list = move |ctx: Ctx<'js>, path: String| -> rquickjs::Result<Object<'js>> {
+            let answer = Object::new(ctx)?;
+            let names = shared.0.borrow_mut().files.names(&path);
+            match names {
+                Ok(names) => {
+                    let kind =
+                        |(_, directory): &(String, bool)| if *directory { "directory" } else { "file" };
+                    answer.set("kinds", names.iter().map(kind).collect::<Vec<_>>())?;
+                    answer.set("names", names.into_iter().map(|(name, _)| name).collect::<Vec<_>>())?;
+                }
+                Err(fault) => refused(&answer, fault)?,
+            }
+            Ok(answer)
+        };
+        object.set("list", Function::new(ctx.clone(), list)?)?;
+        object
+            .set("hash", Function::new(ctx.clone(), |name: String, bytes: String| hash::hash(&name, &bytes))?)
+    }
+
+    /// What the old dialects need.
+    fn dialect_functions<'js>(&self, ctx: &Ctx<'js>, object: &Object<'js>) -> rquickjs::Result<()> {
+        let shared = self.clone();
+        let document = move |ctx: Ctx<'js>, record: Value<'js>| -> rquickjs::Result<String> {
+            let raw = Copier::new().copy(&record).map_err(|error| match error {
+                super::raw::CopyError::Thrown(error) => error,
+                super::raw::CopyError::TooLarge(what) => Exception::throw_message(&ctx, what),
+                super::raw::CopyError::Key => Exception::throw_message(&ctx, "a name is not valid Unicode"),
+            })?;
+            let spans = shared.0.borrow().spans.clone();
+            original::document(&raw, &spans).map_err(|mut faults| {
+                let fault = faults.remove(0);
+                shared.throw(&ctx, fault.kind, fault.span)
+            })
+        };
+        object.set("document", Function::new(ctx.clone(), document)?)?;
+        type Ends = Vec<Option<f64>>;
+        let size = |ctx: Ctx<'js>, provider: String, named: String, cpu: Ends, ram: Ends| {
+            let bounds = |ends: &Ends| Bounds {
+                min: ends.first().copied().flatten(),
+                max: ends.get(1).copied().flatten(),
+            };
+            let size = sizes::choose(&provider, &named, bounds(&cpu), bounds(&ram))
+                .map_err(|reason| Exception::throw_message(&ctx, &reason))?;
+            let answer = Object::new(ctx)?;
+            answer.set("name", size.name)?;
+            answer.set("cpu", size.cpu)?;
+            answer.set("ram", size.ram)?;
+            Ok::<_, rquickjs::Error>(answer)
+        };
+        object.set("size", Function::new(ctx.clone(), size)?)
     }
 
     fn remember(&self, stack: &Value<'_>, names: &str) -> u32 {
@@ -279,14 +388,14 @@ impl Shared {
         host.spans.len() as u32 - 1
     }
 
-    fn print(&self, line: &Value<'_>) {
+    fn print(&self, line: &Value<'_>, end: &str) {
         let line = line.as_string().and_then(|line| line.to_string().ok()).unwrap_or_default();
         let mut host = self.0.borrow_mut();
         let room = CONSOLE_BYTES_MAX.saturating_sub(host.console.len() + 1);
         let cut = (0..=room.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
         if room > 0 {
             host.console.push_str(&line[..cut]);
-            host.console.push('\n');
+            host.console.push_str(end);
         }
     }
 }
@@ -299,13 +408,14 @@ impl Resolver for Shared {
         name: &str,
         _attributes: Option<ImportAttributes<'js>>,
     ) -> rquickjs::Result<String> {
-        if name == "weft" || name == "kelda" {
-            return Ok(format!("{INTERNAL}{name}"));
+        let bare = name.strip_prefix("node:").unwrap_or(name);
+        if let Some((_, own)) = PUBLIC.iter().find(|(public, _)| *public == bare) {
+            return Ok((*own).to_owned());
         }
         if base.starts_with(INTERNAL) && (MODULES.iter().any(|(own, _)| *own == name)) {
             return Ok(name.to_owned());
         }
-        let found = self.find(ctx, base, name)?;
+        let found = self.find(ctx, base, name, Asker::Import)?;
         self.text(ctx, &found)?;
         match self.kind(ctx, &found.name) {
             FileKind::Module => Ok(found.name),
@@ -337,7 +447,7 @@ fn bridge(file: &str, text: &str) -> String {
     const NAMES_MAX: usize = 1_000;
     let file = serde_json::to_string(file).unwrap_or_default();
     let mut module =
-        format!("import {{ load }} from 'weft:node';\nconst m = load({file});\nexport default m;\n");
+        format!("import {{ load }} from 'weft:require';\nconst m = load({file});\nexport default m;\n");
     let mut names: Vec<&str> = Vec::new();
     for (at, found) in text.match_indices("exports.") {
         names.push(identifier(&text[at + found.len()..]));

@@ -44,6 +44,7 @@ pub(crate) fn lower(raw: Raw, spans: &[Span], file: &str) -> Lowered {
     each(raw.take("links"), |entry| lower.link(&entry));
     each(raw.take("publishes"), |entry| lower.publish(&entry));
     each(raw.take("invariants"), |entry| lower.invariant(&entry));
+    each(raw.take("aliases"), |entry| lower.alias(entry));
     Lowered { blueprint: lower.blueprint, faults: lower.faults, notes: lower.notes }
 }
 
@@ -166,14 +167,12 @@ impl<'a> Lower<'a> {
 
     fn container(&mut self, mut entry: Raw) {
         let span = self.span(&entry);
-        let mut raw = entry.take("container");
-        let is_kelda = matches!(entry.get("dialect"), Raw::Text(dialect) if dialect == "kelda");
-        let name = match raw.take(if is_kelda { "hostname" } else { "name" }) {
+        let name = match entry.take("name") {
             Raw::Text(name) => name,
             other => return self.shape(&At { span: &span, what: "name of a container" }, "a string", &other),
         };
         let faults_before = self.faults.len();
-        let options = if is_kelda { kelda_options(raw) } else { raw.take("options") };
+        let options = entry.take("options");
         if !matches!(options, Raw::Map(_)) {
             let what = format!("options of container '{name}'");
             self.shape(&At { span: &span, what: &what }, "an object", &options);
@@ -510,6 +509,12 @@ impl<'a> Lower<'a> {
         self.blueprint.publishes.push(Publish { to, host_port, container_port, protocol, span });
     }
 
+    fn alias(&mut self, mut entry: Raw) {
+        if let (Raw::Text(alias), Raw::Text(name)) = (entry.take("alias"), entry.take("name")) {
+            self.blueprint.aliases.insert(alias, name);
+        }
+    }
+
     fn ports(&mut self, what: &str, raw: &Raw, span: &Span) -> Option<Ports> {
         let mut port = |value: &Raw| match value {
             Raw::Number(port) if port.fract() == 0.0 && (1.0..=65_535.0).contains(port) => Some(*port as u16),
@@ -569,32 +574,6 @@ fn shown(raw: &Raw) -> String {
         Raw::Text(name) => name.clone(),
         _ => "the public internet".into(),
     }
-}
-
-/// A container of the kelda dialect with the names of weft's options.
-fn kelda_options(mut raw: Raw) -> Raw {
-    let mut image = raw.take("image");
-    let mounts = match raw.take("volumeMounts") {
-        Raw::List(mounts) => mounts.into_iter().filter_map(kelda_mount).collect(),
-        _ => Vec::new(),
-    };
-    Raw::Map(vec![
-        ("image".into(), image.take("name")),
-        ("command".into(), raw.take("command")),
-        ("env".into(), raw.take("env")),
-        ("files".into(), raw.take("filepathToContent")),
-        ("mounts".into(), Raw::Map(mounts)),
-    ])
-}
-
-fn kelda_mount(mut mount: Raw) -> Option<(String, Raw)> {
-    let mut volume = mount.take("volume");
-    let Raw::Text(target) = mount.take("mountPath") else { return None };
-    let source = match volume.take("path") {
-        path @ Raw::Text(_) => ("host".to_owned(), path),
-        _ => ("named".to_owned(), volume.take("name")),
-    };
-    Some((target, Raw::Map(vec![source])))
 }
 
 /// The deployment's name where the script gives none: the file's, made a DNS label.

@@ -6,10 +6,12 @@
 
 mod engine;
 mod files;
+mod hash;
 mod host;
 mod lower;
+mod packages;
 mod place;
-mod raw;
+pub(crate) mod raw;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,11 +24,55 @@ pub use host::CONSOLE_BYTES_MAX;
 use crate::fault::{Fault, Faults, Kind, Sources};
 use crate::model::{Blueprint, Span};
 
+/// A dialect of old, exactly as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `@quilt/quilt` 0.2, July 2017.
+    Quilt,
+    /// `kelda` 0.8, January 2018: arguments by position.
+    Kelda08,
+    /// `kelda` 0.13, March 2018: one object of options.
+    Kelda13,
+}
+
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Dialect; 3] = [Dialect::Quilt, Dialect::Kelda08, Dialect::Kelda13];
+
+    /// What the command line calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Dialect::Quilt => "quilt",
+            Dialect::Kelda08 => "kelda-0.8",
+            Dialect::Kelda13 => "kelda-0.13",
+        }
+    }
+}
+
+impl std::str::FromStr for Dialect {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Dialect, String> {
+        let names = Dialect::ALL.map(Dialect::name).join(", ");
+        let found = Dialect::ALL.into_iter().find(|dialect| dialect.name() == name);
+        found.ok_or_else(|| format!("there is no dialect '{name}': there are {names}"))
+    }
+}
+
 /// Bounds and inputs of one evaluation.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// What the script sees as `args`.
     pub args: BTreeMap<String, String>,
+    /// Which of the old dialects the script is in. Without, `kelda` takes arguments of both its versions, and every
+    /// dialect can be used.
+    pub dialect: Option<Dialect>,
+    /// What the script sees as `process.argv`, after the program and the script itself.
+    pub argv: Vec<String>,
+    /// What the script sees as `process.env`.
+    pub env: BTreeMap<String, String>,
+    /// The directory below which the script may read; its own without.
+    pub root: Option<PathBuf>,
     /// How long it may run.
     pub time_limit: Duration,
     /// How much memory the engine may hold, in bytes.
@@ -35,7 +81,15 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { args: BTreeMap::new(), time_limit: Duration::from_secs(10), memory_limit_bytes: 256 << 20 }
+        Options {
+            args: BTreeMap::new(),
+            dialect: None,
+            argv: Vec::new(),
+            env: BTreeMap::new(),
+            root: None,
+            time_limit: Duration::from_secs(10),
+            memory_limit_bytes: 256 << 20,
+        }
     }
 }
 
@@ -70,8 +124,10 @@ pub struct Evaluation {
     pub console: String,
     /// The text behind the spans.
     pub sources: Sources,
-    /// Every file read, resolved; the plan depends on these and nothing else.
+    /// Every file read and directory listed, resolved; the plan depends on these and nothing else.
     pub inputs: Vec<PathBuf>,
+    /// With [`Options::dialect`], the deployment as the original prints it, or everything it would refuse.
+    pub(crate) document: Option<Result<String, Vec<Fault>>>,
 }
 
 /// Evaluates the blueprint in the file `path`.
@@ -80,11 +136,19 @@ pub fn evaluate(path: &Path, options: &Options) -> Result<Evaluation, Faults> {
     let fault = |reason: String| Faults::one(Kind::Read { path: shown.clone(), reason }, Span::default());
     let text = files::read_text(path).map_err(fault)?;
     let real = path.canonicalize().map_err(|error| fault(error.to_string()))?;
-    let root = real.parent().map(Path::to_owned);
-    let relative = PathBuf::from(real.file_name().unwrap_or_default());
     // A name of ours would be taken for one of our modules.
     let name = if shown.starts_with(place::INTERNAL) { format!("./{shown}") } else { shown.clone() };
-    let shown_root = path.parent().unwrap_or(Path::new("")).to_owned();
+    let (root, shown_root) = match &options.root {
+        None => (real.parent().map(Path::to_owned), path.parent().unwrap_or(Path::new("")).to_owned()),
+        Some(root) => {
+            let real_root =
+                root.canonicalize().map_err(|error| fault(format!("{}: {error}", root.display())))?;
+            (Some(real_root), root.clone())
+        }
+    };
+    let below = root.as_deref().and_then(|root| real.strip_prefix(root).ok());
+    let relative =
+        below.ok_or_else(|| fault("it is outside the directory it may read from".into()))?.to_owned();
     let mut files = files::Files::new(root, shown_root);
     files.add(&name, relative, text);
     files.inputs.push(real);

@@ -19,6 +19,8 @@ pub(crate) enum Raw {
     Text(String),
     List(Vec<Raw>),
     Map(Vec<(String, Raw)>),
+    /// A typed array of bytes, as `fs.readFileSync` gives it.
+    Bytes(Vec<u8>),
     /// Functions, symbols and the like, by their type's name.
     Other(&'static str),
 }
@@ -45,6 +47,22 @@ impl Raw {
         }
     }
 
+    /// The list `key` of a map; an empty one where there is none.
+    pub(crate) fn list(&self, key: &str) -> &[Raw] {
+        match self.get(key) {
+            Raw::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The text `key` of a map; an empty one where there is none.
+    pub(crate) fn text(&self, key: &str) -> &str {
+        match self.get(key) {
+            Raw::Text(text) => text,
+            _ => "",
+        }
+    }
+
     /// Whether it is left out.
     pub(crate) fn is_absent(&self) -> bool {
         matches!(self, Raw::Undefined | Raw::Null)
@@ -63,17 +81,29 @@ impl Raw {
             Raw::Text(text) => format!("'{}'", text.escape_debug()),
             Raw::List(_) => "a list".into(),
             Raw::Map(_) => "an object".into(),
+            Raw::Bytes(_) => "bytes (readFileSync(path, 'utf8') gives text)".into(),
             Raw::Other(kind) => format!("a {kind}"),
         }
     }
 }
 
-/// A number as JavaScript writes it.
+/// A number as JavaScript writes it (ECMA-262, Number::toString): the shortest digits that read back the same,
+/// with an exponent from 1e21 and below 1e-6.
 pub(crate) fn number(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".into();
+    }
     if value.is_infinite() {
-        if value > 0.0 { "Infinity".into() } else { "-Infinity".into() }
-    } else {
+        return if value > 0.0 { "Infinity".into() } else { "-Infinity".into() };
+    }
+    let size = value.abs();
+    if size == 0.0 {
+        "0".into()
+    } else if (1e-6..1e21).contains(&size) {
         value.to_string()
+    } else {
+        let text = format!("{value:e}");
+        if size < 1.0 { text } else { text.replace('e', "e+") }
     }
 }
 
@@ -122,6 +152,9 @@ impl Copier {
             return Ok(Raw::Other("function"));
         }
         if let Some(object) = value.as_object() {
+            if object.is_typed_array::<u8>() {
+                return self.bytes(object);
+            }
             return self.map(object, depth);
         }
         Ok(match (value.as_bool(), value.as_number()) {
@@ -157,6 +190,16 @@ impl Copier {
         Ok(Raw::List(items))
     }
 
+    fn bytes(&mut self, array: &Object<'_>) -> Result<Raw, CopyError> {
+        let length: f64 = array.get("length")?;
+        if length > self.bytes as f64 {
+            return Err(CopyError::TooLarge("a list of bytes is too long"));
+        }
+        self.bytes -= length as usize;
+        let bytes: rquickjs::Result<Vec<u8>> = (0..length as u32).map(|at| array.get(at)).collect();
+        Ok(Raw::Bytes(bytes?))
+    }
+
     fn map(&mut self, object: &Object<'_>, depth: usize) -> Result<Raw, CopyError> {
         let mut members = Vec::new();
         for key in object.keys::<rquickjs::String<'_>>() {
@@ -165,5 +208,31 @@ impl Copier {
             members.push((self.text(&key)?.ok_or(CopyError::Key)?, self.copy_at(&value, depth)?));
         }
         Ok(Raw::Map(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn numbers_are_written_as_javascript_writes_them() {
+        let cases = [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (80.0, "80"),
+            (-1.5, "-1.5"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (-1.25e30, "-1.25e+30"),
+            (1e-6, "0.000001"),
+            (1.5e-7, "1.5e-7"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Infinity"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(number(value), expected);
+        }
     }
 }

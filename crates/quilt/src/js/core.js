@@ -30,6 +30,9 @@ const links = [];
 const publishes = [];
 const invariants = [];
 const notes = [];
+const aliases = [];
+const finishers = [];
+let record;
 
 /** Tells the user something that is no error. */
 export function note(text, at = here()) {
@@ -48,8 +51,9 @@ export function setNamespace(name, at) {
   deployment.at = at;
 }
 
-export function addContainer(entry) {
-  push(containers, entry);
+/** Records a container; `name()` and `options()` are asked at the end. */
+export function addContainer(name, options, at) {
+  push(containers, { get name() { return name(); }, get options() { return options(); }, at });
 }
 
 /** Records a service; `name()` is asked at the end. */
@@ -72,9 +76,26 @@ export function members(value) {
   return boxed(value, 'a member of a service');
 }
 
+/** Records a further name for whatever is called `name`. */
+export function addAlias(alias, name, at) {
+  push(aliases, { alias, name, at });
+}
+
+/** Has `finish` called when the script is done: a dialect records then what its objects have become. */
+export function whenDone(finish) {
+  push(finishers, finish);
+}
+
+/** Says how the dialect that was asked for describes its deployment: `describe()` is asked at the end. */
+export function setRecord(describe) {
+  record = describe;
+}
+
 /** The entries, for the host. */
 export function collect() {
-  return { deployment, containers, services, links, publishes, invariants, notes };
+  for (let i = 0; i < finishers.length; i += 1) finishers[i]();
+  const original = record === undefined ? undefined : record();
+  return { deployment, containers, services, links, publishes, invariants, aliases, notes, original };
 }
 
 /** The end of a link that stands for everything outside. */
@@ -159,11 +180,6 @@ export class Secret {
   constructor(name) {
     this.secret = name;
   }
-
-  /** The name, as the original calls it; not part of the value. */
-  get nameOfSecret() {
-    return this.secret;
-  }
 }
 
 /** A copy of a list or map, so that later changes of the original do not show. */
@@ -184,5 +200,8 @@ export function copy(value) {
 
 /** `--arg name=value` of the command line. */
 export const args = freeze(host.args(create(null)));
+
+// Set by the module that has it: `require` for a file.
+export const late = { require: undefined };
 
 export { host, push };

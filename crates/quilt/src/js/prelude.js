@@ -51,5 +51,4 @@
   };
   globalThis.console = { log, info: log, warn: log, error: log, debug: log };
   globalThis.global = globalThis;
-  globalThis.process = { argv: [], env: {}, exit() { throw new Error('process.exit() is not available'); } };
 })();

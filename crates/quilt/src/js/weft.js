@@ -43,7 +43,7 @@ export class Container extends Party {
   constructor(name, options = {}) {
     super(name);
     this.options = copy(options);
-    addContainer({ container: this, dialect: 'weft', at: here('Container super') });
+    addContainer(() => this.name, () => this.options, here('Container super'));
   }
 
   /** Its environment, to add to. */

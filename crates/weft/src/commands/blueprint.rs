@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use quilt::Loaded;
-use quilt::eval::Options;
+use quilt::eval::{Dialect, Options};
 use quilt::model::Span;
 use quilt::runtime::{self, RuntimeError, Store};
 
@@ -21,6 +21,9 @@ pub(crate) struct Source {
     /// A value that the blueprint reads as `args.KEY`; may be given again
     #[arg(long = "arg", value_name = "KEY=VALUE", value_parser = key_value)]
     args: Vec<(String, String)>,
+    /// Take the blueprint exactly as this one had it: quilt, kelda-0.8 or kelda-0.13
+    #[arg(long)]
+    dialect: Option<Dialect>,
 }
 
 impl Source {
@@ -36,7 +39,8 @@ impl Source {
 
     /// The same; where `secrets` are not used, they need no value.
     pub(super) fn load_for(&self, secrets: bool) -> miette::Result<Loaded> {
-        let options = Options { args: self.args.iter().cloned().collect(), ..Options::default() };
+        let args = self.args.iter().cloned().collect();
+        let options = Options { args, dialect: self.dialect, ..Options::default() };
         let has_value = |name: &str| !secrets || quilt::secret(name).is_some();
         let evaluated = quilt::eval::evaluate(&self.file, &options);
         match evaluated.and_then(|evaluation| quilt::checked(evaluation, &has_value)) {
@@ -56,7 +60,7 @@ impl Source {
 }
 
 /// What a blueprint says goes where progress goes, never among data.
-fn pass_on(text: &str) {
+pub(super) fn pass_on(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 

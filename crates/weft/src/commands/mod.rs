@@ -12,6 +12,7 @@ pub(crate) mod netbricks;
 pub(crate) mod openflow;
 pub(crate) mod pox;
 pub(crate) mod ps;
+pub(crate) mod quilt;
 pub(crate) mod roles;
 pub(crate) mod softnic;
 pub(crate) mod stop;

@@ -1,0 +1,4 @@
+// No infrastructure, no deployment.
+const { Container } = require('kelda');
+
+new Container('web', 'nginx');

@@ -1,0 +1,14 @@
+// Where containers are to run.
+const { Container, Infrastructure, Machine } = require('kelda');
+
+const machine = new Machine({ provider: 'Amazon', size: 'm4.large' });
+const infrastructure = new Infrastructure(machine, [machine, machine]);
+const db = new Container('db', 'postgres');
+db.placeOn({ size: 'm4.large' });
+db.placeOn({ provider: 'Amazon', region: 'us-west-1', floatingIp: '203.0.113.7', unknown: 1 });
+const web = new Container('web', 'nginx');
+web.placeOn({});
+const idle = new Container('idle', 'pause');
+idle.placeOn({ size: 'never deployed' });
+web.deploy(infrastructure);
+db.deploy(infrastructure);

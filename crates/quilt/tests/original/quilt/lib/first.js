@@ -1,0 +1,2 @@
+exports.name = 'first';
+exports.seen = require('./second').name;

@@ -1,0 +1,71 @@
+//! Blueprints in the dialects of old: what Quilt and Kelda would have printed for them.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use quilt::eval::{Dialect, Options};
+use quilt::original;
+
+use super::blueprint::{key_value, pass_on};
+
+/// Blueprints in the dialects of Quilt and Kelda.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  weft quilt eval --dialect quilt examples/dialects/quilt.js")]
+pub(crate) enum Quilt {
+    /// Print the deployment that a blueprint asks for, as JSON, as the original did
+    Eval(Eval),
+}
+
+impl Quilt {
+    pub(crate) fn run(&self) -> miette::Result<()> {
+        match self {
+            Quilt::Eval(command) => command.run(),
+        }
+    }
+}
+
+/// Print the deployment that a blueprint asks for, as JSON, as the original did.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  weft quilt eval --dialect kelda-0.13 examples/dialects/kelda.js 3")]
+pub(crate) struct Eval {
+    /// Which one: quilt, kelda-0.8 or kelda-0.13
+    #[arg(long)]
+    dialect: Dialect,
+    /// The directory below which the blueprint may read files; its own without
+    #[arg(long, value_name = "DIRECTORY")]
+    root: Option<PathBuf>,
+    /// A value that the blueprint reads as `process.env.NAME`; may be given again
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = key_value)]
+    env: Vec<(String, String)>,
+    /// The blueprint
+    file: PathBuf,
+    /// What the blueprint reads as `process.argv`, from its third item on
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+impl Eval {
+    fn run(&self) -> miette::Result<()> {
+        let options = Options {
+            argv: self.args.clone(),
+            env: self.env.iter().cloned().collect(),
+            root: self.root.clone(),
+            ..Options::default()
+        };
+        match original::deployment(&self.file, self.dialect, &options) {
+            Ok(deployment) => {
+                pass_on(&deployment.console);
+                let mut out = std::io::stdout().lock();
+                // A file or pipe gets the original's bytes, which end without a line break.
+                let end = if out.is_terminal() { "\n" } else { "" };
+                let written = write!(out, "{}{end}", deployment.json).and_then(|()| out.flush());
+                written.map_err(|error| miette::miette!("cannot write the deployment: {error}"))
+            }
+            Err(faults) => {
+                pass_on(&faults.console);
+                Err(faults.into_report())
+            }
+        }
+    }
+}
