@@ -213,7 +213,7 @@ fn the_policies_are_the_links_for_all_pairs_and_ports() {
         }
     }
     println!("{compared} questions, {may} of them between pods answered with yes");
-    assert!(may > 1_000 && compared > 2 * may);
+    assert!(may > 500 && compared > 10 * may);
 }
 
 #[test]
