@@ -137,7 +137,7 @@ allowTraffic(a, [lb, custom], 80);
     assert_eq!(a.env["P"], Text::Secret { secret: "pass".into() });
     assert_eq!(a.mounts[0].source, MountSource::Host("/var/run/docker.sock".into()));
     assert_eq!(a.mounts[0].target, "/var/run/docker.sock");
-    assert_eq!(links(&blueprint), ["a -> lb:80", "a -> a:81"]);
+    assert_eq!(links(&blueprint), ["a -> a:81", "a -> lb:80"]);
     assert_eq!(blueprint.links[0].protocol, Protocol::Any);
 }
 
