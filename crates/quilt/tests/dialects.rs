@@ -302,7 +302,7 @@ fn quilt_names_what_is_missing_or_twice() {
     let text = "a.allowFrom(new Service('b', []), 80);\ndeployment.deploy(a);";
     assert_eq!(faults(text), ["4: the link names 'b', which is never deployed"]);
     let text = "a.containers.push(new Container('nginx'));\na.containers.forEach((one) => one.setHostname('x'));\ndeployment.deploy(a);";
-    assert_eq!(faults(text), ["4: two containers are called 'x'", "3: service 'a' has container 'x' twice"]);
+    assert_eq!(faults(text), ["3: service 'a' has container 'x' twice", "4: two containers are called 'x'"]);
 }
 
 #[test]
