@@ -216,10 +216,10 @@ new Container('c', { command: ['x', ...found, JSON.stringify(process.env)] });";
     for module in [
         "std",
         "os",
-        "fs",
-        "path",
+        "child_process",
+        "net",
         "weft:core",
-        "weft:node",
+        "weft:require",
         "weft:weft",
         "/etc/passwd",
         "file:///etc/passwd",
