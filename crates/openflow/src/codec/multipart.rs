@@ -190,7 +190,9 @@ pub(super) fn encode_request(
             monitor::encode_requests(version, monitors, out)?;
         }
         Request::Nicira(request) => nicira::encode_stats_request(version, request, out)?,
-        Request::Experimenter { experimenter, data } if monitor::claims_stats(version, *experimenter, data) => {
+        Request::Experimenter { experimenter, data }
+            if monitor::claims_stats(version, *experimenter, data) =>
+        {
             return Err(unsayable(version, "a flow monitor as something else"));
         }
         Request::Experimenter { experimenter, data } => {

@@ -20,9 +20,9 @@ pub(crate) mod top;
 pub(crate) mod up;
 pub(crate) mod why;
 
+use ::quilt::runtime::{Deployment, RuntimeError, Store};
 use clap::Args;
 use miette::Report;
-use quilt::runtime::{Deployment, RuntimeError, Store};
 use serde::Serialize;
 
 /// Which deployment a command is about.
