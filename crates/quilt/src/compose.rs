@@ -378,11 +378,11 @@ pub fn is_compose(text: &str) -> bool {
 ///
 /// ```
 /// let text = "services: {web: {image: nginx, ports: ['8080:80']}, db: {image: redis, networks: [back]}}";
-/// let compose = quilt::compose::read("compose.yaml", text.into())?;
+/// let compose = quilt::compose::read("compose.yaml", &text.into())?;
 /// assert!(!compose.reaches("web", "db"));
 /// # Ok::<(), quilt::fault::Faults>(())
 /// ```
-pub fn read(file: &str, text: Arc<str>) -> Result<Compose, Faults> {
+pub fn read(file: &str, text: &Arc<str>) -> Result<Compose, Faults> {
     let failed = |message: String, place: Option<(u32, u32, usize)>| {
         let mut span = Span { file: file.to_owned(), ..Span::default() };
         if let Some((line, column, offset)) = place {
@@ -397,7 +397,7 @@ pub fn read(file: &str, text: Arc<str>) -> Result<Compose, Faults> {
         let message = format!("the file has {} bytes, and {FILE_BYTES_MAX} are the most", text.len());
         return Err(failed(message, None));
     }
-    let compose: Compose = crate::yaml::decode(&text).map_err(|error| failed(error.message, error.place))?;
+    let compose: Compose = crate::yaml::decode(text).map_err(|error| failed(error.message, error.place))?;
     if compose.services.is_empty() {
         return Err(failed("the file has no services".into(), None));
     }
@@ -465,7 +465,7 @@ impl fmt::Display for Report {
                 match port.host {
                     Some(host) => writeln!(f, "  from outside, port {host}: {}/{protocol}", port.container)?,
                     None => {
-                        writeln!(f, "  from outside, a port that is chosen: {}/{protocol}", port.container)?
+                        writeln!(f, "  from outside, a port that is chosen: {}/{protocol}", port.container)?;
                     }
                 }
             }
@@ -510,7 +510,7 @@ services:
   plain:
 networks: {inner: {internal: true}, outer: null}
 ";
-        let compose = read("c.yaml", text.into()).unwrap();
+        let compose = read("c.yaml", &text.into()).unwrap();
         let reached = |name: &str| -> Vec<String> {
             Report::of(&compose).services.iter().find(|entry| entry.name == name).unwrap().from.clone()
         };
@@ -524,9 +524,9 @@ networks: {inner: {internal: true}, outer: null}
 
     #[test]
     fn faults_have_their_line() {
-        let faults = read("c.yaml", "services:\n  a:\n    ports: 7\n".into()).unwrap_err();
+        let faults = read("c.yaml", &"services:\n  a:\n    ports: 7\n".into()).unwrap_err();
         assert!(faults.to_string().starts_with("c.yaml:3:12: "), "{faults}");
-        let faults = read("c.yaml", "services: {}\n".into()).unwrap_err();
+        let faults = read("c.yaml", &"services: {}\n".into()).unwrap_err();
         assert_eq!(faults.to_string(), "c.yaml: the file has no services");
     }
 }

@@ -25,7 +25,7 @@ fn links(blueprint: &Blueprint) -> Vec<String> {
 
 fn compose(text: &str) -> (Blueprint, String) {
     let compose =
-        quilt::compose::read("compose.yaml", text.into()).unwrap_or_else(|faults| panic!("{faults}"));
+        quilt::compose::read("compose.yaml", &text.into()).unwrap_or_else(|faults| panic!("{faults}"));
     let text = import::write(&import::compose::draft(&compose, "folder", "compose.yaml"));
     (sound(&text), text)
 }

@@ -79,6 +79,7 @@ fn blueprint() -> impl Strategy<Value = Blueprint> {
                 .collect(),
             links,
             publishes,
+            invariants: Vec::new(),
             aliases,
         },
     )

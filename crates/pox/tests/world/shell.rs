@@ -145,7 +145,7 @@ fn every_command_explains_itself_by_an_example_that_runs() {
         let said = say(&mut world, &format!("help {}", command.name));
         let example = said.lines().last().unwrap().trim().strip_prefix("such as: ").unwrap();
         assert_eq!(example, command.example);
-        assert!(said.starts_with(&format!("{} {}", command.name, command.arguments).trim_end()), "{said}");
+        assert!(said.starts_with(format!("{} {}", command.name, command.arguments).trim_end()), "{said}");
     }
     assert!(say(&mut world, "help openflow.discovery").contains("--link-timeout"));
     say(&mut world, "stop openflow.discovery");

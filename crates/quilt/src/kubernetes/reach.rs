@@ -142,7 +142,7 @@ pub fn reach(cluster: &Cluster) -> Result<Reach, Faults> {
         let rules = policy.spec.egress.iter().map(|one| read(&one.to, &one.ports)).collect();
         outwards.push(Selected { policy: at, rules });
         if let Some(operator) = policy.spec.pod_selector.unknown_operator() {
-            faults.push(fault(policy, format!("there is no operator {operator}")));
+            faults.push(fault(policy, &format!("there is no operator {operator}")));
         }
     }
     if !faults.is_empty() {
@@ -161,11 +161,10 @@ pub fn reach(cluster: &Cluster) -> Result<Reach, Faults> {
         }
     }
     let mut reach = Reach { count, between: Vec::with_capacity(count * count), ..Reach::default() };
-    for from in 0..count {
-        for to in 0..count {
-            let target = &cluster.workloads[to];
-            let out = allowed(&egress[from], |rule| rule.pods[to], Some(target));
-            let into = allowed(&ingress[to], |rule| rule.pods[from], Some(target));
+    for (from, egress) in egress.iter().enumerate() {
+        for (to, (ingress, target)) in ingress.iter().zip(&cluster.workloads).enumerate() {
+            let out = allowed(egress, |rule| rule.pods[to], Some(target));
+            let into = allowed(ingress, |rule| rule.pods[from], Some(target));
             reach.between.push(match (out, into) {
                 (None, None) => PortSet::all(),
                 (Some(one), None) | (None, Some(one)) => one,
@@ -273,7 +272,7 @@ fn ports(ports: &[PolicyPort], target: Option<&Workload>) -> PortSet {
     set
 }
 
-fn fault(policy: &Policy, message: String) -> Fault {
+fn fault(policy: &Policy, message: &str) -> Fault {
     let message = format!("policy {}/{}: {message}", policy.namespace, policy.name);
     Fault::new(Kind::Manifest { message }, policy.span.clone())
 }
@@ -291,7 +290,7 @@ fn rule<'a>(
         blocks: Vec::new(),
         ports,
     };
-    let mut wrong = |message: String| faults.push(fault(policy, message));
+    let mut wrong = |message: String| faults.push(fault(policy, &message));
     for port in ports {
         if Transport::named(port.protocol.as_deref()).is_none() {
             wrong(format!("there is no protocol {}", port.protocol.as_deref().unwrap_or_default()));

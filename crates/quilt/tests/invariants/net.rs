@@ -14,7 +14,7 @@ const SERVICES: usize = 2;
 
 /// What a rule, a claim or a list of members names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Name {
+pub(crate) enum Name {
     Group(usize),
     /// A member of a group, from 0.
     Replica(usize, usize),
@@ -38,7 +38,7 @@ impl Name {
 type On = (Ports, Protocol);
 
 #[derive(Clone, Debug)]
-pub enum Claimed {
+pub(crate) enum Claimed {
     Connect(Name, Name, Option<Ports>, Protocol),
     Reach(Name, Name, Option<Ports>, Protocol),
     Between(Name, Vec<Name>, Name),
@@ -54,13 +54,13 @@ impl Claimed {
 }
 
 #[derive(Clone, Debug)]
-pub struct Net {
+pub(crate) struct Net {
     services: Vec<Vec<Name>>,
     links: Vec<(Name, Name, On)>,
     publishes: Vec<(Name, u16, Protocol)>,
-    pub claims: Vec<(Claimed, bool)>,
+    pub(crate) claims: Vec<(Claimed, bool)>,
     /// Counts of replicas that the blueprint is written with.
-    pub written: Vec<usize>,
+    pub(crate) written: Vec<usize>,
 }
 
 impl Net {
@@ -81,7 +81,7 @@ impl Net {
 
     /// The least counts and up to two more, in all combinations: one more shows what any replica can do, two more
     /// what any two can do with each other.
-    pub fn every_count(&self) -> Vec<Vec<usize>> {
+    pub(crate) fn every_count(&self) -> Vec<Vec<usize>> {
         let least = self.least();
         let more = (0..3_usize.pow(GROUPS as u32)).map(|mut at| {
             let mut counts = least.clone();
@@ -94,7 +94,7 @@ impl Net {
         more.collect()
     }
 
-    pub fn blueprint(&self, counts: &[usize]) -> Blueprint {
+    pub(crate) fn blueprint(&self, counts: &[usize]) -> Blueprint {
         let span = |line: usize| Span { file: "net.js".into(), line: line as u32, ..Span::default() };
         let mut blueprint = Blueprint { name: "net".into(), ..Blueprint::default() };
         let mut container = |name: String, line: usize| {
@@ -197,7 +197,7 @@ fn claimed() -> impl Strategy<Value = Claimed> {
 }
 
 /// Networks of up to some fifteen containers.
-pub fn net() -> impl Strategy<Value = Net> {
+pub(crate) fn net() -> impl Strategy<Value = Net> {
     let services = prop::collection::vec(prop::collection::vec(member(), 1..4), SERVICES);
     let links = prop::collection::vec((inside(), anywhere(), (ports(), protocol())), 0..9);
     let either = prop::sample::select(&[Protocol::Tcp, Protocol::Udp][..]);

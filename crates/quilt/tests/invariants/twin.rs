@@ -10,14 +10,14 @@ struct Connection {
     protocol: Protocol,
 }
 
-pub struct Explicit<'a> {
+pub(crate) struct Explicit<'a> {
     blueprint: &'a Blueprint,
     count: usize,
     connections: Vec<Connection>,
 }
 
 impl<'a> Explicit<'a> {
-    pub fn of(blueprint: &'a Blueprint) -> Explicit<'a> {
+    pub(crate) fn of(blueprint: &'a Blueprint) -> Explicit<'a> {
         let count = blueprint.containers.len() + 1;
         let mut explicit = Explicit { blueprint, count, connections: Vec::new() };
         let mut connections = Vec::new();
@@ -58,9 +58,9 @@ impl<'a> Explicit<'a> {
         for middle in (0..self.count).filter(|middle| passable(*middle)) {
             for from in 0..self.count {
                 if leads[from][middle] {
-                    for to in 0..self.count {
-                        let further = leads[middle][to];
-                        leads[from][to] |= further;
+                    let further = leads[middle].clone();
+                    for (to, further) in leads[from].iter_mut().zip(further) {
+                        *to |= further;
                     }
                 }
             }
@@ -68,7 +68,7 @@ impl<'a> Explicit<'a> {
         leads
     }
 
-    pub fn is_true(&self, invariant: &Invariant) -> bool {
+    pub(crate) fn is_true(&self, invariant: &Invariant) -> bool {
         let pairs = |from: &Party, to: &Party| {
             let to = self.containers(to);
             let pairs = self

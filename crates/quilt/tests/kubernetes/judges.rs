@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where the judges' programs are.
-pub fn place() -> PathBuf {
+pub(crate) fn place() -> PathBuf {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/kubernetes.sh");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
     let run = Command::new(script).env("CARGO_TARGET_DIR", target).output().expect("bash");
@@ -14,7 +14,7 @@ pub fn place() -> PathBuf {
 }
 
 /// What a program of the judges' prints; it must succeed.
-pub fn run(program: &Path, arguments: &[&str]) -> String {
+pub(crate) fn run(program: &Path, arguments: &[&str]) -> String {
     let run = Command::new(program).args(arguments).output().expect("a judge");
     let out = String::from_utf8(run.stdout).expect("text");
     assert!(
@@ -28,15 +28,15 @@ pub fn run(program: &Path, arguments: &[&str]) -> String {
 
 /// What may pass between two ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Allowed {
+pub(crate) struct Allowed {
     /// Of every protocol.
-    pub everything: bool,
+    pub(crate) everything: bool,
     /// Ranges of ports, by protocol.
-    pub ports: BTreeMap<String, Vec<(u16, u16)>>,
+    pub(crate) ports: BTreeMap<String, Vec<(u16, u16)>>,
 }
 
 impl Allowed {
-    pub fn allows(&self, protocol: &str, port: u16) -> bool {
+    pub(crate) fn allows(&self, protocol: &str, port: u16) -> bool {
         let within = |(min, max): &(u16, u16)| *min <= port && port <= *max;
         self.everything || self.ports.get(protocol).is_some_and(|ranges| ranges.iter().any(within))
     }
@@ -67,7 +67,7 @@ fn range(text: &str) -> (u16, u16) {
 }
 
 /// What nca says may pass, by source and destination: `namespace/pod`, or a range of addresses.
-pub fn connectivity(place: &Path, file: &Path) -> BTreeMap<(String, String), Allowed> {
+pub(crate) fn connectivity(place: &Path, file: &Path) -> BTreeMap<(String, String), Allowed> {
     let file = file.to_str().expect("a path that is text");
     let out = run(
         &place.join("nca"),

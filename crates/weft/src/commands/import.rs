@@ -42,7 +42,7 @@ impl Compose {
     fn run(&self) -> miette::Result<()> {
         let shown = self.file.display().to_string();
         let compose =
-            quilt::compose::read(&shown, manifests::text(&self.file)?).map_err(Faults::into_report)?;
+            quilt::compose::read(&shown, &manifests::text(&self.file)?).map_err(Faults::into_report)?;
         let draft = import::compose::draft(&compose, &folder(&self.file), &shown);
         print(&draft, self.output.as_deref())
     }

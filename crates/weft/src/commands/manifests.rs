@@ -26,7 +26,7 @@ pub(super) fn check(first: &Path, more: &[PathBuf], json: bool) -> miette::Resul
     if let [(name, text)] = texts.as_slice()
         && compose::is_compose(text)
     {
-        let compose = compose::read(name, text.clone()).map_err(Faults::into_report)?;
+        let compose = compose::read(name, text).map_err(Faults::into_report)?;
         let report = compose::Report::of(&compose);
         return if json { print_json(&report) } else { shown(&report) };
     }

@@ -33,6 +33,9 @@ const MEMBER: &str = "member";
 /// Most bytes of files of one container that a `ConfigMap` holds (the API server's limit is 1 MiB in all).
 const FILES_BYTES_MAX: usize = 900 << 10;
 
+/// The value of a secret by its name, if it has one.
+pub type SecretOf = dyn Fn(&str) -> Option<String>;
+
 /// What a blueprint does not say.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
@@ -41,7 +44,7 @@ pub struct Options<'a> {
     /// Networks that pods have their addresses from, so that what is open to everyone outside is not open to them.
     pub pod_networks: &'a [String],
     /// Values of secrets; without it no `Secret` is written.
-    pub secrets: Option<&'a dyn Fn(&str) -> Option<String>>,
+    pub secrets: Option<&'a SecretOf>,
 }
 
 /// Image of containers that run on the host's own files, unless said.
