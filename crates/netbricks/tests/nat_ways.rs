@@ -1,7 +1,7 @@
 //! The translator's short way beside its long one: whatever comes, in whatever order, both make the same bytes of it and keep
 //! the same of every flow. The twin goes the long way only.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use netbricks::nat::{self, Arrivals, Config, Glances, Hastened, Limits, Nat, Outcome, Realm};
 use netbricks::{Gate, Report, conntrack, rewrite};
@@ -73,8 +73,8 @@ impl Both {
             timeouts: nat::timeouts(),
             ..conntrack::Config::default()
         };
-        let externals = vec![EXTERNAL];
-        let config = Config { realm: Realm::V4, externals, limits, filters: random.one_in(2), conntrack };
+        let externals = vec![EXTERNAL.into()];
+        let config = Config { realm: Realm::Same, externals, limits, filters: random.one_in(2), conntrack };
         let (forwards, key) = (random.one_in(2), u128::from(random.next()));
         let [short, long] = [0, 1].map(|_| Self::nat(&config, forwards, key));
         Self { config, forwards, short, long, key }
@@ -86,7 +86,7 @@ impl Both {
             let inside = inside(0);
             for port in [8080, 8081] {
                 for protocol in [IpProtocol::TCP, IpProtocol::UDP] {
-                    assert!(nat.forward(protocol, SocketAddrV4::new(EXTERNAL, port), inside));
+                    assert!(nat.forward(protocol, SocketAddr::new(EXTERNAL.into(), port), inside));
                 }
             }
         }
