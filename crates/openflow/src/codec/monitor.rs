@@ -54,8 +54,17 @@ pub(super) fn claims(version: Version, experimenter: u32, data: &[u8]) -> bool {
     matches!(kind_v13(version, experimenter, data), Some(CANCEL_V13 | PAUSED_V13 | RESUMED_V13))
 }
 
-/// The same of an experimenter's statistics.
-pub(super) fn claims_stats(version: Version, experimenter: u32, data: &[u8]) -> bool {
+/// The same of the statistics that an experimenter asks for. Open vSwitch has a match there as everywhere, others (os-ken)
+/// its fields alone, which the extension's text can be read to mean: these stay the experimenter's.
+pub(super) fn claims_request(version: Version, experimenter: u32, data: &[u8]) -> bool {
+    let first = data.get(4..).unwrap_or_default();
+    let has_match = first.get(6..8).is_none_or(|length| length > [0, 3].as_slice())
+        && first.get(16..18).is_none_or(|kind| kind == [0, 1]);
+    kind_v13(version, experimenter, data) == Some(STATS_V13) && has_match
+}
+
+/// The same of the statistics that it tells.
+pub(super) fn claims_reply(version: Version, experimenter: u32, data: &[u8]) -> bool {
     kind_v13(version, experimenter, data) == Some(STATS_V13)
 }
 

@@ -80,14 +80,10 @@ const fn all_ports(version: Version, port: PortNo) -> PortNo {
     }
 }
 
-/// Whether the Foundation's statistics are of flow monitors; their type is taken then.
-fn is_monitor_v13(version: Version, reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
+/// Whether `claims` has the Foundation's statistics be of flow monitors; their type is taken then.
+fn is_monitor(claims: fn(Version, u32, &[u8]) -> bool, version: Version, reader: &mut Reader<'_>) -> bool {
     let mut ahead = *reader;
-    let is_monitor = version == Version::V13 && ahead.u32()? == monitor::STATS_V13;
-    if is_monitor {
-        *reader = ahead;
-    }
-    Ok(is_monitor)
+    claims(version, ONF, ahead.rest()) && reader.u32().is_ok()
 }
 
 fn put_monitor_type(version: Version, out: &mut Vec<u8>) {
@@ -134,7 +130,7 @@ pub(super) fn decode_request(
                 }
                 (_, subtype) => Request::Nicira(nicira::decode_stats_request(version, subtype, reader)?),
             },
-            ONF if is_monitor_v13(version, reader)? => {
+            ONF if is_monitor(monitor::claims_request, version, reader) => {
                 Request::FlowMonitor(monitor::decode_requests(version, reader)?)
             }
             experimenter => Request::Experimenter { experimenter, data: reader.rest().to_vec() },
@@ -191,7 +187,7 @@ pub(super) fn encode_request(
         }
         Request::Nicira(request) => nicira::encode_stats_request(version, request, out)?,
         Request::Experimenter { experimenter, data }
-            if monitor::claims_stats(version, *experimenter, data) =>
+            if monitor::claims_request(version, *experimenter, data) =>
         {
             return Err(unsayable(version, "a flow monitor as something else"));
         }
@@ -233,7 +229,7 @@ pub(super) fn decode_reply(version: Version, reader: &mut Reader<'_>) -> Result<
                 }
                 (_, subtype) => Reply::Nicira(nicira::decode_stats_reply(version, subtype, reader)?),
             },
-            ONF if is_monitor_v13(version, reader)? => {
+            ONF if is_monitor(monitor::claims_reply, version, reader) => {
                 Reply::FlowMonitor(monitor::decode_updates(version, reader)?)
             }
             experimenter => Reply::Experimenter { experimenter, data: reader.rest().to_vec() },
@@ -301,7 +297,7 @@ pub(super) fn encode_reply(
             updates.iter().try_for_each(|update| monitor::encode_update(version, update, out))
         }
         Reply::Nicira(reply) => nicira::encode_stats_reply(version, reply, out),
-        Reply::Experimenter { experimenter, data } if monitor::claims_stats(version, *experimenter, data) => {
+        Reply::Experimenter { experimenter, data } if monitor::claims_reply(version, *experimenter, data) => {
             Err(unsayable(version, "a flow monitor as something else"))
         }
         Reply::Experimenter { experimenter, data } => {

@@ -31,8 +31,8 @@ pub(super) fn decode(version: Version, mut reader: Reader<'_>) -> Result<Body, D
     if version == Version::V13 && experimenter == ONF {
         let mut whole = reader;
         let mut reader = reader.named("flow monitor's message", BadRequest::BadLen);
-        if let Some(message) =
-            reader.u32().and_then(|kind| monitor::decode_message(version, kind, &mut reader))?
+        if let Ok(kind) = reader.u32()
+            && let Some(message) = monitor::decode_message(version, kind, &mut reader)?
         {
             reader.end()?;
             return Ok(Body::Monitor(message));

@@ -106,9 +106,10 @@ impl fmt::Display for FlowUpdate {
         }
         write!(f, "cookie={:#x} ", self.cookie)?;
         write_match(f, self.priority, &self.matching)?;
-        match self.instructions.as_slice() {
-            [] => Ok(()),
-            instructions => write!(f, "actions={}", Instructions(instructions)),
+        // As Open vSwitch has it: none are not told apart from those that were not asked for.
+        match Instructions(&self.instructions).to_string() {
+            actions if actions == "drop" => Ok(()),
+            actions => write!(f, "actions={actions}"),
         }
     }
 }

@@ -315,6 +315,12 @@ NEITHER = {
     "of1.0_reply_nicira_flow": "it miscounts the match",
     "of1.0_flow_removed_nicira": "of the match it reads the first field",
     "of1.0_packet_in_nicira": "of the match it reads the first field, and miscounts the padding",
+    "of1.0_request_flow_monitor": "its parser is missing",
+    "of1.0_reply_flow_monitor": "its parser is missing",
+    "of1.0_flow_monitor_cancel": "its parser is missing",
+    "of1.0_flow_monitor_paused": "its parser is missing",
+    "of1.0_flow_monitor_resumed": "its parser is missing",
+    "of1.3_request_flow_monitor": "it has the fields of a match without the match, Open vSwitch with it",
 }
 
 
