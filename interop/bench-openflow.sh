@@ -37,15 +37,14 @@ start() { # NAME: a controller on 127.0.0.1:$port, a new one each time
 bench() { # FIELD [ARGUMENT …]
   local field="$1"
   shift
-  timeout 60 taskset -c 1 "$weft" openflow bench "tcp:127.0.0.1:$port" --pid "$controller" --json "$@" 2>/dev/null |
+  { timeout 60 taskset -c 1 "$weft" openflow bench "tcp:127.0.0.1:$port" --pid "$controller" --json "$@" 2>/dev/null || true; } |
     python3 -c 'import json, sys
 told, value = json.loads(sys.stdin.read() or "{}"), None
 for name in sys.argv[1].split(","):
     value = told
     for part in name.split("."):
         value = value.get(part) if value else None
-    print("%.*f" % (0 if value and value >= 1000 else 1, value) if value else "", end=" | ")' "$field" ||
-    printf ' | '
+    print("%.*f" % (0 if value and value >= 1000 else 1, value) if value else "", end=" | ")' "$field"
 }
 
 rates="responses_per_cpu_s,responses_per_s"
