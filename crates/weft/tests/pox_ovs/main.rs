@@ -188,6 +188,48 @@ fn a_service_outlives_its_servers() {
     }
 }
 
+/// Fault 6: POX's of_01 collapses under 16 switches that flood packet-ins.
+#[test]
+fn a_flood_of_packet_ins_leaves_other_switches_served() {
+    for (protocols, version) in [("OpenFlow10", "1.0"), ("OpenFlow13", "1.3")] {
+        let lab = Lab::new(protocols);
+        // Out of the way of those that flood, which have the datapaths from 1 on.
+        lab.switch(200);
+        let hosts = [lab.host(1, 200), lab.host(2, 200)];
+        let controller = lab.controller(&format!("forwarding.l2_learning {WEB}"), 1);
+        lab.reaches(&hosts[0], "10.0.0.2");
+        let weft = env!("CARGO_BIN_EXE_weft");
+        let mut flood = lab.command_in("sw", &[weft, "openflow", "bench", "tcp:127.0.0.1:6653", "--json"]);
+        flood.args(["--switches", "16", "--hosts", "100", "--no-buffers", "--duration", "5s"]);
+        flood.args(["--version", version]);
+        let flood = std::thread::spawn(move || flood.output().unwrap());
+        controller.says("switch 0000000000000010 ");
+        let mut answered = 0;
+        while !flood.is_finished() {
+            // The next ping is a packet-in again, of either direction.
+            let management = format!("unix:{}", lab.path("s200.mgmt").display());
+            lab.inside("sw", &["ovs-ofctl", "-O", protocols, "del-flows", &management, "icmp"]);
+            answered += lab.ping(&hosts[0], "10.0.0.2", 1);
+        }
+        let output = flood.join().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let report: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+        assert_eq!(report["disconnected"], 0, "{report}");
+        let fewest = report["responses_per_s_per_switch"][0].as_f64().unwrap();
+        assert!(fewest > 10.0, "every switch that floods is answered too: {report}");
+        assert!(answered > 3, "{answered} pings answered beside the flood");
+        let up = lab.ask("get_switches", "{}");
+        assert_eq!(
+            up.as_array().map(Vec::len),
+            Some(1),
+            "those that flooded are gone, the other is not: {up}"
+        );
+        assert_eq!(lab.ping(&hosts[0], "10.0.0.2", 10), 10);
+        lab.assert_healthy();
+    }
+}
+
 #[test]
 fn hosts_behind_one_address_reach_the_outside() {
     for protocols in BOTH {
