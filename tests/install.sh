@@ -24,6 +24,8 @@ test_packages=(
   "openvswitch-switch ovs-vswitchd" # the switches that the controller drives, userspace datapath
   "iputils-arping arping"       # hosts that announce themselves, or ask for nobody
   "busybox busybox"             # a DHCP client of another's
+  "skopeo skopeo"               # images: copies ours between formats, and packs them by zstd
+  "umoci umoci"                 # images: layouts and layers of another's
   "bird2 bird"                  # a router that speaks RIP, of another's
   "python3-dev /usr/include/python3*/Python.h" # Faucet's dependencies are compiled (tests/pypi.sh)
   "util-linux setpriv"          # running a test as an ordinary user

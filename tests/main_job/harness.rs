@@ -58,6 +58,11 @@ impl Weft {
         self.home.path().join("s")
     }
 
+    /// Where its blueprints are.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// The command line `weft ARGS…`, ready to run.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let binary = self.home.path().join("weft");

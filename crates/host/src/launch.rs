@@ -146,7 +146,7 @@ impl Launcher {
         lock: OwnedFd,
         traces: &mut Traces,
     ) -> Result<()> {
-        if self.rootless {
+        if self.rootless && spec.root.is_host() {
             skeleton::ensure(&Deployment::new(&spec.state).skeleton())?;
         }
         let above = cgroup::name(&spec.deployment, &spec.state);
@@ -364,7 +364,7 @@ impl First<'_> {
 }
 
 /// Makes a container's directory, empty but for its lock, and takes the lock: the proof that no init of this name lives.
-fn prepare_directory(container: &Container) -> Result<OwnedFd> {
+pub(crate) fn prepare_directory(container: &Container) -> Result<OwnedFd> {
     let directory = container.directory();
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(directory).during("make", directory.display())?;

@@ -6,7 +6,8 @@
 //!                       status.json     written by the container's init, always whole
 //!                       lock            held by the init while it lives
 //!                       log/output.log  output; output.log.1 … are older
-//!                       layers/         upper and work directories of its overlays
+//!                       layers/         upper and work directories of its overlays, by their place in the root
+//!                       bases/          where the host's part of an image is put together (seen only inside)
 //!                       root/           where the new root is put together (seen only inside)
 //! ```
 
@@ -44,6 +45,18 @@ pub struct Journal {
     /// Cgroup directories made for it.
     pub cgroups: Vec<PathBuf>,
 }
+
+/// A directory of what a container wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Where it was seen, relative to the container's root.
+    pub place: PathBuf,
+    /// Where it lies on the host.
+    pub directory: PathBuf,
+}
+
+/// Stands for `/` in the name of a layer, which is the place it is for.
+pub(crate) const PLACE_SEPARATOR: char = '\\';
 
 impl Deployment {
     /// The deployment whose state lies in `directory`.
@@ -125,8 +138,33 @@ impl Container {
         self.directory.join("log")
     }
 
+    /// What a container whose root was `kept` has written, once it has ended, in the form of overlays' upper
+    /// directories; the place `` is the root itself. What the launch put there (mount points, /etc/hosts and its like) is
+    /// among it.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn written(&self) -> Result<Vec<Written>> {
+        let layers = self.layers();
+        let entries = fs::read_dir(&layers).during("list", layers.display())?;
+        let mut written = Vec::new();
+        for entry in entries.flatten() {
+            let directory = entry.path().join("upper");
+            let name = entry.file_name().to_string_lossy().replace(PLACE_SEPARATOR, "/");
+            if directory.is_dir() {
+                written.push(Written { place: name.trim_start_matches('/').into(), directory });
+            }
+        }
+        written.sort_unstable_by(|a, b| a.place.cmp(&b.place));
+        Ok(written)
+    }
+
     pub(crate) fn layers(&self) -> PathBuf {
         self.directory.join("layers")
+    }
+
+    pub(crate) fn bases(&self) -> PathBuf {
+        self.directory.join("bases")
     }
 
     pub(crate) fn root(&self) -> PathBuf {

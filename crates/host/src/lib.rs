@@ -54,8 +54,10 @@ mod devices;
 mod error;
 mod exec;
 mod init;
+mod inside;
 mod launch;
 mod layout;
+mod lower;
 mod mounts;
 mod process;
 mod root;
@@ -70,14 +72,16 @@ mod user;
 pub use command::DEFAULT_PATH;
 pub use error::{Error, Result};
 pub use exec::{ExecSpec, exec};
+pub use inside::inside;
 pub use launch::{Launched, launch};
-pub use layout::{Container, Deployment, Journal};
+pub use layout::{Container, Deployment, Journal, Written};
 pub use process::{ProcessId, close_inherited};
 pub use sandbox::{Enter, Holder, Sandbox, in_first_user_namespace};
 pub use spec::{
     Capabilities, ContainerSpec, Content, ENTRIES_MAX, FILES_BYTES_MAX, FileSpec, INTERFACE_NAME_BYTES_MAX,
-    Limits, LogSpec, Mac, MountSpec, NAME_BYTES_MAX, NetworkKind, NetworkSpec, Restart, RestartPolicy,
-    RootSpec,
+    LAYERS_MAX, Limits, LogSpec, Mac, MountSpec, NAME_BYTES_MAX, NetworkKind, NetworkSpec, Restart,
+    RestartPolicy, RootSpec,
 };
 pub use status::{Exit, State, Status};
-pub use stop::{StopOptions, stop, stop_many};
+pub use stop::{StopOptions, remove_tree, stop, stop_many};
+pub use user::{User, find as find_user};

@@ -20,6 +20,9 @@ pub const ENTRIES_MAX: usize = 1024;
 /// Largest total size of the files of one container.
 pub const FILES_BYTES_MAX: usize = 64 << 20;
 
+/// Most layers of a root: the kernel takes 4,095 bytes of options for one mount.
+pub const LAYERS_MAX: usize = 100;
+
 /// Everything needed to start one container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerSpec {
@@ -140,16 +143,32 @@ pub struct MountSpec {
 /// Where a container's root comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RootSpec {
-    /// A directory of the host, seen through an overlay: writes stay in the container.
+    /// Directories of the host, seen through an overlay: writes stay in the container.
     Overlay {
-        /// The directory; `/` gives the container everything installed on the host.
+        /// The lowest one; `/` gives the container everything installed on the host.
         lower: PathBuf,
+        /// Directories laid over it, the topmost first, with whiteouts and opaque directories as overlays have
+        /// them (Documentation/filesystems/overlayfs.rst). All lie in one directory.
+        #[serde(default)]
+        layers: Vec<PathBuf>,
+        /// Whether [`crate::Container::written`] shall find all that was written, once the container has ended.
+        #[serde(default)]
+        kept: bool,
     },
+}
+
+impl RootSpec {
+    /// Whether it shows the programs of the host.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        let Self::Overlay { lower, .. } = self;
+        lower == Path::new("/")
+    }
 }
 
 impl Default for RootSpec {
     fn default() -> Self {
-        Self::Overlay { lower: root_path() }
+        Self::Overlay { lower: root_path(), layers: Vec::new(), kept: false }
     }
 }
 
@@ -373,12 +392,16 @@ impl ContainerSpec {
     }
 
     fn check_paths(&self) -> Result<()> {
-        let RootSpec::Overlay { lower } = &self.root;
+        let RootSpec::Overlay { lower, layers, .. } = &self.root;
         check_path("root", lower)?;
-        for (field, count) in
-            [("files", self.files.len()), ("mounts", self.mounts.len()), ("hidden paths", self.hide.len())]
-        {
-            if count > ENTRIES_MAX {
+        layers.iter().try_for_each(|layer| check_path("layer", layer))?;
+        for (field, count, count_max) in [
+            ("files", self.files.len(), ENTRIES_MAX),
+            ("mounts", self.mounts.len(), ENTRIES_MAX),
+            ("hidden paths", self.hide.len(), ENTRIES_MAX),
+            ("layers", layers.len(), LAYERS_MAX),
+        ] {
+            if count > count_max {
                 return Err(Error::invalid(field, count, "are too many"));
             }
         }

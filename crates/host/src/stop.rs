@@ -119,7 +119,7 @@ fn clean(container: &Container, options: StopOptions) -> Result<()> {
     let failures = cgroup::remove(&cgroups);
     wait_for_lock(container)?;
     if options.keep_logs {
-        for path in [container.layers(), container.root()] {
+        for path in [container.layers(), container.bases(), container.root()] {
             remove_tree(&path)?;
         }
     } else {
@@ -163,7 +163,10 @@ pub(crate) fn remove_empty_parents(container: &Container) {
 
 /// Removes a directory and all in it, following no links; that it is not there is a success. Overlays leave
 /// directories without any permission behind, which only root may enter.
-pub(crate) fn remove_tree(path: &Path) -> Result<()> {
+///
+/// # Errors
+/// Something in it cannot be removed.
+pub fn remove_tree(path: &Path) -> Result<()> {
     let meta = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).during("look at", path.display()),

@@ -7,18 +7,25 @@ use crate::error::{Error, Result};
 
 /// A user a command runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct User {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) groups: Vec<u32>,
-    pub(crate) home: PathBuf,
+pub struct User {
+    /// Its number.
+    pub uid: u32,
+    /// The number of its first group.
+    pub gid: u32,
+    /// Its other groups.
+    pub groups: Vec<u32>,
+    /// Its home directory; `/` where /etc/passwd does not say.
+    pub home: PathBuf,
 }
 
 /// Most supplementary groups taken from /etc/group.
 const GROUPS_MAX: usize = 256;
 
-/// Finds `name`, `uid` or `uid:gid` (also `name:group`); `None` is root.
-pub(crate) fn find(wanted: Option<&str>) -> Result<User> {
+/// Finds `name`, `uid` or `uid:gid` (also `name:group`) in the files of the present root; `None` is root.
+///
+/// # Errors
+/// Nobody has that name.
+pub fn find(wanted: Option<&str>) -> Result<User> {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let group = fs::read_to_string("/etc/group").unwrap_or_default();
     find_in(wanted.unwrap_or("0"), &passwd, &group)

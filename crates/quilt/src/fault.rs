@@ -205,6 +205,15 @@ pub enum Kind {
         help: String,
     },
 
+    /// An image that cannot be read or built.
+    #[error("{what}")]
+    Image {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        help: String,
+    },
+
     // Containers.
     /// Nothing to run.
     #[error("container '{name}' has no command")]
@@ -342,7 +351,7 @@ impl Kind {
                 "allow the connections that are missing, or expect something else".into()
             }
             Kind::Broken { .. } => "take away one of these links, or expect something else".into(),
-            Kind::Deployment { help, .. } => help.clone(),
+            Kind::Deployment { help, .. } | Kind::Image { help, .. } => help.clone(),
             Kind::PublishedTwice { first, .. } => {
                 format!("the first is at {first}; choose another host port")
             }
@@ -387,6 +396,7 @@ impl Kind {
             Kind::Link { .. } => "quilt::link",
             Kind::Broken { .. } => "quilt::expectation",
             Kind::Deployment { .. } => "quilt::deployment",
+            Kind::Image { .. } => "quilt::image",
         }
     }
 

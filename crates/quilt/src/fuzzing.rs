@@ -34,6 +34,16 @@ pub fn blueprint(data: &[u8]) {
     }
 }
 
+/// Reads `data` as a Dockerfile.
+pub fn dockerfile(data: &[u8]) {
+    crate::images::fuzzing::dockerfile(&String::from_utf8_lossy(data));
+}
+
+/// Unpacks `data` as a layer, packed in whichever way, and sees that it stays where it belongs.
+pub fn layer(data: &[u8]) {
+    crate::images::fuzzing::layer(data);
+}
+
 /// Every fault has a text, lies within the source, and can be shown.
 fn reported(faults: Faults, text: &str) {
     assert!(!faults.faults.is_empty());

@@ -4,6 +4,7 @@
 //! which dialect of JavaScript it was written in. Values that came from a script are only *shaped* here
 //! (a port is a `u16`); whether they make sense together is decided by [`crate::check`].
 
+mod image;
 mod invariant;
 
 use std::borrow::Cow;
@@ -12,6 +13,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use image::{BuiltImage, Image, OciImage, Recipe};
 pub use invariant::{Claim, Invariant};
 /// What a link allows and how everything else is turned away: as the dataplane has it.
 pub use softnic::fabric::program::{Denied, Protocol};
@@ -39,6 +41,9 @@ pub struct Blueprint {
     /// Further host names, and the container or service that each is a name of.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub aliases: BTreeMap<String, String>,
+    /// What the images are built from that weft builds, by their digest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub recipes: BTreeMap<String, Recipe>,
 }
 
 impl Blueprint {
@@ -111,27 +116,6 @@ impl Container {
             hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
         }
         format!("{hash:032x}")
-    }
-}
-
-/// Where a container's root file system comes from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Image {
-    /// A copy-on-write view of the host's own root.
-    #[default]
-    Host,
-    /// The host's root too, in place of the registry image the blueprint names: weft has no registry, and
-    /// runs the program of that name which the host has installed.
-    Alias(String),
-}
-
-impl fmt::Display for Image {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Image::Host => f.write_str("host"),
-            Image::Alias(name) => write!(f, "host (for {name})"),
-        }
     }
 }
 

@@ -79,8 +79,8 @@ fn blueprint() -> impl Strategy<Value = Blueprint> {
                 .collect(),
             links,
             publishes,
-            invariants: Vec::new(),
             aliases,
+            ..Blueprint::default()
         },
     )
 }

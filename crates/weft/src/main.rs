@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use commands::{
-    blueprint, exec, export, graph, import, logs, netbricks, openflow, pox, ps, quilt, roles, softnic, stop,
-    top, up, why,
+    blueprint, exec, export, graph, images, import, logs, netbricks, openflow, pox, ps, quilt, roles,
+    softnic, stop, top, up, why,
 };
 
 /// Exit code for work that could not be done.
@@ -61,6 +61,8 @@ enum Command {
     Top(top::Top),
     /// Stop everything and leave nothing behind but named volumes
     Stop(stop::Stop),
+    /// List the images that are kept, and remove them
+    Images(images::Images),
     /// Network functions on ports and capture files
     #[command(subcommand)]
     Netbricks(netbricks::Netbricks),
@@ -130,6 +132,7 @@ fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Graph(command) => command.run()?,
         Command::Top(command) => command.run()?,
         Command::Stop(command) => command.run()?,
+        Command::Images(command) => command.run()?,
         Command::Netbricks(command) => return command.run(),
         Command::Openflow(command) => return command.run(),
         Command::Pox(command) => return command.run(),

@@ -26,8 +26,8 @@ fn command(container: &Container, kinds: &mut Vec<Kind>) {
     let empty = container.command.first().is_none_or(String::is_empty);
     if empty {
         let image = match &container.image {
-            Image::Host => None,
             Image::Alias(image) => Some(image.clone()),
+            Image::Host | Image::Scratch | Image::Oci(_) | Image::Built(_) => None,
         };
         kinds.push(Kind::NoCommand { name: container.name.clone(), image });
     }

@@ -59,13 +59,14 @@ pub(crate) fn evaluate(name: &str, files: Files, options: &Options) -> Result<Ev
         });
     }
     let mut host = shared.0.borrow_mut();
+    let host = &mut *host;
     let console = std::mem::take(&mut host.console);
     match result {
         Err(fault) => Err(Faults::finish(vec![*fault], &host.files.sources, console)),
         Ok(mut raw) => {
             let record = raw.take("original");
             let document = (!record.is_absent()).then(|| original::document(&record, &host.spans));
-            let lowered = lower::lower(raw, &host.spans, name);
+            let lowered = lower::lower(raw, &host.spans, name, &mut host.files);
             let sources = std::mem::take(&mut host.files.sources);
             Ok(Evaluation {
                 name: name.to_owned(),

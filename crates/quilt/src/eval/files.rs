@@ -107,6 +107,11 @@ impl Files {
         path.or(self.main.parent()).unwrap_or(Path::new("")).to_owned()
     }
 
+    /// The directory itself, resolved.
+    pub(crate) fn root(&self) -> Option<&Path> {
+        self.root.as_deref()
+    }
+
     /// Whether there is a directory to read from.
     pub(super) fn is_empty(&self) -> bool {
         self.root.is_none()
@@ -242,7 +247,7 @@ fn outside(path: &str) -> String {
 }
 
 /// `path` as seen from `base`, relative to the root; an error if it climbs out.
-pub(super) fn normalise(base: &Path, path: &str) -> Result<PathBuf, String> {
+pub(crate) fn normalise(base: &Path, path: &str) -> Result<PathBuf, String> {
     if path.contains('\0') {
         return Err("the path has a zero byte".into());
     }

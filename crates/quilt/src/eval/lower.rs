@@ -1,14 +1,18 @@
 //! From copied script values to the typed model; every misfit is a fault with its place.
 
 mod expect;
+mod image;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use self::image::Images;
 use super::Note;
+use super::files::Files;
 use super::raw::{Raw, number};
 use crate::check::CONTAINERS_MAX;
 use crate::fault::{Fault, Kind, similar};
 use crate::images;
+use crate::images::resolve::Resolver;
 use crate::model::{
     Blueprint, Container, Denied, Image, Limits, Link, Mount, MountSource, Party, Ports, Protocol, Publish,
     Restart, Service, Span, Text,
@@ -21,8 +25,19 @@ const TEXT_BYTES_MAX: usize = 64 << 20;
 const NOTES_MAX: usize = 100;
 
 /// Options of a container in weft's dialect.
-const CONTAINER_OPTIONS: [&str; 12] = [
-    "command", "cpu", "env", "files", "image", "memory", "mounts", "pids", "replicas", "restart", "user",
+const CONTAINER_OPTIONS: [&str; 13] = [
+    "command",
+    "cpu",
+    "entrypoint",
+    "env",
+    "files",
+    "image",
+    "memory",
+    "mounts",
+    "pids",
+    "replicas",
+    "restart",
+    "user",
     "workdir",
 ];
 
@@ -34,8 +49,9 @@ pub(crate) struct Lowered {
 }
 
 /// Lowers what `collect()` of `core.js` returns; `file` gives the deployment its default name.
-pub(crate) fn lower(raw: Raw, spans: &[Span], file: &str) -> Lowered {
-    let mut lower = Lower { spans, ..Lower::new(file) };
+pub(crate) fn lower(raw: Raw, spans: &[Span], file: &str, files: &mut Files) -> Lowered {
+    let images = Some(Images { files, resolver: Resolver::default() });
+    let mut lower = Lower { spans, images, ..Lower::new(file) };
     let mut raw = raw;
     lower.notes(raw.take("notes"));
     lower.deployment(&raw.take("deployment"));
@@ -67,6 +83,10 @@ struct Lower<'a> {
     text_bytes: usize,
     claimed_parties: usize,
     too_large: bool,
+    /// What finds images.
+    images: Option<Images<'a>>,
+    /// Ports that the images of containers and services expose.
+    exposed: HashMap<String, Vec<(Ports, Protocol)>>,
 }
 
 /// The place a fault is about, and what it is called.
@@ -88,6 +108,8 @@ impl<'a> Lower<'a> {
             text_bytes: 0,
             claimed_parties: 0,
             too_large: false,
+            images: None,
+            exposed: HashMap::new(),
         }
     }
 
@@ -194,20 +216,16 @@ impl<'a> Lower<'a> {
 
     fn options(&mut self, name: &str, options: &Raw, span: &Span) -> Container {
         let named = |what: &str| format!("{what} of container '{name}'");
-        let at = |what: &'static str| (what, named(what));
-        let (_, what) = at("image");
-        let image =
-            self.text(&At { span, what: &what }, options.get("image")).unwrap_or_else(|| "host".into());
-        let mut command = self.command(name, options.get("command"), span);
-        let image = if image == "host" {
-            Image::Host
-        } else {
-            command = images::command(&image, command);
-            let text = format!("image '{image}' is not pulled: its containers run on this host's own files");
-            self.note(text, span.clone());
-            Image::Alias(image)
-        };
-        Container {
+        let (image, config) = self.image(name, options.get("image"), span);
+        let mut command = self.command(name, "command", options.get("command"), span);
+        let entrypoint = options.get("entrypoint");
+        let entrypoint =
+            (!entrypoint.is_absent()).then(|| self.command(name, "entrypoint", entrypoint, span));
+        if let Image::Alias(image) = &image {
+            command = images::command(image, command);
+        }
+        self.exposed.insert(name.to_owned(), config.exposed.clone());
+        let mut container = Container {
             name: name.to_owned(),
             image,
             command,
@@ -223,11 +241,13 @@ impl<'a> Lower<'a> {
             },
             restart: self.restart(&At { span, what: &named("restart") }, options.get("restart")),
             span: span.clone(),
-        }
+        };
+        config.apply(&mut container, entrypoint);
+        container
     }
 
-    fn command(&mut self, name: &str, raw: &Raw, span: &Span) -> Vec<String> {
-        let what = format!("command of container '{name}'");
+    fn command(&mut self, name: &str, what: &str, raw: &Raw, span: &Span) -> Vec<String> {
+        let what = format!("{what} of container '{name}'");
         let at = At { span, what: &what };
         match raw {
             Raw::Undefined | Raw::Null => Vec::new(),
@@ -478,6 +498,19 @@ impl<'a> Lower<'a> {
         let span = self.span(entry);
         let from = self.party(entry.get("from"), "the link", &span);
         let to = self.party(entry.get("to"), "the link", &span);
+        if entry.get("ports").is_absent()
+            && let (Some(from), Some(to)) = (&from, &to)
+            && let Some(exposed) = self.exposed.get(to.name()).filter(|exposed| !exposed.is_empty())
+        {
+            let links = exposed.iter().map(|(ports, protocol)| Link {
+                from: from.clone(),
+                to: to.clone(),
+                ports: *ports,
+                protocol: *protocol,
+                span: span.clone(),
+            });
+            return self.blueprint.links.extend(links);
+        }
         let what = format!("the link {} -> {}", shown(entry.get("from")), shown(entry.get("to")));
         let ports = self.ports(&what, entry.get("ports"), &span);
         let protocol = self.protocol(&what, entry, &span, Protocol::Any);

@@ -219,9 +219,6 @@ export class Container {
     mark(this, here('Container super'));
     registerParty(this, () => this.hostname);
     if (this.privileged) note(`'privileged' of container '${this.hostname}' is ignored`);
-    if (this.image.dockerfile) {
-      note(`the Dockerfile of image '${this.image.name}' is not built: programs come from this host`);
-    }
   }
 
   clone() {
@@ -515,7 +512,11 @@ function programOf({ image, command, env, filepathToContent, volumeMounts = [] }
   for (const { volume, mountPath } of volumeMounts) {
     mounts[mountPath] = volume.path === undefined ? { named: volume.name } : { host: volume.path };
   }
-  return { image: image.name, command, env: plain(env), files: plain(filepathToContent), mounts };
+  return { image: imageOf(image), command, env: plain(env), files: plain(filepathToContent), mounts };
+}
+
+function imageOf({ name, dockerfile }) {
+  return dockerfile ? { name, dockerfile } : name;
 }
 
 function plain(given) {

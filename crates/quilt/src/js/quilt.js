@@ -459,11 +459,9 @@ function nameAll(deployed) {
 
 function addProgram(container, name) {
   const { hostname, image, command, env, filepathToContent } = container;
-  addContainer(() => name, () => ({ image: image.name, command, env, files: filepathToContent }), marked(container));
+  const source = image.dockerfile === undefined ? image.name : { name: image.name, dockerfile: image.dockerfile };
+  addContainer(() => name, () => ({ image: source, command, env, files: filepathToContent }), marked(container));
   if (hostname !== undefined) addAlias(`${hostname}.q`, name, marked(container));
-  if (image.dockerfile !== undefined) {
-    note(`the Dockerfile of image '${image.name}' is not built: programs come from this host`, marked(container));
-  }
 }
 
 /** An assertion as the model has it: what Quilt meant, not what its checker made of it. */

@@ -17,10 +17,16 @@ type Ends<T> = T | readonly T[];
 
 /** What a container is made of. */
 export interface ContainerOptions {
-  /** Program and arguments; one string is run by `/bin/sh -c`. */
+  /** Program and arguments; one string is run by `/bin/sh -c`. An image's entry point comes before it. */
   command?: readonly (string | number)[] | string;
-  /** 'host' (the default): a copy-on-write view of this machine's files. Other names stand for programs of this machine. */
-  image?: 'host' | string;
+  /** In place of the image's entry point, and of the command that the image has; `[]` for none. */
+  entrypoint?: readonly (string | number)[] | string;
+  /**
+   * 'host' (the default): a copy-on-write view of this machine's files. 'scratch': nothing but `files` and `mounts`.
+   * 'oci:PATH' or 'oci:PATH:NAME': an OCI image layout (a directory or a tar of one) or an archive of `docker save`, below
+   * the blueprint's directory. An Image is built from its Dockerfile. Other names stand for programs of this machine.
+   */
+  image?: 'host' | 'scratch' | `oci:${string}` | string | Image;
   /** Environment variables. */
   env?: Record<string, string | number | boolean | Secret>;
   /** Files to write before the program starts: absolute path to content. */
@@ -41,6 +47,26 @@ export interface ContainerOptions {
   restart?: 'always' | 'on-failure' | 'never';
   /** How many to run. With 3, 'web' is a service of 'web-1', 'web-2' and 'web-3'. */
   replicas?: number;
+}
+
+/** What an Image is built from: a Dockerfile as text, or as a file. */
+type Dockerfile = { dockerfile: string; file?: undefined } | { file: string; dockerfile?: undefined };
+
+/**
+ * An image that is built from a Dockerfile, on this machine, without a daemon. FROM takes host, scratch, oci:PATH, an
+ * earlier stage, or a name that stands for programs of this machine. RUN has no network.
+ */
+export class Image {
+  constructor(options: Dockerfile & {
+    /** What it is called; the container's name without. */
+    name?: string;
+    /** The directory that COPY takes from; without, that of the Dockerfile, or the blueprint's. */
+    context?: string;
+    /** Values for ARG. */
+    args?: Record<string, string | number | boolean>;
+    /** The stage that is wanted; the last one without. */
+    target?: string;
+  });
 }
 
 /** What containers and services share. */
@@ -83,9 +109,12 @@ interface PublicInternet {
 /** Everything outside: as a source, ports of this machine; as a destination, the rest of the world. */
 export const publicInternet: PublicInternet;
 
-/** Lets every source connect to every destination on these ports. Nothing else passes, except replies. */
+/**
+ * Lets every source connect to every destination on these ports. Nothing else passes, except replies. Without ports, on
+ * those that the destination's image exposes.
+ */
 export function allow(
-  sources: Ends<End | PublicInternet>, destinations: Ends<End | PublicInternet>, ports: Ports, protocol?: Protocol): void;
+  sources: Ends<End | PublicInternet>, destinations: Ends<End | PublicInternet>, ports?: Ports, protocol?: Protocol): void;
 
 /** The original's name for allow. */
 export const allowTraffic: typeof allow;

@@ -59,6 +59,14 @@ export class Container extends Party {
   }
 }
 
+/** An image that is built from a Dockerfile, its text or its file. */
+export class Image {
+  constructor(options = {}) {
+    const own = copy(options);
+    for (const key in own) this[key] = own[key];
+  }
+}
+
 /** One name for several containers. */
 export class Service extends Party {
   constructor(name, containers) {

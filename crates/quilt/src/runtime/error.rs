@@ -85,6 +85,32 @@ pub enum RuntimeError {
         /// Where the blueprint makes the container.
         span: Span,
     },
+    /// An image could not be made.
+    #[error("cannot make the image {image}: {reason}")]
+    Image {
+        /// What it is called.
+        image: String,
+        /// Why.
+        reason: String,
+        /// The line of its Dockerfile, if one is at fault.
+        span: Option<Span>,
+    },
+    /// There is no such image.
+    #[error("no image is called '{name}'; {}", list(.known, "there is"))]
+    NoImage {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// Containers run on an image that was to be removed.
+    #[error("containers of {} run on image '{name}': `weft stop` them first", used_by.join(", "))]
+    ImageInUse {
+        /// The image.
+        name: String,
+        /// Deployments with such containers.
+        used_by: Vec<String>,
+    },
     /// A link leads outside, which this runtime does not carry.
     #[error(
         "'{from}' may reach the public internet, but connections out of a deployment are not carried yet"
@@ -163,6 +189,7 @@ impl RuntimeError {
                 vec![(span, "allowed here: remove it to run this blueprint".into())]
             }
             Self::Secret { span, .. } => vec![(span, "used here".into())],
+            Self::Image { span: Some(span), .. } => vec![(span, "this failed".into())],
             Self::Containers(all) => all.iter().map(|one| (&one.span, one.reason.clone())).collect(),
             _ => Vec::new(),
         }

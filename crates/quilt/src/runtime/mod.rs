@@ -13,6 +13,7 @@
 
 pub mod edge;
 mod error;
+mod images;
 mod launcher;
 mod process;
 mod publish;
@@ -24,6 +25,7 @@ mod up;
 mod view;
 
 pub use error::{ContainerFailure, RuntimeError};
+pub use images::{images, prune_images, remove_images};
 pub use launcher::run as run_launcher;
 pub use process::RoleContext;
 pub use roles::{dataplane as run_dataplane, edge as run_edge, sandbox as run_sandbox};

@@ -9,6 +9,7 @@ use super::roles::{EDGE_PEER, MTU, QUEUE_PACKETS};
 use super::store::{Deployment, Store};
 use super::{During, RuntimeError};
 use crate::address::{Address, AddressPlan};
+use crate::images::Prepared;
 use crate::model::{self, Container, MountSource, Text};
 
 /// Where containers find this program: examples run its small tools.
@@ -18,6 +19,7 @@ const WEFT_INSIDE: &str = "/usr/local/bin/weft";
 pub(super) struct Specs<'a> {
     deployment: &'a Deployment,
     addresses: &'a AddressPlan,
+    images: &'a Prepared,
     /// Everything weft keeps on this machine; no container shall see it.
     hide: Vec<PathBuf>,
     weft: PathBuf,
@@ -30,10 +32,12 @@ impl<'a> Specs<'a> {
         deployment: &'a Deployment,
         store: &Store,
         addresses: &'a AddressPlan,
+        images: &'a Prepared,
     ) -> Result<Self, RuntimeError> {
         Ok(Self {
             deployment,
             addresses,
+            images,
             hide: store.directories(),
             weft: std::env::current_exe().during("find the path of this program")?,
             tap: host::tap::available(),
@@ -59,6 +63,7 @@ impl<'a> Specs<'a> {
         });
         let model::Limits { memory_bytes, cpu_milli, pids } = container.limits;
         let gateway = AddressPlan::gateway();
+        let root = self.images.root(&container.image);
         Ok(ContainerSpec {
             deployment: self.deployment.name().to_owned(),
             state: self.deployment.directory().to_owned(),
@@ -69,8 +74,8 @@ impl<'a> Specs<'a> {
             cwd: container.workdir.as_deref().unwrap_or("/").into(),
             user: container.user.clone(),
             files: files.collect::<Result<_, RuntimeError>>()?,
-            mounts: self.mounts(container)?,
-            root: RootSpec::default(),
+            mounts: self.mounts(container, &root)?,
+            root,
             hide: self.hide.clone(),
             limits: Limits { memory_bytes, cpu_millis: cpu_milli, pids },
             network: self.addresses.get(&container.name).map(|own| self.network(own, port)),
@@ -90,9 +95,12 @@ impl<'a> Specs<'a> {
         })
     }
 
-    fn mounts(&self, container: &Container) -> Result<Vec<MountSpec>, RuntimeError> {
-        let own = MountSpec { source: self.weft.clone(), target: WEFT_INSIDE.into(), writable: false };
-        let mut mounts = vec![own];
+    fn mounts(&self, container: &Container, root: &RootSpec) -> Result<Vec<MountSpec>, RuntimeError> {
+        let mut mounts = Vec::new();
+        // An image may lack the libraries that this program needs.
+        if root.is_host() {
+            mounts.push(MountSpec { source: self.weft.clone(), target: WEFT_INSIDE.into(), writable: false });
+        }
         for mount in &container.mounts {
             let source = match &mount.source {
                 MountSource::Host(path) => path.into(),

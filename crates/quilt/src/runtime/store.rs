@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! $WEFT_STATE (else $XDG_STATE_HOME/weft, else ~/.local/state/weft)
+//! ├ images/              see [`crate::images`]
 //! └ deployments/NAME/
 //!     lock               held by the command that changes the deployment, whose pid and start time it says
 //!     record.json        what was asked for last, and the addresses and ports given out
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{During, RuntimeError};
 use crate::address::AddressPlan;
+use crate::images::ImageStore;
 use crate::plan::Deployed;
 
 /// How long the children of a command that was killed may take until their program runs and lets go of its lock.
@@ -65,6 +67,11 @@ impl Store {
             .ok_or(RuntimeError::NoStateDirectory)?;
         let sockets = absolute("XDG_RUNTIME_DIR").filter(|path| path.is_dir()).map(|path| path.join("weft"));
         Ok(Self { sockets: sockets.unwrap_or_else(|| state.clone()), state })
+    }
+
+    /// Where images are kept.
+    pub fn images(&self) -> ImageStore {
+        ImageStore::new(&self.state)
     }
 
     /// Every directory that weft keeps something in.

@@ -20,7 +20,8 @@ use super::stop::{GRACE, stop_containers, stop_locked};
 use super::store::{Deployment, Record, Role, Store};
 use super::{RuntimeError, process, publish};
 use crate::compile::{EDGE, compile};
-use crate::model::{Blueprint, Party, Publish};
+use crate::images::{self, Failure, Making, Prepared};
+use crate::model::{Blueprint, Image, Party, Publish};
 use crate::plan::{Deployed, Plan};
 
 /// The dataplane port of the edge; containers have the numbers after it.
@@ -38,6 +39,10 @@ pub enum Progress {
         /// To be started.
         total: usize,
     },
+    /// An image is being made: what is done for it.
+    Image(String),
+    /// A line that a command wrote which makes an image.
+    Output(String),
     /// Something was done differently than asked for.
     Warning(String),
 }
@@ -74,7 +79,8 @@ pub fn up(
         if !fresh {
             end_strays(&deployment)?;
         }
-        Up::prepare(&deployment, store, blueprint, source)?.run(progress)
+        let images = images(store, &deployment, blueprint, source, progress)?;
+        Up::prepare(&deployment, store, blueprint, source, images)?.run(progress)
     })();
     match result {
         Ok(plan) => Ok((deployment, plan)),
@@ -86,6 +92,27 @@ pub fn up(
             Err(error)
         }
     }
+}
+
+/// Makes the images that are not there.
+fn images(
+    store: &Store,
+    deployment: &Deployment,
+    blueprint: &Blueprint,
+    source: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Prepared, RuntimeError> {
+    let root = source.parent().unwrap_or(Path::new("/"));
+    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let command = process::command(deployment, "__image");
+    images::prepare(store.images(), blueprint, &root, command, &mut |making| {
+        progress(match making {
+            Making::Step(text) => Progress::Image(text),
+            Making::Output(line) => Progress::Output(line),
+            Making::Warning(text) => Progress::Warning(text),
+        });
+    })
+    .map_err(|Failure { image, reason, span }| RuntimeError::Image { image, reason, span })
 }
 
 /// Ends what a command that was killed had just started.
@@ -127,6 +154,7 @@ struct Up<'a> {
     wanted: &'a Blueprint,
     plan: Plan,
     record: Record,
+    images: Prepared,
 }
 
 impl<'a> Up<'a> {
@@ -135,6 +163,7 @@ impl<'a> Up<'a> {
         store: &'a Store,
         wanted: &'a Blueprint,
         source: &Path,
+        images: Prepared,
     ) -> Result<Self, RuntimeError> {
         let recorded = deployment.record()?;
         let running =
@@ -145,7 +174,7 @@ impl<'a> Up<'a> {
         record.addresses = record.addresses.next(wanted)?;
         record.ports = assign_ports(&record.ports, wanted);
         record.source = source.to_owned();
-        Ok(Self { deployment, store, wanted, plan, record })
+        Ok(Self { deployment, store, wanted, plan, record, images })
     }
 
     fn run(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<Plan, RuntimeError> {
@@ -175,7 +204,7 @@ impl<'a> Up<'a> {
 
     /// What is to be launched.
     fn orders(&self) -> Result<Vec<Order>, RuntimeError> {
-        let specs = Specs::new(self.deployment, self.store, &self.record.addresses)?;
+        let specs = Specs::new(self.deployment, self.store, &self.record.addresses, &self.images)?;
         let replaced = self.plan.replace.iter().map(|replace| replace.name.as_str());
         let names: BTreeSet<&str> = self.plan.create.iter().map(String::as_str).chain(replaced).collect();
         let containers =
@@ -326,8 +355,15 @@ impl<'a> Up<'a> {
         Ok(failures)
     }
 
-    fn failure(&self, name: &str, reason: String) -> ContainerFailure {
-        let span = self.wanted.container(name).map(|container| container.span.clone()).unwrap_or_default();
+    fn failure(&self, name: &str, mut reason: String) -> ContainerFailure {
+        let container = self.wanted.container(name);
+        let span = container.map(|container| container.span.clone()).unwrap_or_default();
+        if let Some(Image::Alias(image)) = container.map(|container| &container.image)
+            && reason.contains("not found")
+            && let Some(advice) = images::advice(image)
+        {
+            reason = format!("{reason}; {advice}");
+        }
         ContainerFailure { name: name.to_owned(), reason, span }
     }
 

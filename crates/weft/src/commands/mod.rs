@@ -4,6 +4,7 @@ pub(crate) mod blueprint;
 pub(crate) mod exec;
 pub(crate) mod export;
 pub(crate) mod graph;
+pub(crate) mod images;
 pub(crate) mod import;
 pub(crate) mod live;
 pub(crate) mod logs;

@@ -24,6 +24,9 @@ pub(crate) enum Role {
     /// Stop containers
     #[command(name = "__stop", hide = true)]
     Stop,
+    /// Make or remove images
+    #[command(name = "__image", hide = true)]
+    Image,
     /// Run one network function, confined
     #[command(name = "__function", hide = true)]
     Function {
@@ -41,6 +44,9 @@ impl Role {
         if let Self::Function { words } = &self {
             // Before anything that a confined process may not do, such as start a thread.
             return serve_isolated(words).map_err(miette::Report::msg);
+        }
+        if let Self::Image = self {
+            return quilt::images::serve().map_err(report);
         }
         let context = RoleContext::from_env().map_err(report)?;
         if let Self::Dataplane | Self::Edge = self {
@@ -64,7 +70,7 @@ impl Role {
                 runtime::run_stopper(&context);
                 Ok(())
             }
-            Self::Function { .. } => Ok(()),
+            Self::Image | Self::Function { .. } => Ok(()),
         }
         .map_err(report)
     }

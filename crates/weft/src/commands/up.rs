@@ -58,6 +58,12 @@ fn show(bar: &ProgressBar, progress: Progress) {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         }
+        Progress::Image(text) => bar.set_message(text),
+        Progress::Output(line) => {
+            let step = bar.message();
+            let step = step.split('\n').next().unwrap_or_default();
+            bar.set_message(format!("{step}\n  {line}"));
+        }
         Progress::Warning(text) => bar.suspend(|| eprintln!("warning: {text}")),
     }
 }

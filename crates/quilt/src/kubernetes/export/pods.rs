@@ -108,6 +108,10 @@ impl<'a> Exporter<'a> {
         let image = match &container.image {
             Image::Host => self.options.host_image.to_owned(),
             Image::Alias(image) => image.clone(),
+            // What a cluster pulls has to be in a registry: told as such.
+            image @ (Image::Scratch | Image::Oci(_) | Image::Built(_)) => {
+                self.own_image(workload.name, image)
+            }
         };
         let env = container.env.iter().map(|(name, text)| self.env(name, text)).collect();
         let own = PodContainer {
@@ -122,6 +126,24 @@ impl<'a> Exporter<'a> {
             ..PodContainer::default()
         };
         PodSpec { containers: vec![own], volumes, ..PodSpec::default() }
+    }
+
+    /// What a cluster would call an image that weft keeps: it has to be in a registry first.
+    fn own_image(&mut self, workload: &str, image: &Image) -> String {
+        let name = match image {
+            Image::Built(built) => built.name.clone(),
+            Image::Oci(oci) => oci.name.clone().unwrap_or_else(|| oci.path.clone()),
+            _ => workload.to_owned(),
+        };
+        let plain = |c: char| {
+            if c.is_ascii_alphanumeric() || "._/-:".contains(c) { c.to_ascii_lowercase() } else { '-' }
+        };
+        let name: String = name.chars().map(plain).collect();
+        let name = name.trim_matches(['.', '/', '-', ':']).to_owned();
+        self.notes.insert(format!(
+            "image '{image}' is kept by weft: push it as '{name}' to a registry that the cluster pulls from"
+        ));
+        name
     }
 
     fn env(&mut self, name: &str, text: &'a Text) -> EnvVar {
