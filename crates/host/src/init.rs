@@ -2,7 +2,8 @@
 //!
 //! It is forked from the launcher without an exec, sleeps in poll(2), and holds nothing but two
 //! pipes, a signal descriptor, its log and status directories (which the container's root no longer
-//! shows) and a lock that says it lives.
+//! shows) and a lock that says it lives. Where the container has health checks it forks one now and then,
+//! and shows in the deployment's directory of ready marks whether they succeed.
 
 use std::fs::File;
 use std::io::{PipeReader, Read, Write};
@@ -16,10 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Prepared;
 use crate::error::{During, Error, Result};
+use crate::health::{Checks, Health};
 use crate::log::{self, Stream};
+use crate::probe::{Prober, Running};
 use crate::process::OneThread;
+use crate::redact::Redactor;
 use crate::spec::{ContainerSpec, Restart, RestartPolicy};
-use crate::status::{Exit, State, Status, StatusFile, now_ms};
+use crate::status::{Exit, ReadyMark, State, Status, StatusFile, now_ms};
 use crate::sys::{self, Fork};
 
 /// What a container tells its launcher, once.
@@ -39,10 +43,14 @@ const READ_BYTES: usize = 16 << 10;
 /// Most reads in a row from one pipe, so that a flood on one does not starve the rest.
 const READS_MAX: usize = 8;
 
+/// How long a command that fails its health checks may take to end by itself.
+const UNHEALTHY_GRACE: Duration = Duration::from_secs(2);
+
 /// What the launcher's child hands over when the container is built.
 pub(crate) struct Handover {
     pub(crate) status: Status,
     pub(crate) status_file: StatusFile,
+    pub(crate) ready: Option<ReadyMark>,
     pub(crate) log_directory: OwnedFd,
     pub(crate) lock: OwnedFd,
     pub(crate) report: File,
@@ -55,6 +63,8 @@ struct Init {
     status: Status,
     status_file: StatusFile,
     log: log::Writer,
+    secrets: Redactor,
+    care: Option<Care>,
     signals: OwnedFd,
     /// Reading and writing ends of the command's output and error output.
     pipes: [(PipeReader, OwnedFd); 2],
@@ -64,15 +74,25 @@ struct Init {
     backoff: Duration,
     retry: Option<Instant>,
     stopping: bool,
+    /// The command is to start anew whatever the policy says, and is killed then if it has not ended by itself.
+    anew: Option<Instant>,
     _lock: OwnedFd,
     single: OneThread,
 }
 
+/// What a container with health checks has for them.
+struct Care {
+    checks: Checks,
+    prober: Prober,
+    running: Option<Running>,
+    mark: Option<ReadyMark>,
+}
+
 /// Runs the container's command to its end. Never returns.
 pub(crate) fn run(single: OneThread, spec: &ContainerSpec, handover: Handover) -> ! {
-    let Handover { status, status_file, log_directory, lock, mut report, warnings } = handover;
+    let Handover { status, status_file, ready, log_directory, lock, mut report, warnings } = handover;
     let log = log::Writer::new(log_directory, spec.log);
-    let mut init = match Init::new(single, spec, status, status_file, log, lock) {
+    let mut init = match Init::new(single, spec, (status, status_file, ready), log, lock) {
         Ok(init) => init,
         Err(error) => fail(&mut report, error),
     };
@@ -111,8 +131,7 @@ impl Init {
     fn new(
         single: OneThread,
         spec: &ContainerSpec,
-        status: Status,
-        status_file: StatusFile,
+        (status, status_file, mark): (Status, StatusFile, Option<ReadyMark>),
         log: log::Writer,
         lock: OwnedFd,
     ) -> Result<Self> {
@@ -130,12 +149,18 @@ impl Init {
         };
         let pipes = [pipe()?, pipe()?];
         let stdin = File::open("/dev/null").during("open", "/dev/null")?.into();
+        let care = spec.health.as_ref().map(|health| -> Result<Care> {
+            let (checks, prober) = (Checks::new(health.clone(), Instant::now()), Prober::new(health, spec)?);
+            Ok(Care { checks, prober, running: None, mark })
+        });
         Ok(Self {
             command,
             policy: spec.restart,
             status,
             status_file,
             log,
+            secrets: Redactor::new(&spec.secrets),
+            care: care.transpose()?,
             signals,
             pipes,
             stdin,
@@ -144,6 +169,7 @@ impl Init {
             backoff: backoff_min(&spec.restart),
             retry: None,
             stopping: false,
+            anew: None,
             _lock: lock,
             single,
         })
@@ -176,6 +202,10 @@ impl Init {
                 self.status.pid = Some(pid.as_raw_pid() as u32);
                 self.status.started_ms = Some(now_ms());
                 self.status.retry_ms = None;
+                if let Some(care) = &mut self.care {
+                    care.checks.restarted(Instant::now());
+                    self.status.health = Some(care.checks.status().clone());
+                }
                 Ok(())
             }
         }
@@ -196,21 +226,30 @@ impl Init {
 
     /// Sleeps until something happens, and sees to it.
     fn turn(&mut self) {
-        let timeout = self.retry.map(|retry| {
-            let left = retry.saturating_duration_since(Instant::now());
+        let timeout = self.deadline().map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
         });
-        let mut polled = [
+        let mut polled = vec![
             PollFd::new(&self.signals, PollFlags::IN),
             PollFd::new(&self.pipes[0].0, PollFlags::IN),
             PollFd::new(&self.pipes[1].0, PollFlags::IN),
         ];
+        let check = self.care.as_ref().and_then(|care| care.running.as_ref());
+        polled.extend(
+            check.filter(|check| !check.is_silent()).map(|check| PollFd::new(&check.output, PollFlags::IN)),
+        );
         let _ = rustix::event::poll(&mut polled, timeout.as_ref());
-        let ready = polled.map(|polled| !polled.revents().is_empty());
+        let ready: Vec<bool> = polled.iter().map(|polled| !polled.revents().is_empty()).collect();
         for (number, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
             if ready[number + 1] {
                 self.read_output(number, stream);
             }
+        }
+        if ready.get(3) == Some(&true)
+            && let Some(check) = self.care.as_mut().and_then(|care| care.running.as_mut())
+        {
+            check.listen();
         }
         if ready[0] {
             while let Some(signal) = sys::next_signal(&self.signals) {
@@ -220,13 +259,79 @@ impl Init {
         if self.retry.is_some_and(|retry| retry <= Instant::now()) {
             self.restart();
         }
+        self.see_to_health(Instant::now());
+        if let (Some(main), Some(at)) = (self.main, self.anew)
+            && at <= Instant::now()
+        {
+            self.pass_on(main, libc::SIGKILL);
+            self.anew = Some(Instant::now() + UNHEALTHY_GRACE);
+        }
+    }
+
+    /// When something is to be done even if nothing happens.
+    fn deadline(&self) -> Option<Instant> {
+        let check = self.care.as_ref().filter(|_| self.main.is_some()).and_then(|care| match &care.running {
+            Some(running) => running.deadline,
+            None => Some(care.checks.due()),
+        });
+        let kill = self.anew.filter(|_| self.main.is_some());
+        [self.retry, check, kill].into_iter().flatten().min()
+    }
+
+    /// Starts the check that is due, and ends the one that takes too long.
+    fn see_to_health(&mut self, now: Instant) {
+        let Some(care) = self.care.as_mut().filter(|_| self.main.is_some()) else { return };
+        match &mut care.running {
+            Some(running) if running.deadline.is_some_and(|deadline| deadline <= now) => {
+                running.end(Duration::from_millis(care.checks.spec().timeout_ms.into()));
+            }
+            Some(_) => {}
+            None if care.checks.due() <= now => match care.prober.start(self.single, now) {
+                Ok(running) => care.running = Some(running),
+                Err(error) => self.checked(Err(error.to_string())),
+            },
+            None => {}
+        }
+    }
+
+    /// Takes what came of a check, tells it, and draws the consequence.
+    fn checked(&mut self, outcome: std::result::Result<(), String>) {
+        let Some(care) = &mut self.care else { return };
+        let outcome = outcome
+            .map_err(|message| String::from_utf8_lossy(&self.secrets.whole(message.as_bytes())).into_owned());
+        let consequence = care.checks.outcome(Instant::now(), outcome);
+        let status = care.checks.status().clone();
+        if consequence.told {
+            let ready = (status.state == Health::Healthy).then_some(self.status.init);
+            let changed = self.status.health.as_ref().is_none_or(|before| before.state != status.state);
+            if let Some(mark) = care.mark.as_ref().filter(|_| changed) {
+                mark.set(ready);
+            }
+            self.status.health = Some(status);
+            self.status_file.write(&self.status);
+        }
+        if let (true, None, Some(main)) = (consequence.restart, self.anew, self.main) {
+            self.anew = Some(Instant::now() + UNHEALTHY_GRACE);
+            self.pass_on(main, libc::SIGTERM);
+        }
+    }
+
+    /// Nothing is known of a command that does not run.
+    fn forget_health(&mut self) {
+        if let Some(care) = &mut self.care {
+            care.running = None;
+            self.status.health = None;
+            if let Some(mark) = &care.mark {
+                mark.set(None);
+            }
+        }
     }
 
     fn read_output(&mut self, number: usize, stream: Stream) {
         let mut buffer = [0; READ_BYTES];
         for _ in 0..READS_MAX {
             match self.pipes[number].0.read(&mut buffer) {
-                Ok(read @ 1..) => self.log.take(stream, &buffer[..read]),
+                Ok(read @ 1..) => self.log.take(stream, &self.secrets.pass(stream, &buffer[..read])),
                 _ => break,
             }
         }
@@ -255,14 +360,17 @@ impl Init {
         let _ = sys::kill_raw(main.as_raw_pid(), signal);
     }
 
-    /// Buries every dead child: the command, and orphans that fell to process 1.
+    /// Buries every dead child: the command, a health check, and orphans that fell to process 1.
     fn reap(&mut self) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            if Some(pid) == self.main
-                && let Some(exit) = exit_of(status)
-            {
+            let Some(exit) = exit_of(status) else { continue };
+            if Some(pid) == self.main {
                 self.main = None;
                 self.ended(exit);
+            } else if let Some(care) = &mut self.care
+                && let Some(running) = care.running.take_if(|running| running.pid == pid)
+            {
+                self.checked(running.outcome(exit));
             }
         }
     }
@@ -273,7 +381,9 @@ impl Init {
         self.status.ended_ms = Some(now_ms());
         // What the command left running ends with it; the next start finds an empty container.
         let _ = sys::kill_raw(-1, libc::SIGKILL);
+        self.forget_health();
         let again = match self.policy.when {
+            _ if self.anew.take().is_some() => true,
             Restart::Never => false,
             Restart::OnFailure => !exit.success(),
             Restart::Always => true,
@@ -326,6 +436,7 @@ impl Init {
     fn drain(&mut self) {
         for (number, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
             self.read_output(number, stream);
+            self.log.take(stream, &self.secrets.finish(stream));
         }
         self.log.finish();
     }

@@ -31,7 +31,7 @@ use crate::network::{self, PeerNamespaces};
 use crate::process::{OneThread, ProcessId};
 use crate::root::Builder;
 use crate::spec::ContainerSpec;
-use crate::status::{Status, StatusFile};
+use crate::status::{ReadyMark, Status, StatusFile};
 use crate::sys::{self, Fork};
 use crate::{sandbox, skeleton};
 
@@ -155,10 +155,12 @@ impl Launcher {
         for file in noted.files.values_mut() {
             file.content = Vec::new().into();
         }
+        noted.secrets.clear();
         container.write_journal(&Journal { spec: noted, cgroups: traces.cgroups.clone() })?;
         let group = self.cgroups.create(&above, &spec.name, &spec.limits);
         let directory = open_directory(container.directory())?;
         let log_directory = open_directory(&container.log_directory())?;
+        let ready = ready_mark(&spec, container)?;
         let (report, report_writer) = std::io::pipe().during("make", "a pipe")?;
         let (gate, inner_gate) = UnixStream::pair().during("make", "a socket pair")?;
         let (forked, in_unified) = fork_container(self.single, &group)?;
@@ -175,7 +177,8 @@ impl Launcher {
                     peer: self.peers.of(spec.network.as_ref()),
                     rootless: self.rootless,
                 };
-                first.run(lock, directory, log_directory, File::from(OwnedFd::from(report_writer)))
+                let report = File::from(OwnedFd::from(report_writer));
+                first.run(lock, directory, log_directory, ready, report)
             }
             Fork::Parent(pid) => {
                 let init = ProcessId::of(pid.as_raw_pid() as u32).ok();
@@ -305,13 +308,20 @@ struct First<'a> {
 }
 
 impl First<'_> {
-    fn run(&self, lock: OwnedFd, directory: OwnedFd, log_directory: OwnedFd, mut report: File) -> ! {
-        let built = self.build(&lock, directory, &log_directory, &report);
+    fn run(
+        &self,
+        lock: OwnedFd,
+        directory: OwnedFd,
+        log_directory: OwnedFd,
+        ready: Option<ReadyMark>,
+        mut report: File,
+    ) -> ! {
+        let built = self.build(&lock, directory, &log_directory, ready.as_ref(), &report);
         match built {
             Ok((status, status_file, warnings)) => init::run(
                 self.single,
                 self.spec,
-                Handover { status, status_file, log_directory, lock, report, warnings },
+                Handover { status, status_file, ready, log_directory, lock, report, warnings },
             ),
             Err(error) => init::fail(&mut report, error),
         }
@@ -322,12 +332,14 @@ impl First<'_> {
         lock: &OwnedFd,
         directory: OwnedFd,
         log_directory: &OwnedFd,
+        ready: Option<&ReadyMark>,
         report: &File,
     ) -> Result<(Status, StatusFile, Vec<String>)> {
         let mut kept: Vec<&dyn AsRawFd> = vec![lock, &directory, log_directory, report, &self.gate];
         if let Some(peer) = self.peer {
             kept.push(peer);
         }
+        kept.extend(ready.map(|ready| ready.directory() as &dyn AsRawFd));
         init::keep_only(&kept)?;
         init::die_with_parent(report);
         let _ = rustix::process::setsid();
@@ -402,6 +414,18 @@ fn take_lock(container: &Container) -> Result<OwnedFd> {
         }
     }
     Err(Error::AlreadyRunning(container.name().into()))
+}
+
+/// Where a container that has health checks shows that they succeed. What one of its name has left there goes first.
+fn ready_mark(spec: &ContainerSpec, container: &Container) -> Result<Option<ReadyMark>> {
+    crate::stop::remove_tree(&container.ready_mark())?;
+    if spec.health.is_none() {
+        return Ok(None);
+    }
+    let path = Deployment::new(&spec.state).ready();
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(&path).during("make", path.display())?;
+    Ok(Some(ReadyMark::new(open_directory(&path)?, &spec.name)))
 }
 
 fn open_directory(path: &std::path::Path) -> Result<OwnedFd> {

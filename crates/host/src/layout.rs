@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! STATE/skeleton/              directories a rootless container may write to, shared by all of them
+//! STATE/ready/NAME             there while the health checks of a container succeed; names its init
 //! STATE/containers/NAME/journal.json    written before anything else is made: what to take away again
 //!                       status.json     written by the container's init, always whole
 //!                       lock            held by the init while it lives
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{During, Error, Result};
+use crate::process::ProcessId;
 use crate::spec::ContainerSpec;
 use crate::status::Status;
 
@@ -40,7 +42,7 @@ pub struct Container {
 /// What a launch wrote down before it made anything that outlives a process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Journal {
-    /// The container as it was asked for, without the content of its files.
+    /// The container as it was asked for, without the content of its files and the list of its secrets.
     pub spec: ContainerSpec,
     /// Cgroup directories made for it.
     pub cgroups: Vec<PathBuf>,
@@ -94,6 +96,19 @@ impl Deployment {
         &self.directory
     }
 
+    /// Where containers with health checks show that these succeed: a file of the container's name that holds its init's
+    /// [`ProcessId`] as JSON. It may not exist.
+    #[must_use]
+    pub fn ready(&self) -> PathBuf {
+        self.directory.join("ready")
+    }
+
+    /// The container's init, if its health checks succeed.
+    #[must_use]
+    pub fn is_ready(&self, name: &str) -> Option<ProcessId> {
+        read_json(&self.ready().join(name)).ok().flatten()
+    }
+
     pub(crate) fn skeleton(&self) -> PathBuf {
         self.directory.join("skeleton")
     }
@@ -132,6 +147,12 @@ impl Container {
     /// The file exists but is not what a launch writes.
     pub fn journal(&self) -> Result<Option<Journal>> {
         read_json(&self.directory.join("journal.json"))
+    }
+
+    /// The mark of a container whose health checks succeed.
+    pub(crate) fn ready_mark(&self) -> PathBuf {
+        let deployment = self.directory.parent().and_then(Path::parent).unwrap_or(&self.directory);
+        Deployment::new(deployment).ready().join(&self.name)
     }
 
     pub(crate) fn log_directory(&self) -> PathBuf {

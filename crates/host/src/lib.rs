@@ -53,13 +53,16 @@ mod command;
 mod devices;
 mod error;
 mod exec;
+mod health;
 mod init;
 mod inside;
 mod launch;
 mod layout;
 mod lower;
 mod mounts;
+mod probe;
 mod process;
+mod redact;
 mod root;
 mod sandbox;
 mod skeleton;
@@ -73,9 +76,11 @@ pub use command::DEFAULT_PATH;
 pub use error::{Error, Result};
 pub use exec::{ExecSpec, exec};
 pub use inside::inside;
+pub use health::{Health, HealthSpec, HealthStatus, Probe};
 pub use launch::{Launched, launch};
 pub use layout::{Container, Deployment, Journal, Written};
 pub use process::{ProcessId, close_inherited};
+pub use redact::SECRET_BYTES_MIN;
 pub use sandbox::{Enter, Holder, Sandbox, in_first_user_namespace};
 pub use spec::{
     Capabilities, ContainerSpec, Content, ENTRIES_MAX, FILES_BYTES_MAX, FileSpec, INTERFACE_NAME_BYTES_MAX,

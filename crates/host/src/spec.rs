@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::health::HealthSpec;
 use crate::process::ProcessId;
 
 /// Longest name of a container or deployment.
@@ -72,6 +73,12 @@ pub struct ContainerSpec {
     /// What happens when the command ends.
     #[serde(default)]
     pub restart: RestartPolicy,
+    /// How it is found out whether it does its work; a container that runs does when absent.
+    #[serde(default)]
+    pub health: Option<HealthSpec>,
+    /// Values that its kept output must not show, each with the name that stands there instead. No part of the journal.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
     /// How much output is kept.
     #[serde(default)]
     pub log: LogSpec,
@@ -360,6 +367,8 @@ impl ContainerSpec {
             resolv_conf: None,
             hosts: None,
             restart: RestartPolicy::default(),
+            health: None,
+            secrets: BTreeMap::new(),
             log: LogSpec::default(),
             capabilities: Capabilities::default(),
             no_new_privs: false,
@@ -388,6 +397,7 @@ impl ContainerSpec {
             return Err(Error::invalid("environment variable", key, "is not a name"));
         }
         self.check_paths()?;
+        self.health.as_ref().map_or(Ok(()), |health| health.check(&self.name))?;
         self.network.as_ref().map_or(Ok(()), NetworkSpec::check)
     }
 

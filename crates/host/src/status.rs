@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
+use crate::health::HealthStatus;
 use crate::layout::Container;
 use crate::process::ProcessId;
 
@@ -30,6 +31,9 @@ pub struct Status {
     pub retry_ms: Option<u64>,
     /// Why it failed, in words.
     pub message: Option<String>,
+    /// What its health checks have shown; absent without any, and while its command does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthStatus>,
 }
 
 /// What a container does.
@@ -89,7 +93,15 @@ impl Status {
             ended_ms: None,
             retry_ms: None,
             message: None,
+            health: None,
         }
+    }
+
+    /// Whether it does its work, as far as can be told: it runs, and if it has health checks, they succeed.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let healthy = |health: &HealthStatus| health.state == crate::health::Health::Healthy;
+        self.state == State::Running && self.health.as_ref().is_none_or(healthy)
     }
 
     /// The status of a container, corrected by whether its init lives.
@@ -137,6 +149,42 @@ impl StatusFile {
             .and_then(|file| rustix::io::write(&file, &text));
         if written == Ok(text.len()) {
             let _ = rustix::fs::renameat(directory, "status.json.new", directory, "status.json");
+        }
+    }
+}
+
+/// Shows by a file in a directory of the deployment whether a container's health checks succeed. The file names the
+/// init that wrote it, so that one which was left behind is not taken for its successor's.
+#[derive(Debug)]
+pub(crate) struct ReadyMark {
+    directory: OwnedFd,
+    name: String,
+}
+
+impl ReadyMark {
+    pub(crate) fn new(directory: OwnedFd, name: &str) -> Self {
+        Self { directory, name: name.into() }
+    }
+
+    pub(crate) fn directory(&self) -> &OwnedFd {
+        &self.directory
+    }
+
+    /// Sets the mark, or takes it away. On a full disk it cannot be set, and the container stays out of rotation.
+    pub(crate) fn set(&self, ready: Option<ProcessId>) {
+        let directory = self.directory.as_fd();
+        let Some(init) = ready else {
+            let _ = rustix::fs::unlinkat(directory, &*self.name, rustix::fs::AtFlags::empty());
+            return;
+        };
+        let Ok(text) = serde_json::to_vec(&init) else { return };
+        // No container's name begins with a dot.
+        let draft = format!(".{}", self.name);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let written = rustix::fs::openat(directory, &*draft, flags, Mode::from_raw_mode(0o644))
+            .and_then(|file| rustix::io::write(&file, &text));
+        if written == Ok(text.len()) {
+            let _ = rustix::fs::renameat(directory, &*draft, directory, &*self.name);
         }
     }
 }

@@ -118,6 +118,7 @@ fn clean(container: &Container, options: StopOptions) -> Result<()> {
     // Kills first whatever an init that could not write its status has started.
     let failures = cgroup::remove(&cgroups);
     wait_for_lock(container)?;
+    remove_tree(&container.ready_mark())?;
     if options.keep_logs {
         for path in [container.layers(), container.bases(), container.root()] {
             remove_tree(&path)?;
@@ -152,6 +153,7 @@ fn wait_for_lock(container: &Container) -> Result<()> {
 }
 
 /// The directories above a container go with the last one. `containers/`, the skeleton, then the deployment's own.
+/// That of the ready marks stays, since it is watched.
 pub(crate) fn remove_empty_parents(container: &Container) {
     let Some(containers) = container.directory().parent() else { return };
     if fs::remove_dir(containers).is_ok()
