@@ -13,13 +13,13 @@ use tonic::{Request, Status};
 use super::Snapshot;
 use super::proto::dataplane_client::DataplaneClient;
 use super::proto::{
-    ApplyRequest, AttachRequest, DetachRequest, ExplainRequest, HelloReply, HelloRequest, ShutdownRequest,
-    SnapshotRequest,
+    ApplyRequest, AttachRequest, DetachRequest, ExplainRequest, HelloReply, HelloRequest, ReadyRequest,
+    RotationRequest, ShutdownRequest, SnapshotRequest,
 };
 use crate::fabric::{Explanation, Program};
 
 pub use super::proto::attach_request::Device;
-pub use super::proto::{Packet as PacketDevice, Tap as TapDevice};
+pub use super::proto::{Packet as PacketDevice, Readiness, RotationState, Tap as TapDevice};
 
 /// How long any answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -100,9 +100,38 @@ impl Client {
     /// # Errors
     /// When the device cannot be opened.
     pub fn attach(&mut self, port: u32, name: &str, device: Device) -> Result<(), DaemonError> {
-        let request = AttachRequest { port, name: name.to_owned(), device: Some(device) };
+        self.attach_as(port, name, device, false)
+    }
+
+    /// [`Client::attach`] for one that services give nothing until [`Client::ready`] says so.
+    ///
+    /// # Errors
+    /// When the device cannot be opened.
+    pub fn attach_gated(&mut self, port: u32, name: &str, device: Device) -> Result<(), DaemonError> {
+        self.attach_as(port, name, device, true)
+    }
+
+    fn attach_as(&mut self, port: u32, name: &str, device: Device, gated: bool) -> Result<(), DaemonError> {
+        let request = AttachRequest { port, name: name.to_owned(), device: Some(device), gated };
         self.runtime.block_on(self.inner.attach(Request::new(request)))?;
         Ok(())
+    }
+
+    /// Tells which of those that were or will be attached with [`Client::attach_gated`] are ready.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn ready(&mut self, containers: Vec<Readiness>) -> Result<(), DaemonError> {
+        self.runtime.block_on(self.inner.ready(ReadyRequest { containers }))?;
+        Ok(())
+    }
+
+    /// How services treat each of these, and how many connections it has.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn rotation(&mut self, names: Vec<String>) -> Result<Vec<RotationState>, DaemonError> {
+        Ok(self.runtime.block_on(self.inner.rotation(RotationRequest { names }))?.into_inner().states)
     }
 
     /// Closes ports; numbers that are not in use are passed over.

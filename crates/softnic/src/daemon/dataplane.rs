@@ -39,6 +39,8 @@ pub(super) enum DataplaneError {
     Port(#[from] PortError),
     #[error(transparent)]
     Host(#[from] host::Error),
+    #[error("{0} cannot be ready: more are than there are ports")]
+    TooManyReady(String),
     #[error("port {0}: numbers go from 0 to {max}", max = FabricModule::PORTS_MAX - 1)]
     PortNumber(u32),
     #[error("the network program: {0}")]
@@ -57,14 +59,19 @@ pub(super) struct Dataplane {
     /// What is attached, by port number.
     attached: BTreeMap<u32, Attached>,
     attachments: u64,
+    /// Who has said that it is ready, by name, whether it is attached or not.
+    ready: BTreeMap<String, ProcessId>,
     generation: u64,
 }
 
 /// What is behind a port number.
 struct Attached {
     label: String,
+    name: String,
     /// Tells this one from others that have had the number.
     attachment: u64,
+    /// Services give it nothing until this process has said that it is ready.
+    gate: Option<ProcessId>,
 }
 
 impl Dataplane {
@@ -80,7 +87,15 @@ impl Dataplane {
         let engine = Engine::new();
         let worker = engine.add_worker(WorkerConfig::default())?;
         engine.apply(Edit::new().add(FABRIC, FabricModule::new(seed), worker))?;
-        Ok(Self { engine, worker, pool, attached: BTreeMap::new(), attachments: 0, generation: 0 })
+        Ok(Self {
+            engine,
+            worker,
+            pool,
+            attached: BTreeMap::new(),
+            attachments: 0,
+            ready: BTreeMap::new(),
+            generation: 0,
+        })
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -92,23 +107,31 @@ impl Dataplane {
     }
 
     /// Opens a device and joins it to the fabric, in place of what had its number. Returns what [`Self::lost`] wants
-    /// to be told when the other end is gone.
-    pub(super) fn attach(&mut self, port: u32, name: &str, device: &Device) -> Result<u64, DataplaneError> {
-        let gate = Gate::try_from(port).ok().filter(|gate| *gate < FabricModule::PORTS_MAX);
-        let gate = gate.ok_or(DataplaneError::PortNumber(port))?;
+    /// to be told when the other end is gone. Behind a gate, services give it nothing until [`Self::ready`] is told so of
+    /// that process.
+    pub(super) fn attach(
+        &mut self,
+        port: u32,
+        name: &str,
+        device: &Device,
+        gate: Option<ProcessId>,
+    ) -> Result<u64, DataplaneError> {
+        let at = Gate::try_from(port).ok().filter(|at| *at < FabricModule::PORTS_MAX);
+        let at = at.ok_or(DataplaneError::PortNumber(port))?;
         // The old one goes first: a TAP that we have open ourselves would be busy.
         self.detach(&[port])?;
         let opened = self.open(device)?;
         let label = format!("{port}:{name}");
         self.engine.add_port(&label, opened)?;
-        let joined = self.join(&label, port, gate);
+        let ready = gate.is_none_or(|process| self.ready.get(name) == Some(&process));
+        let joined = self.set_ready(port, ready).and_then(|()| self.join(&label, port, at));
         if joined.is_err() {
             let _ = self.engine.remove_port(&label);
         }
         joined?;
         self.attachments += 1;
         let attachment = self.attachments;
-        self.attached.insert(port, Attached { label, attachment });
+        self.attached.insert(port, Attached { label, name: name.to_owned(), attachment, gate });
         tracing::info!(port, name, "attached");
         Ok(attachment)
     }
@@ -136,13 +159,45 @@ impl Dataplane {
             .connect(&inward, 0, FABRIC, 0)
             .connect(FABRIC, gate, &outward, 0);
         self.engine.apply(edit)?;
-        self.set_attached(port, true)
+        let attached = move |module: &mut FabricModule| module.set_link(PortId(port), true);
+        Ok(self.engine.with_module(FABRIC, attached)?)
     }
 
-    fn set_attached(&self, port: u32, attached: bool) -> Result<(), DataplaneError> {
+    fn set_ready(&self, port: u32, ready: bool) -> Result<(), DataplaneError> {
         Ok(self
             .engine
-            .with_module(FABRIC, move |module: &mut FabricModule| module.set_link(PortId(port), attached))?)
+            .with_module(FABRIC, move |module: &mut FabricModule| module.set_ready(PortId(port), ready))?)
+    }
+
+    /// Notes whether a process is ready, and lets services know if it is attached behind a gate.
+    pub(super) fn ready(
+        &mut self,
+        name: &str,
+        process: ProcessId,
+        ready: bool,
+    ) -> Result<(), DataplaneError> {
+        if !ready {
+            self.ready.remove(name);
+        } else if self.ready.contains_key(name) || self.ready.len() < usize::from(FabricModule::PORTS_MAX) {
+            self.ready.insert(name.to_owned(), process);
+        } else {
+            return Err(DataplaneError::TooManyReady(name.to_owned()));
+        }
+        let behind = |attached: &Attached| {
+            attached.name == name && attached.gate.is_some_and(|gate| !ready || gate == process)
+        };
+        let ports: Vec<u32> =
+            self.attached.iter().filter(|(_, attached)| behind(attached)).map(|(port, _)| *port).collect();
+        for port in ports {
+            self.set_ready(port, ready)?;
+            tracing::info!(port, name, ready, "rotation");
+        }
+        Ok(())
+    }
+
+    /// Connections to each of these endpoints, and whether services give it new ones.
+    pub(super) fn rotation(&self, names: Vec<String>) -> Result<Vec<(u64, bool)>, DataplaneError> {
+        Ok(self.engine.with_module(FABRIC, move |module: &mut FabricModule| module.rotation(&names))?)
     }
 
     /// Closes a port whose other end is gone, so that nothing is sent or balanced there any more.
@@ -154,9 +209,14 @@ impl Dataplane {
 
     /// Closes ports; numbers that are not in use are passed over.
     pub(super) fn detach(&mut self, ports: &[u32]) -> Result<(), DataplaneError> {
+        let used: Vec<PortId> =
+            ports.iter().filter(|port| self.attached.contains_key(port)).map(|port| PortId(*port)).collect();
+        if used.is_empty() {
+            return Ok(());
+        }
+        self.engine.with_module(FABRIC, move |module: &mut FabricModule| module.unplug(&used))?;
         for port in ports {
             let Some(Attached { label, .. }) = self.attached.remove(port) else { continue };
-            self.set_attached(*port, false)?;
             let (inward, outward) = names(*port);
             self.engine.apply(Edit::new().remove(inward).remove(outward))?;
             drop(self.engine.remove_port(&label)?);

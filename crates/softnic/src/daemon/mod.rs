@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{PortSnapshot, WorkerSnapshot};
 use crate::fabric;
 
-pub use client::{Client, DaemonError, Device, PacketDevice, TapDevice};
+pub use client::{Client, DaemonError, Device, PacketDevice, Readiness, RotationState, TapDevice};
 pub use service::serve;
 
 /// Everything a dataplane process counts, at one moment.

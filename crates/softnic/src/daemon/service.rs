@@ -14,11 +14,13 @@ use tonic::{Request, Response, Status};
 
 use super::client::DaemonError;
 use super::dataplane::{Dataplane, DataplaneError};
+use super::proto::Readiness;
 use super::proto::attach_request::Device;
 use super::proto::dataplane_server::{self, DataplaneServer};
 use super::proto::{
     ApplyReply, ApplyRequest, AttachReply, AttachRequest, DetachReply, DetachRequest, ExplainReply,
-    ExplainRequest, HelloReply, HelloRequest, ShutdownReply, ShutdownRequest, SnapshotReply, SnapshotRequest,
+    ExplainRequest, HelloReply, HelloRequest, ReadyReply, ReadyRequest, RotationReply, RotationRequest,
+    RotationState, ShutdownReply, ShutdownRequest, SnapshotReply, SnapshotRequest,
 };
 use super::watch::Watch;
 use crate::fabric::program::Protocol;
@@ -130,11 +132,26 @@ impl dataplane_server::Dataplane for Service {
     }
 
     async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachReply>, Status> {
-        let AttachRequest { port, name, device } = request.into_inner();
+        let AttachRequest { port, name, device, gated } = request.into_inner();
         let device = device.ok_or_else(|| Status::invalid_argument("no device to attach"))?;
-        let attachment = self.dataplane().attach(port, &name, &device)?;
+        let gate = gated.then(|| owner(&device)).flatten();
+        let attachment = self.dataplane().attach(port, &name, &device, gate)?;
         self.watch(attachment, &device).map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(AttachReply {}))
+    }
+
+    async fn ready(&self, request: Request<ReadyRequest>) -> Result<Response<ReadyReply>, Status> {
+        let mut dataplane = self.dataplane();
+        for Readiness { name, pid, start_time, ready } in request.into_inner().containers {
+            dataplane.ready(&name, ProcessId { pid, start_time }, ready)?;
+        }
+        Ok(Response::new(ReadyReply {}))
+    }
+
+    async fn rotation(&self, request: Request<RotationRequest>) -> Result<Response<RotationReply>, Status> {
+        let states = self.dataplane().rotation(request.into_inner().names)?.into_iter();
+        let states = states.map(|(connections, in_rotation)| RotationState { connections, in_rotation });
+        Ok(Response::new(RotationReply { states: states.collect() }))
     }
 
     async fn detach(&self, request: Request<DetachRequest>) -> Result<Response<DetachReply>, Status> {

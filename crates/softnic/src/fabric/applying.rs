@@ -1,6 +1,6 @@
 //! Replacing the program while flows live.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use packet::PortId;
 
@@ -32,6 +32,20 @@ impl Fabric {
         let tables = &self.tables;
         self.denied.retain_sources(|source| matches!(tables.owner(source), Some(Owner::Endpoint(_))));
         self.flows.counters.cut - cut_before
+    }
+
+    /// Removes the flows of whatever is behind these ports: it is gone, and what comes there next is not to hear what
+    /// was meant for it. Packets that go on with such a flow are answered with a reset. Returns how many there were.
+    pub fn forget(&mut self, ports: &[PortId]) -> u64 {
+        let gone: HashSet<u32> = ports.iter().filter_map(|port| self.tables.endpoint_of(*port)).collect();
+        let before = self.flows.counters.orphaned;
+        for flow in 0..self.flows.entries() {
+            if self.flows.is_live(flow) && self.flows.get(flow).to.iter().any(|end| gone.contains(end)) {
+                self.flows.remove(flow);
+                self.flows.counters.orphaned += 1;
+            }
+        }
+        self.flows.counters.orphaned - before
     }
 
     fn keep_endpoints(&mut self, old: &Tables) {

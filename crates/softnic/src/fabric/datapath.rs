@@ -27,6 +27,8 @@ const NEIGHBOUR_DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EndpointState {
     pub(crate) up: bool,
+    /// It has said that it is not ready: services give it nothing.
+    pub(crate) unready: bool,
     pub(crate) sent_packets: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) received_packets: u64,
@@ -132,6 +134,19 @@ impl Fabric {
         if let Some(endpoint) = self.tables.endpoint_of(port) {
             self.endpoints[endpoint as usize].up = up;
         }
+    }
+
+    /// Says whether what is behind a port is ready for what services give it. It is, unless this was said.
+    pub fn set_ready(&mut self, port: PortId, ready: bool) {
+        if let Some(endpoint) = self.tables.endpoint_of(port) {
+            self.endpoints[endpoint as usize].unready = !ready;
+        }
+    }
+
+    /// Whether services give an endpoint new flows.
+    pub(crate) fn in_rotation(&self, endpoint: u32) -> bool {
+        let state = &self.endpoints[endpoint as usize];
+        state.up && !state.unready && !self.tables.endpoints[endpoint as usize].resting
     }
 
     /// The ports that endpoints have.

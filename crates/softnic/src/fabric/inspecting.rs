@@ -7,7 +7,7 @@ use packet::PortId;
 
 use super::answer::LINK_LOCAL_GATEWAY;
 use super::datapath::Fabric;
-use super::header::Address;
+use super::header::{Address, TCP};
 use super::program::Protocol;
 use super::report::{
     Counters, DeniedPair, DropReason, EndpointCounters, ExplainError, Explanation, RuleCounters,
@@ -18,15 +18,18 @@ impl Fabric {
     /// Everything that is counted, as of now.
     pub fn counters(&self) -> Counters {
         let endpoints =
-            self.tables.endpoints.iter().zip(&self.endpoints).map(|(entry, state)| EndpointCounters {
-                name: entry.name.to_string(),
-                port: (entry.port != PortId::NONE).then_some(entry.port.0),
-                up: state.up,
-                sent_packets: state.sent_packets,
-                sent_bytes: state.sent_bytes,
-                received_packets: state.received_packets,
-                received_bytes: state.received_bytes,
-                dropped_packets: state.dropped_packets,
+            self.tables.endpoints.iter().zip(&self.endpoints).enumerate().map(|(at, (entry, state))| {
+                EndpointCounters {
+                    name: entry.name.to_string(),
+                    port: (entry.port != PortId::NONE).then_some(entry.port.0),
+                    up: state.up,
+                    in_rotation: self.in_rotation(at as u32),
+                    sent_packets: state.sent_packets,
+                    sent_bytes: state.sent_bytes,
+                    received_packets: state.received_packets,
+                    received_bytes: state.received_bytes,
+                    dropped_packets: state.dropped_packets,
+                }
             });
         let drops = DropReason::ALL.into_iter().map(|reason| (reason, self.drops[reason as usize]));
         Counters {
@@ -38,6 +41,23 @@ impl Fabric {
             flows: self.flows.counters,
             answers: self.answers,
         }
+    }
+
+    /// TCP connections to each of these endpoints that are open or being opened, whatever address they were opened to,
+    /// and whether services give it new ones. What no endpoint is called has none and is given none.
+    pub fn rotation(&self, names: &[String]) -> Vec<(u64, bool)> {
+        let mut counts = vec![0; self.tables.endpoints.len()];
+        for flow in (0..self.flows.entries()).filter(|flow| self.flows.is_live(*flow)) {
+            let entry = self.flows.get(flow);
+            if entry.keys[0].protocol() == TCP && !entry.state.is_over() {
+                counts[entry.to[0] as usize] += 1;
+            }
+        }
+        let state = |name: &String| match self.tables.by_name.get(name.as_str()) {
+            Some(Owner::Endpoint(endpoint)) => (counts[*endpoint as usize], self.in_rotation(*endpoint)),
+            _ => (0, false),
+        };
+        names.iter().map(state).collect()
     }
 
     fn rule_counters(&self, rule: u32) -> RuleCounters {
@@ -109,10 +129,10 @@ impl Fabric {
             Some(Owner::Service(index)) => Some(&self.tables.services[index as usize]),
             _ => None,
         };
-        let up = |member: &&u32| self.endpoints[**member as usize].up;
+        let serves = |member: &&u32| self.in_rotation(**member);
         let members: Vec<String> = service.map_or(Vec::new(), |service| {
             let name = |member: &u32| self.tables.endpoints[*member as usize].name.to_string();
-            service.members.iter().filter(up).map(name).collect()
+            service.members.iter().filter(serves).map(name).collect()
         });
         let gateway_answers =
             owner == Some(Owner::Gateway) && protocol == Protocol::Udp && port == super::dns::PORT;

@@ -2,7 +2,7 @@
 //!
 //! **Services.** A rule to a service allows its virtual address and nothing else: members are reached through that
 //! address, not by their own (a rule to the endpoint does that). New TCP and UDP flows go to members in turn, those
-//! without a link left out; ports stay as they are. The fabric itself answers a ping of the address. Other protocols
+//! without a link, not ready or resting left out; ports stay as they are. The fabric itself answers a ping of the address. Other protocols
 //! cannot go through it.
 //!
 //! A client that is a member of the service has its own turn too: what comes to it then has the service's address
@@ -130,7 +130,7 @@ impl Fabric {
         for step in 0..members {
             let turn = (first + step) % members;
             let member = entry.members[turn];
-            if !self.endpoints[member as usize].up {
+            if !self.in_rotation(member) {
                 continue;
             }
             let address = |entry: &super::tables::EndpointEntry| if headers.v4 { entry.v4 } else { entry.v6 };

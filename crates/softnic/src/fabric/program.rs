@@ -141,13 +141,16 @@ pub struct Endpoint {
     /// Whether it is an edge, through which published ports come in: [`Selector::Edge`] stands for all of these.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edge: bool,
+    /// Whether services give it no new flows; those that it has live on, and its own name is reached as ever.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resting: bool,
 }
 
 impl Endpoint {
     /// An endpoint whose Ethernet address is made from its IPv4 address (see [`Endpoint::mac_of`]).
     #[must_use]
     pub fn new(name: impl Into<String>, port: PortId, ipv4: Ipv4Addr, ipv6: Ipv6Addr) -> Self {
-        Self { port, name: name.into(), mac: Self::mac_of(ipv4), ipv4, ipv6, edge: false }
+        Self { port, name: name.into(), mac: Self::mac_of(ipv4), ipv4, ipv6, edge: false, resting: false }
     }
 
     /// The locally administered Ethernet address `02:77` and the four bytes of the IPv4 address.

@@ -83,6 +83,9 @@ pub struct EndpointCounters {
     pub port: Option<u32>,
     /// Whether its link is up.
     pub up: bool,
+    /// Whether services that it is a member of give it new flows.
+    #[serde(default)]
+    pub in_rotation: bool,
     /// Packets it sent, whatever became of them.
     pub sent_packets: u64,
     /// Bytes it sent, Ethernet headers included.
@@ -152,6 +155,9 @@ pub struct FlowCounters {
     pub refused: u64,
     /// Flows cut because a new program does not allow them.
     pub cut: u64,
+    /// Flows cut because one end of them went away.
+    #[serde(default)]
+    pub orphaned: u64,
 }
 
 /// What the gateway answered itself.
@@ -211,7 +217,7 @@ pub struct Explanation {
     pub label: Option<String>,
     /// The service, when the destination is one.
     pub service: Option<String>,
-    /// The members of the service a new flow may go to: those that are up.
+    /// The members of the service a new flow may go to: those that are up, ready and not resting.
     pub members: Vec<String>,
     /// What passed because of the rule.
     pub counter: Option<RuleCounters>,

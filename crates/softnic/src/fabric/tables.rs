@@ -40,6 +40,7 @@ pub(crate) struct EndpointEntry {
     pub(crate) v4: Address,
     pub(crate) v6: Address,
     pub(crate) edge: bool,
+    pub(crate) resting: bool,
     /// Who it is in the eyes of rules, as a source.
     parties: Box<[u32]>,
 }
@@ -272,6 +273,7 @@ impl Tables {
             v4: endpoint.ipv4.into(),
             v6: endpoint.ipv6.into(),
             edge: endpoint.edge,
+            resting: endpoint.resting,
             parties: Box::default(),
         });
         Ok(())

@@ -25,6 +25,8 @@ pub struct FabricModule {
     fabric: Fabric,
     /// By port number.
     attached: Vec<bool>,
+    /// By port number: those that are not ready.
+    unready: Vec<bool>,
     expire_at_ns: Option<u64>,
 }
 
@@ -43,6 +45,7 @@ impl FabricModule {
         Self {
             fabric: Fabric::with_tables(tables, seed, FLOWS_MAX),
             attached: Vec::new(),
+            unready: Vec::new(),
             expire_at_ns: None,
         }
     }
@@ -60,6 +63,34 @@ impl FabricModule {
         self.fabric.set_link(port, up);
     }
 
+    /// Says whether what is attached to a port is ready for what services give it; it is, unless this was said.
+    pub fn set_ready(&mut self, port: PortId, ready: bool) {
+        let at = port.0 as usize;
+        if at >= usize::from(Self::PORTS_MAX) {
+            return;
+        }
+        if self.unready.len() <= at {
+            self.unready.resize(at + 1, false);
+        }
+        self.unready[at] = !ready;
+        self.fabric.set_ready(port, ready);
+    }
+
+    /// Takes away what was attached to ports, and the flows that it had; returns how many.
+    pub fn unplug(&mut self, ports: &[PortId]) -> u64 {
+        let forgotten = self.fabric.forget(ports);
+        for port in ports {
+            self.set_link(*port, false);
+            self.set_ready(*port, true);
+        }
+        forgotten
+    }
+
+    /// TCP connections to each of these endpoints that are open or being opened, and whether services give it new ones.
+    pub fn rotation(&self, names: &[String]) -> Vec<(u64, bool)> {
+        self.fabric.rotation(names)
+    }
+
     /// Puts a program in force, and returns how many flows that cut. With the `first` one, connections that are
     /// underway are taken over for a minute.
     pub fn apply(&mut self, tables: Tables, first: bool) -> u64 {
@@ -68,6 +99,7 @@ impl FabricModule {
         for port in ports {
             let up = self.attached.get(port.0 as usize).copied().unwrap_or(false);
             self.fabric.set_link(port, up);
+            self.fabric.set_ready(port, !self.unready.get(port.0 as usize).copied().unwrap_or(false));
         }
         if first {
             self.fabric.adopt_existing(monotonic_ns().saturating_add(ADOPTION_NS));
