@@ -75,6 +75,9 @@ pub struct Service {
     /// What has to be started before.
     #[serde(default)]
     pub depends_on: Option<Names>,
+    /// How it is found out whether it does its work.
+    #[serde(default)]
+    pub healthcheck: Option<Healthcheck>,
     /// Others, by names of its own.
     #[serde(default)]
     pub links: Option<Vec<String>>,
@@ -123,6 +126,29 @@ pub struct Service {
     /// A name of its own in place of the service's.
     #[serde(default)]
     pub hostname: Option<String>,
+}
+
+/// How it is found out whether a service does its work.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Healthcheck {
+    /// A line for the shell, or `CMD` or `CMD-SHELL` and words.
+    #[serde(default)]
+    pub test: Option<Words>,
+    /// Pause between checks.
+    #[serde(default)]
+    pub interval: Option<Scalar>,
+    /// How long a check may take.
+    #[serde(default)]
+    pub timeout: Option<Scalar>,
+    /// Failures in a row that count.
+    #[serde(default)]
+    pub retries: Option<u32>,
+    /// How long failures do not count.
+    #[serde(default)]
+    pub start_period: Option<Scalar>,
+    /// Whether it is switched off.
+    #[serde(default)]
+    pub disable: Option<bool>,
 }
 
 /// How a service is deployed.

@@ -264,6 +264,15 @@ pub enum Kind {
         name: String,
     },
 
+    /// Containers that would never start, since each waits for the next.
+    #[error("containers wait for each other: {}", shortened(names))]
+    Cycle {
+        /// The way round, its first name again at the end.
+        names: Vec<String>,
+        /// Who waits for whom, and where that is written.
+        places: Vec<(String, Span)>,
+    },
+
     // Links.
     /// A link that means nothing.
     #[error("{what}")]
@@ -346,6 +355,7 @@ impl Kind {
             Kind::NoSecret { name, .. } => {
                 format!("set it in the environment: {}=… weft up …", Text::secret_variable(name))
             }
+            Kind::Cycle { .. } => "take one of them out of `dependsOn`".into(),
             Kind::Link { help, .. } => (*help).into(),
             Kind::Broken { places, .. } if places.is_empty() => {
                 "allow the connections that are missing, or expect something else".into()
@@ -391,6 +401,7 @@ impl Kind {
             | Kind::Text { .. }
             | Kind::Path { .. }
             | Kind::Limit { .. }
+            | Kind::Cycle { .. }
             | Kind::NoSecret { .. } => "quilt::container",
             Kind::Manifest { .. } => "quilt::manifest",
             Kind::Link { .. } => "quilt::link",
@@ -407,6 +418,16 @@ impl Kind {
             _ => None,
         }
     }
+}
+
+/// Names one after the other; long lists lose their middle.
+fn shortened(names: &[String]) -> String {
+    const SHOWN_MAX: usize = 8;
+    if names.len() <= SHOWN_MAX {
+        return names.join(" -> ");
+    }
+    let (first, last) = (&names[..SHOWN_MAX / 2], &names[names.len() - SHOWN_MAX / 2..]);
+    format!("{} -> … -> {}", first.join(" -> "), last.join(" -> "))
 }
 
 /// One error in a blueprint, at one place.
@@ -473,7 +494,7 @@ impl Diagnostic for Fault {
         let place = SourceSpan::from((self.span.offset, self.span.len));
         let mut labels = vec![LabeledSpan::new_primary_with_span(Some(here.to_owned()), place)];
         labels.extend(first.map(|first| label("first here", first)));
-        if let Kind::Broken { places, .. } = &self.kind {
+        if let Kind::Broken { places, .. } | Kind::Cycle { places, .. } = &self.kind {
             let shown = places.iter().filter(|(_, span)| span.is_known() && span.file == self.span.file);
             labels.extend(shown.map(|(text, span)| label(text, span)));
         }

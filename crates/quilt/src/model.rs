@@ -4,6 +4,7 @@
 //! which dialect of JavaScript it was written in. Values that came from a script are only *shaped* here
 //! (a port is a `u16`); whether they make sense together is decided by [`crate::check`].
 
+mod dynamics;
 mod image;
 mod invariant;
 
@@ -13,6 +14,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use dynamics::{Health, Probe, READY_WITHIN_MS, Update};
 pub use image::{BuiltImage, Image, OciImage, Recipe};
 pub use invariant::{Claim, Invariant};
 /// What a link allows and how everything else is turned away: as the dataplane has it.
@@ -100,15 +102,30 @@ pub struct Container {
     /// What happens when the program ends.
     #[serde(default)]
     pub restart: Restart,
+    /// How it is found out whether it does its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// What must be ready before it is started: containers, or all containers of a service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<Party>,
+    /// How long it may take from its start until it is ready, in milliseconds; [`READY_WITHIN_MS`] without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_within_ms: Option<u32>,
     /// Where the script made it.
     pub span: Span,
 }
 
 impl Container {
-    /// A hexadecimal fingerprint of everything that decides how the container runs (so without the span):
-    /// equal containers have equal fingerprints, in every version of weft that keeps the model.
+    /// A hexadecimal fingerprint of everything that decides how the container runs (so without the span, and without
+    /// what only decides when it is started): equal containers have equal fingerprints, in every version of weft that
+    /// keeps the model.
     pub fn fingerprint(&self) -> String {
-        let plain = Container { span: Span::default(), ..self.clone() };
+        let plain = Container {
+            span: Span::default(),
+            depends_on: Vec::new(),
+            ready_within_ms: None,
+            ..self.clone()
+        };
         let json = serde_json::to_vec(&plain).unwrap_or_default();
         // FNV-1a, 128 bit: http://www.isthe.com/chongo/tech/comp/fnv/
         let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
@@ -239,6 +256,9 @@ pub struct Service {
     pub name: String,
     /// Names of the containers behind it, in order.
     pub members: Vec<String>,
+    /// How its members are replaced; all at once without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<Update>,
     /// Where the script made it.
     pub span: Span,
 }

@@ -169,6 +169,7 @@ fn changed(old: &Container, new: &Container) -> Vec<String> {
     field("cpu", cpu_milli != new.limits.cpu_milli);
     field("pids", pids != new.limits.pids);
     field("restart", old.restart != new.restart);
+    field("health", old.health != new.health);
     changed.extend(differing(&old.env, &new.env).map(|name| format!("env {name}")));
     changed.extend(differing(&old.files, &new.files).map(|path| format!("file {path}")));
     changed

@@ -268,3 +268,87 @@ fn a_file_that_is_not_there() {
         "cannot read /nonexistent/shop.js: No such file or directory (os error 2)"
     );
 }
+
+#[test]
+fn what_happens_over_time_is_said_in_full() {
+    let container = |options: &str| format!("new Container('a', {{ command: ['a'], {options} }});");
+    for (options, expected) in [
+        (
+            "health: {}",
+            "health of container 'a' must be an object with one of command, http and tcp, such as { tcp: 5432 }, found \
+             'none of these'",
+        ),
+        (
+            "health: { tcp: 80, http: 80 }",
+            "health of container 'a' must be an object with one of command, http and tcp, such as { tcp: 5432 }, found \
+             'http and tcp'",
+        ),
+        (
+            "health: { tcp: 80, intervall: '5s' }",
+            "health of container 'a' has no option 'intervall' | did you mean 'interval'?",
+        ),
+        (
+            "health: { tcp: 65536 }",
+            "port 65536 of health of container 'a' is out of range | ports are whole numbers from 1 to 65535",
+        ),
+        (
+            "health: { http: { port: 80, path: 'x' } }",
+            "http of health of container 'a' must be a port, or { port, path } with a path such as '/health', found 'x'",
+        ),
+        (
+            "health: { tcp: 80, interval: 5 }",
+            "interval of health of container 'a' must be a time with its unit, from '50ms' to '24h', such as '5s', found 5",
+        ),
+        (
+            "health: { tcp: 80, timeout: '0s' }",
+            "timeout of health of container 'a' must be a time with its unit, above '0ms' and up to '24h', such as '500ms', \
+             found '0s'",
+        ),
+        (
+            "health: { tcp: 80, retries: 0 }",
+            "retries of health of container 'a' must be a whole number from 1 to 1000, found 0",
+        ),
+        (
+            "health: { tcp: 80, restartAfter: 3 }, restart: 'never'",
+            "restartAfter of the health check of container 'a' contradicts `restart: 'never'`",
+        ),
+        (
+            "readyWithin: 'soon'",
+            "readyWithin of container 'a' must be a time with its unit, above '0ms' and up to '24h', such as '500ms', \
+             found 'soon'",
+        ),
+        (
+            "replicas: 2, update: { batch: 0 }",
+            "batch of update of container 'a' must be a whole number from 1 to 10000, found 0",
+        ),
+        (
+            "update: { batch: 1 }",
+            "update of container 'a' needs `replicas`; a service of several containers has it as `new Service(name, \
+             containers, { update })`",
+        ),
+        (
+            "dependsOn: ['wbe']",
+            "dependsOn of container 'a' names 'wbe', which does not exist | create a container or a service of that name",
+        ),
+        ("dependsOn: ['a']", "containers wait for each other: a -> a | take one of them out of `dependsOn`"),
+    ] {
+        after_head(&container(options), &format!("3: {expected}"));
+    }
+    after_head(
+        "new Service('s', [web], { updates: {} });",
+        "3: service 's' has no option 'updates' | did you mean 'update'?",
+    );
+    let text = "new Container('a', { command: ['a'], dependsOn: [web, 'b'] });\n\
+                new Container('b', { command: ['b'], dependsOn: 'a' });";
+    after_head(text, "3: containers wait for each other: a -> b -> a | take one of them out of `dependsOn`");
+    let mut shown = String::new();
+    let faults = faults(&format!("{HEAD}{text}"));
+    NarratableReportHandler::new().render_report(&mut shown, &faults.faults[0]).unwrap();
+    assert!(shown.contains("a waits for b") && shown.contains("b waits for a"), "{shown}");
+    assert_eq!(
+        lines(&format!("{HEAD}new Container('a', {{ command: ['a'], dependsOn: [42] }});")),
+        [
+            "3: TypeError: what a container depends on must be a container, a service, publicInternet, a name or a list of these"
+        ]
+    );
+}

@@ -75,7 +75,7 @@ fn blueprint() -> impl Strategy<Value = Blueprint> {
             containers,
             services: services
                 .into_iter()
-                .map(|(name, members)| Service { name, members, span: Span::default() })
+                .map(|(name, members)| Service { name, members, update: None, span: Span::default() })
                 .collect(),
             links,
             publishes,

@@ -45,6 +45,7 @@ fn blueprint() -> impl Strategy<Value = Blueprint> {
             .map(|(name, members)| Service {
                 name: (*name).into(),
                 members: members.into_iter().map(str::to_owned).collect(),
+                update: None,
                 span: Span::default(),
             })
             .collect(),

@@ -4,7 +4,7 @@ use std::path::{Component, Path};
 
 use super::{COMMAND_BYTES_MAX, ENV_BYTES_MAX, FILE_BYTES_MAX, FILES_MAX, MEMORY_BYTES_MIN};
 use crate::fault::{Fault, Kind};
-use crate::model::{Container, Image, MountSource, Text};
+use crate::model::{Container, Image, MountSource, Probe, Restart, Text};
 
 pub(super) fn check(container: &Container, secret: &dyn Fn(&str) -> bool, faults: &mut Vec<Fault>) {
     let mut kinds = Vec::new();
@@ -15,6 +15,7 @@ pub(super) fn check(container: &Container, secret: &dyn Fn(&str) -> bool, faults
     identity(container, &mut kinds);
     limits(container, &mut kinds);
     secrets(container, secret, &mut kinds);
+    health(container, &mut kinds);
     faults.extend(kinds.into_iter().map(|kind| Fault::new(kind, container.span.clone())));
 }
 
@@ -135,6 +136,21 @@ fn secrets(container: &Container, secret: &dyn Fn(&str) -> bool, kinds: &mut Vec
             && (name.is_empty() || !secret(name))
         {
             kinds.push(Kind::NoSecret { container: container.name.clone(), name: name.clone() });
+        }
+    }
+}
+
+fn health(container: &Container, kinds: &mut Vec<Kind>) {
+    let Some(health) = &container.health else { return };
+    if health.restart_after.is_some() && container.restart == Restart::Never {
+        kinds.push(text(container, "restartAfter of the health check", "contradicts `restart: 'never'`"));
+    }
+    if let Probe::Command(words) = &health.probe {
+        if words.iter().any(|word| word.contains('\0')) {
+            kinds.push(text(container, "command of the health check", "has a zero byte"));
+        }
+        if words.iter().map(|word| word.len() + 1).sum::<usize>() > COMMAND_BYTES_MAX {
+            kinds.push(text(container, "command of the health check", "is longer than 64 KiB"));
         }
     }
 }

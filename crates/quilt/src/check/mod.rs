@@ -3,6 +3,7 @@
 mod container;
 pub mod invariant;
 mod names;
+mod order;
 pub mod reach;
 
 use std::collections::{HashMap, HashSet};
@@ -50,6 +51,7 @@ pub fn check(blueprint: &Blueprint, secret: &dyn Fn(&str) -> bool) -> Vec<Fault>
         }
     }
     let known = Known::of(blueprint);
+    order::check(blueprint, &known, &mut faults);
     for link in &blueprint.links {
         self::link(link, &known, &mut faults);
     }

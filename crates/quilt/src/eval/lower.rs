@@ -1,5 +1,6 @@
 //! From copied script values to the typed model; every misfit is a fault with its place.
 
+mod dynamics;
 mod expect;
 mod image;
 
@@ -15,7 +16,7 @@ use crate::images;
 use crate::images::resolve::Resolver;
 use crate::model::{
     Blueprint, Container, Denied, Image, Limits, Link, Mount, MountSource, Party, Ports, Protocol, Publish,
-    Restart, Service, Span, Text,
+    Restart, Service, Span, Text, Update,
 };
 
 /// Text a blueprint may hold once its replicas are counted, in bytes.
@@ -25,18 +26,22 @@ const TEXT_BYTES_MAX: usize = 64 << 20;
 const NOTES_MAX: usize = 100;
 
 /// Options of a container in weft's dialect.
-const CONTAINER_OPTIONS: [&str; 13] = [
+const CONTAINER_OPTIONS: [&str; 17] = [
     "command",
     "cpu",
+    "dependsOn",
     "entrypoint",
     "env",
     "files",
+    "health",
     "image",
     "memory",
     "mounts",
     "pids",
+    "readyWithin",
     "replicas",
     "restart",
+    "update",
     "user",
     "workdir",
 ];
@@ -57,6 +62,7 @@ pub(crate) fn lower(raw: Raw, spans: &[Span], file: &str, files: &mut Files) -> 
     lower.deployment(&raw.take("deployment"));
     each(raw.take("containers"), |entry| lower.container(entry));
     each(raw.take("services"), |entry| lower.service(&entry));
+    lower.dependencies();
     each(raw.take("links"), |entry| lower.link(&entry));
     each(raw.take("publishes"), |entry| lower.publish(&entry));
     each(raw.take("invariants"), |entry| lower.invariant(&entry));
@@ -80,6 +86,7 @@ struct Lower<'a> {
     parties: HashMap<String, Party>,
     /// Containers whose own faults would make faults of everything that names them.
     broken: HashSet<String>,
+    dependents: Vec<dynamics::Dependent>,
     text_bytes: usize,
     claimed_parties: usize,
     too_large: bool,
@@ -105,6 +112,7 @@ impl<'a> Lower<'a> {
             noted: HashSet::new(),
             parties: HashMap::new(),
             broken: HashSet::new(),
+            dependents: Vec::new(),
             text_bytes: 0,
             claimed_parties: 0,
             too_large: false,
@@ -205,13 +213,23 @@ impl<'a> Lower<'a> {
         self.unknown_options(&of, &options, &CONTAINER_OPTIONS, &span);
         let container = self.options(&name, &options, &span);
         let replicas = self.replicas(&name, options.get("replicas"), &span);
+        let what = format!("update of container '{name}'");
+        let update = self.update(&At { span: &span, what: &what }, options.get("update"));
+        if update.is_some() && replicas.is_none() {
+            let reason = "needs `replicas`; a service of several containers has it as `new Service(name, containers, { update })`";
+            self.fault(Kind::Text { name: name.clone(), what: "update".into(), reason }, &span);
+        }
         if self.faults.len() > faults_before {
             self.broken.insert(name.clone());
         }
-        match replicas {
-            None => self.push(container),
-            Some(count) => self.replicate(&container, count),
-        }
+        let names = match replicas {
+            None => {
+                self.push(container);
+                vec![name]
+            }
+            Some(count) => self.replicate(&container, count, update),
+        };
+        self.note_dependencies(names, options.get("dependsOn"), &span);
     }
 
     fn options(&mut self, name: &str, options: &Raw, span: &Span) -> Container {
@@ -240,6 +258,13 @@ impl<'a> Lower<'a> {
                 pids: self.count(&At { span, what: &named("pids") }, options.get("pids")),
             },
             restart: self.restart(&At { span, what: &named("restart") }, options.get("restart")),
+            health: self.health(&At { span, what: &named("health") }, options.get("health")),
+            depends_on: Vec::new(),
+            ready_within_ms: self.time(
+                &At { span, what: &named("readyWithin") },
+                options.get("readyWithin"),
+                1,
+            ),
             span: span.clone(),
         };
         config.apply(&mut container, entrypoint);
@@ -248,7 +273,11 @@ impl<'a> Lower<'a> {
 
     fn command(&mut self, name: &str, what: &str, raw: &Raw, span: &Span) -> Vec<String> {
         let what = format!("{what} of container '{name}'");
-        let at = At { span, what: &what };
+        self.words(&At { span, what: &what }, raw)
+    }
+
+    /// A command: its words, or a line for the shell.
+    fn words(&mut self, at: &At<'_>, raw: &Raw) -> Vec<String> {
         match raw {
             Raw::Undefined | Raw::Null => Vec::new(),
             Raw::Text(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
@@ -259,7 +288,7 @@ impl<'a> Lower<'a> {
                     Raw::Number(value) => Some(number(*value)),
                     other => {
                         self.shape(
-                            &at,
+                            at,
                             "a list of strings",
                             &Raw::Text(format!("{} in it", other.describe())),
                         );
@@ -268,7 +297,7 @@ impl<'a> Lower<'a> {
                 })
                 .collect(),
             other => {
-                self.shape(&at, "a list of strings, or one string for the shell", other);
+                self.shape(at, "a list of strings, or one string for the shell", other);
                 Vec::new()
             }
         }
@@ -408,7 +437,7 @@ impl<'a> Lower<'a> {
     }
 
     /// `web` with three replicas is `web-1`, `web-2`, `web-3` behind a service `web`.
-    fn replicate(&mut self, container: &Container, count: usize) {
+    fn replicate(&mut self, container: &Container, count: usize, update: Option<Update>) -> Vec<String> {
         let mut members = Vec::new();
         for index in 1..=count {
             let name = format!("{}-{index}", container.name);
@@ -416,7 +445,8 @@ impl<'a> Lower<'a> {
             self.push(Container { name, ..container.clone() });
         }
         let (name, span) = (container.name.clone(), container.span.clone());
-        self.push_service(Service { name, members, span });
+        self.push_service(Service { name, members: members.clone(), update, span });
+        members
     }
 
     fn push(&mut self, container: Container) {
@@ -461,7 +491,19 @@ impl<'a> Lower<'a> {
                 }
             }
         }
-        self.push_service(Service { name: name.clone(), members, span });
+        let of = format!("service '{name}'");
+        let options = entry.get("options");
+        if !options.is_absent() {
+            match options {
+                Raw::Map(_) => self.unknown_options(&of, options, &["update"], &span),
+                other => {
+                    self.shape(&At { span: &span, what: &format!("options of {of}") }, "an object", other)
+                }
+            }
+        }
+        let what = format!("update of {of}");
+        let update = self.update(&At { span: &span, what: &what }, options.get("update"));
+        self.push_service(Service { name: name.clone(), members, update, span });
     }
 
     /// Adds a service, and what its name is.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::needs::{Mention, host_variable, image_ports, mentions};
-use super::{Container, Draft, Link, Source, label};
+use super::{Container, Draft, Link, Source, dynamics, label};
 use crate::compose::{
     Compose, Environment, Names, PortEntry, Published, Scalar, Service, VolumeEntry, Words,
 };
@@ -31,7 +31,10 @@ pub fn draft(compose: &Compose, name: &str, origin: &str) -> Draft {
     }
     let nothing = Service::default();
     for (name, service) in &compose.services {
-        let container = container(&labels[name.as_str()], service.as_ref().unwrap_or(&nothing), &mut draft);
+        let service = service.as_ref().unwrap_or(&nothing);
+        let mut container = container(&labels[name.as_str()], service, &mut draft);
+        let depends = service.depends_on.as_ref().map(Names::names).unwrap_or_default();
+        container.depends_on = depends.into_iter().filter_map(|name| labels.get(name).cloned()).collect();
         draft.containers.push(container);
     }
     let services: Vec<(&str, &Service)> = compose
@@ -141,7 +144,7 @@ fn environment(service: &Service) -> BTreeMap<String, String> {
 }
 
 /// The text with what stands for variables of whoever starts it: their defaults, else nothing; `$$` is a dollar.
-fn interpolated(text: &str) -> String {
+pub(super) fn interpolated(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -254,6 +257,8 @@ fn container(name: &str, service: &Service, draft: &mut Draft) -> Container {
             // Compose starts nothing again unless told so; what is deployed is kept running.
             None => Restart::Never,
         },
+        health: service.healthcheck.as_ref().and_then(dynamics::health),
+        depends_on: Vec::new(),
         replicas: service.scale.or(deploy.replicas).unwrap_or(1),
     }
 }

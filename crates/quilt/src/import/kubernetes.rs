@@ -311,6 +311,8 @@ fn container(cluster: &Cluster, workload: &Workload, name: &str, draft: &mut Dra
             Some("Never") => Restart::Never,
             _ => Restart::Always,
         },
+        health: None,
+        depends_on: Vec::new(),
         replicas: workload.count.max(1),
     }
 }

@@ -11,13 +11,14 @@
 //! command or files name the other as a host. Every link says why it is there, so that an author can judge it.
 
 pub mod compose;
+mod dynamics;
 pub mod kubernetes;
 mod needs;
 mod write;
 
 use std::collections::BTreeMap;
 
-use crate::model::{Ports, Protocol, Restart, Text};
+use crate::model::{Health, Ports, Protocol, Restart, Text};
 
 pub use write::write;
 
@@ -67,6 +68,10 @@ pub struct Container {
     pub pids: Option<u32>,
     /// What happens when it ends.
     pub restart: Restart,
+    /// How it is found out whether it does its work.
+    pub health: Option<Health>,
+    /// Names of what must be ready before.
+    pub depends_on: Vec<String>,
     /// How many there are.
     pub replicas: u32,
 }

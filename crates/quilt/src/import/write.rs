@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::{Container, Draft, Link, Source};
+use super::{Container, Draft, Link, Source, dynamics};
 use crate::model::{Ports, Protocol, Restart, Text};
 
 /// Words that no variable can be called, and names that the blueprint imports.
@@ -225,6 +225,13 @@ fn options(text: &mut String, container: &Container) {
         Restart::Always => {}
         Restart::OnFailure => option("restart", "'on-failure'".into()),
         Restart::Never => option("restart", "'never'".into()),
+    }
+    if let Some(health) = &container.health {
+        option("health", dynamics::written(health, quoted));
+    }
+    if !container.depends_on.is_empty() {
+        let names: Vec<String> = container.depends_on.iter().map(|name| quoted(name)).collect();
+        option("dependsOn", format!("[{}]", names.join(", ")));
     }
     if container.replicas > 1 {
         option("replicas", container.replicas.to_string());

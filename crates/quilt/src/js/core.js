@@ -57,8 +57,13 @@ export function addContainer(name, options, at) {
 }
 
 /** Records a service; `name()` is asked at the end. */
-export function addService(name, members, at) {
-  push(services, { get name() { return name(); }, members, at });
+export function addService(name, members, at, options) {
+  push(services, { get name() { return name(); }, members, options, at });
+}
+
+/** One container or service, or a list of them, as what a container depends on. */
+export function dependencies(value) {
+  return boxed(value, 'what a container depends on');
 }
 
 /** Records something that must, or must not, be true of the network. */

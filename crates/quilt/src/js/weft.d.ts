@@ -15,6 +15,39 @@ type End = Container | Service | Name;
 /** One end, or several. */
 type Ends<T> = T | readonly T[];
 
+/** A time with its unit: '500ms', '5s', '2m', '1h'. */
+type Time = string;
+
+/** How it is found out whether a container does its work: one of command, http and tcp. */
+export interface HealthCheck {
+  /** A command, run inside as the container's user, that ends with code 0; one string is run by `/bin/sh -c`. */
+  command?: readonly (string | number)[] | string;
+  /** A page of the container (its port, or port and path; '/' without) whose status is 200 to 399. */
+  http?: number | { port: number; path?: string };
+  /** A port of the container that accepts a connection. */
+  tcp?: number;
+  /** Pause between two checks, '5s' without; more often at first. */
+  interval?: Time;
+  /** How long a check may take; '2s' without. */
+  timeout?: Time;
+  /** Failures in a row that make it unhealthy; 3 without. */
+  retries?: number;
+  /** How long after its start failures do not count, unless a check has succeeded; '10s' without. */
+  startPeriod?: Time;
+  /** Failures in a row after which its program is started anew; never without. */
+  restartAfter?: number;
+}
+
+/** How the members of a service are replaced: a batch at a time, each out of rotation before it is stopped. */
+export interface UpdateOptions {
+  /** How many at the same time; 1 without. */
+  batch?: number;
+  /** Pause after a batch is ready; none without. */
+  pause?: Time;
+  /** How long connections of a member may go on once it gets no new ones; '10s' without. */
+  drain?: Time;
+}
+
 /** What a container is made of. */
 export interface ContainerOptions {
   /** Program and arguments; one string is run by `/bin/sh -c`. An image's entry point comes before it. */
@@ -45,6 +78,14 @@ export interface ContainerOptions {
   pids?: number;
   /** What happens when the program ends; 'always' without. */
   restart?: 'always' | 'on-failure' | 'never';
+  /** How it is found out whether it does its work. While it does not, services give it no new connections. */
+  health?: HealthCheck;
+  /** What must be ready before it is started: healthy if it has a health check, else running. */
+  dependsOn?: Ends<End>;
+  /** How long it may take from its start until it is ready, when something waits for that; '60s' without. */
+  readyWithin?: Time;
+  /** How replicas are replaced; all at once without. */
+  update?: UpdateOptions;
   /** How many to run. With 3, 'web' is a service of 'web-1', 'web-2' and 'web-3'. */
   replicas?: number;
 }
@@ -93,7 +134,7 @@ export class Container extends Party {
 
 /** One name and one address for several containers; connections go to them in turn. */
 export class Service extends Party {
-  constructor(name: Name, containers: Ends<Container | Name>);
+  constructor(name: Name, containers: Ends<Container | Name>, options?: { update?: UpdateOptions });
   name: Name;
 }
 

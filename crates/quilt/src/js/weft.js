@@ -1,7 +1,7 @@
 // The module 'weft': weft's own blueprint language. Its types are in weft.d.ts.
 
 import {
-  addContainer, addService, args, claim, claimed, connect, copy, here, isArray, members, open, Port, PortRange,
+  addContainer, addService, args, claim, claimed, connect, copy, dependencies, here, isArray, members, open, Port, PortRange,
   publicInternet, registerParty, Secret, setDeployment,
 } from 'weft:core';
 
@@ -43,6 +43,8 @@ export class Container extends Party {
   constructor(name, options = {}) {
     super(name);
     this.options = copy(options);
+    const { dependsOn } = this.options ?? {};
+    if (dependsOn !== undefined && dependsOn !== null) this.options.dependsOn = dependencies(dependsOn);
     addContainer(() => this.name, () => this.options, here('Container super'));
   }
 
@@ -69,10 +71,10 @@ export class Image {
 
 /** One name for several containers. */
 export class Service extends Party {
-  constructor(name, containers) {
+  constructor(name, containers, options) {
     super(name);
     this.containers = isArray(containers) ? copy(containers) : [containers];
-    addService(() => this.name, members(this.containers), here('Service LoadBalancer super'));
+    addService(() => this.name, members(this.containers), here('Service LoadBalancer super'), copy(options));
   }
 }
 

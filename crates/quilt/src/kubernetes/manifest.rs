@@ -88,8 +88,81 @@ pub struct WorkloadSpec {
     /// Which pods are its own; jobs choose for themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
+    /// How long a new pod must be ready until it counts, in seconds. Not read from others' manifests.
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub min_ready_seconds: Option<u32>,
+    /// How its pods are replaced. Not read from others' manifests.
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
     /// What its pods are like.
     pub template: PodTemplate,
+}
+
+/// How the pods of a deployment are replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Strategy {
+    /// `RollingUpdate`.
+    pub r#type: String,
+    /// A batch at a time.
+    pub rolling_update: RollingUpdate,
+}
+
+/// How many pods are replaced at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RollingUpdate {
+    /// Most pods beyond those wanted.
+    pub max_surge: u32,
+    /// Most pods that are missing.
+    pub max_unavailable: u32,
+}
+
+/// A check that the kubelet makes of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodProbe {
+    /// A command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exec: Option<ExecAction>,
+    /// A page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_get: Option<HttpAction>,
+    /// A port that accepts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp_socket: Option<TcpAction>,
+    /// How long after the start the first check is made, in seconds.
+    #[serde(skip_serializing_if = "is_default")]
+    pub initial_delay_seconds: u32,
+    /// Pause between checks, in seconds.
+    pub period_seconds: u32,
+    /// How long a check may take, in seconds.
+    pub timeout_seconds: u32,
+    /// Failures in a row that count.
+    pub failure_threshold: u32,
+}
+
+/// A command as a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExecAction {
+    /// Its words.
+    pub command: Vec<String>,
+}
+
+/// A page as a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HttpAction {
+    /// Its path.
+    pub path: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// A port as a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TcpAction {
+    /// The port.
+    pub port: u16,
 }
 
 /// What pods are like.
@@ -167,6 +240,12 @@ pub struct PodContainer {
     /// Where volumes are seen.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "is_default")]
     pub volume_mounts: Vec<VolumeMount>,
+    /// While it fails, services give the pod no connections. Not read from others' manifests.
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub readiness_probe: Option<PodProbe>,
+    /// When it fails, the container is started anew. Not read from others' manifests.
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub liveness_probe: Option<PodProbe>,
 }
 
 /// An environment variable.

@@ -108,7 +108,7 @@ impl Net {
         (0..SINGLES).for_each(|at| container(format!("s{at}"), 20 + at));
         for group in 0..GROUPS {
             let (name, members) = (format!("g{group}"), replicas(group));
-            blueprint.services.push(Service { name, members, span: span(1 + group) });
+            blueprint.services.push(Service { name, members, update: None, span: span(1 + group) });
         }
         for (at, items) in self.services.iter().enumerate() {
             let mut members: Vec<String> = Vec::new();
@@ -120,7 +120,12 @@ impl Net {
             }
             let mut seen = BTreeSet::new();
             members.retain(|member| seen.insert(member.clone()));
-            blueprint.services.push(Service { name: format!("v{at}"), members, span: span(40 + at) });
+            blueprint.services.push(Service {
+                name: format!("v{at}"),
+                members,
+                update: None,
+                span: span(40 + at),
+            });
         }
         for (at, (from, to, (ports, protocol))) in self.links.iter().enumerate() {
             let (from, to) = (from.party(), to.party());

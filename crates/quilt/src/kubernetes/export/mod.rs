@@ -12,6 +12,7 @@
 //!
 //! What a manifest cannot say is told in [`Exported::notes`].
 
+mod dynamics;
 mod pods;
 mod policies;
 mod services;
@@ -290,6 +291,9 @@ impl<'a> Exporter<'a> {
         }
         if self.blueprint.containers.iter().any(|container| container.restart != Restart::Always) {
             self.notes.insert("containers that are not always restarted are jobs".into());
+        }
+        if self.blueprint.containers.iter().any(|container| !container.depends_on.is_empty()) {
+            self.notes.insert("`dependsOn` is not exported: on Kubernetes all pods start at once".into());
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::dynamics;
 use super::{
     CONTAINER_LABEL, Exporter, FILES_BYTES_MAX, MEMBER, Manifest, Workload, member_label, object_name,
 };
@@ -54,8 +55,13 @@ impl<'a> Exporter<'a> {
                 ..self.pod(workload, container, files)
             },
         };
+        let services = self.services_of.get(container.name.as_str()).into_iter().flatten();
+        let (strategy, min_ready_seconds) =
+            dynamics::strategy(services.clone().find_map(|service| service.update).filter(|_| count > 1));
         let spec = if always {
             WorkloadSpec {
+                strategy,
+                min_ready_seconds,
                 replicas: Some(count),
                 selector: Some(selector),
                 template,
@@ -114,7 +120,10 @@ impl<'a> Exporter<'a> {
             }
         };
         let env = container.env.iter().map(|(name, text)| self.env(name, text)).collect();
+        let (readiness_probe, liveness_probe) = dynamics::probes(container.health.as_ref());
         let own = PodContainer {
+            readiness_probe,
+            liveness_probe,
             name: workload.name.to_owned(),
             image: Some(image),
             command: container.command.iter().map(|word| literal(word)).collect(),
@@ -274,7 +283,7 @@ impl<'a> Exporter<'a> {
 }
 
 /// The kubelet replaces `$(NAME)` in commands and environment, unless it is written `$$(NAME)`.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     text.replace("$(", "$$(")
 }
 
