@@ -32,6 +32,7 @@ pub fn compile(
         ipv4: own.ipv4,
         ipv6: own.ipv6,
         edge,
+        resting: false,
     };
     program.endpoints.push(endpoint(EDGE, AddressPlan::edge(), true));
     for container in &blueprint.containers {
@@ -90,13 +91,20 @@ fn destinations(blueprint: &Blueprint, party: &Party) -> Vec<Selector> {
 
 /// Rules under construction: a link that is written twice is one rule, labelled with its first place.
 #[derive(Default)]
-struct Rules {
-    rules: Vec<Rule>,
+pub(crate) struct Rules {
+    pub(crate) rules: Vec<Rule>,
     numbers: HashSet<u64>,
 }
 
 impl Rules {
-    fn add(&mut self, from: &Selector, to: Selector, protocol: Protocol, ports: Ports, label: &str) {
+    pub(crate) fn add(
+        &mut self,
+        from: &Selector,
+        to: Selector,
+        protocol: Protocol,
+        ports: Ports,
+        label: &str,
+    ) {
         let id = number(from, &to, protocol, ports);
         if self.numbers.insert(id) {
             let ports = ports.min..=ports.max;

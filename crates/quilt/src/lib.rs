@@ -71,6 +71,7 @@ pub mod model;
 pub mod original;
 pub mod plan;
 pub mod runtime;
+pub mod transition;
 mod yaml;
 
 pub use load::{Loaded, checked, load, secret};

@@ -1,8 +1,10 @@
 //! Why a deployment could not be run.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::ready::NotReady;
 use crate::model::{Protocol, Span};
 
 /// Why a deployment could not be run, and what to do.
@@ -124,6 +126,32 @@ pub enum RuntimeError {
     /// Containers did not start.
     #[error("{}", failures(.0))]
     Containers(Vec<ContainerFailure>),
+    /// What others depend on does not get ready.
+    #[error("{}{}: what runs goes on, and `weft up` with the same blueprint continues", not_ready, waiting_for(.waiting))]
+    NotReady {
+        /// It, and why.
+        not_ready: NotReady,
+        /// Who waits for it, and where the blueprint makes them.
+        waiting: Vec<(String, Span)>,
+        /// Where the blueprint makes it.
+        span: Span,
+    },
+    /// An update in batches does not go on.
+    #[error("the update of '{service}' stopped with {done} of {total} done: {not_ready}{}; `weft up` goes on from there", still_old(.left))]
+    UpdateStopped {
+        /// The service.
+        service: String,
+        /// Members that were replaced.
+        done: usize,
+        /// Members to be replaced.
+        total: usize,
+        /// Those that still run as they were.
+        left: Vec<String>,
+        /// Why.
+        not_ready: NotReady,
+        /// Where the blueprint makes the one that is not ready.
+        span: Span,
+    },
     /// One of our own processes did not start.
     #[error("the {role} process did not start: {reason}")]
     Process {
@@ -181,6 +209,11 @@ pub struct ContainerFailure {
 }
 
 impl RuntimeError {
+    /// Whether what was started is to stay, for the next `up` to go on with.
+    pub fn is_to_be_continued(&self) -> bool {
+        matches!(self, Self::NotReady { .. } | Self::UpdateStopped { .. })
+    }
+
     /// The places in the blueprint that the error is about, each with what is wrong there.
     pub fn places(&self) -> Vec<(&Span, String)> {
         match self {
@@ -190,10 +223,35 @@ impl RuntimeError {
             }
             Self::Secret { span, .. } => vec![(span, "used here".into())],
             Self::Image { span: Some(span), .. } => vec![(span, "this failed".into())],
+            Self::NotReady { not_ready, waiting, span } => {
+                let waits = waiting.iter().map(|(name, span)| (span, format!("{name} waits for it")));
+                std::iter::once((span, not_ready.state.clone())).chain(waits).collect()
+            }
+            Self::UpdateStopped { not_ready, span, .. } => vec![(span, not_ready.state.clone())],
             Self::Containers(all) => all.iter().map(|one| (&one.span, one.reason.clone())).collect(),
             _ => Vec::new(),
         }
     }
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NotReady { name, waited, state, last_line } = self;
+        write!(f, "container '{name}' is not ready after {:.1} s: {state}", waited.as_secs_f64())?;
+        match last_line {
+            Some(line) => write!(f, "; its last line is '{line}'"),
+            None => f.write_str("; it wrote nothing"),
+        }
+    }
+}
+
+fn waiting_for(waiting: &[(String, Span)]) -> String {
+    let names: Vec<String> = waiting.iter().map(|(name, _)| name.clone()).collect();
+    if names.is_empty() { String::new() } else { format!(" ({})", list(&names, "it keeps waiting")) }
+}
+
+fn still_old(left: &[String]) -> String {
+    if left.is_empty() { String::new() } else { format!("; {} as before", list(left, "there still run")) }
 }
 
 /// What stands in the way of opening a port.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use host::network::INTERFACE;
 use host::{ContainerSpec, Enter, NetworkKind, ProcessId, helper};
 use serde::{Deserialize, Serialize};
-use softnic::daemon::{Client, Device, PacketDevice, TapDevice};
+use softnic::daemon::{Client, DaemonError, Device, PacketDevice, TapDevice};
 
 use super::RuntimeError;
 use super::process::{self, RoleContext};
@@ -54,16 +54,29 @@ fn carry_out(
     let ports: HashMap<String, u32> =
         orders.iter().map(|order| (order.spec.name.clone(), order.port)).collect();
     let names: Vec<String> = orders.iter().map(|order| order.spec.name.clone()).collect();
-    let attach = |spec: &ContainerSpec, init: ProcessId| -> Result<(), String> {
+    let attached = |spec: &ContainerSpec, init: ProcessId| -> Result<(), String> {
         let Some(port) = ports.get(&spec.name) else { return Ok(()) };
         let Some(device) = device(spec, init) else { return Ok(()) };
-        dataplane.attach(*port, &spec.name, device).map_err(|error| error.to_string())
+        attach(&mut dataplane, *port, spec, device).map_err(|error| error.to_string())
     };
-    host::launch(orders.into_iter().map(|order| order.spec), attach, |index, result| {
+    host::launch(orders.into_iter().map(|order| order.spec), attached, |index, result| {
         let result = result.map(|launched| launched.warnings).map_err(|error| error.to_string());
         answer(Outcome { name: names[index].clone(), result });
     })?;
     Ok(())
+}
+
+/// Attaches a container; services give one with health checks nothing until these succeed.
+pub(super) fn attach(
+    dataplane: &mut Client,
+    port: u32,
+    spec: &ContainerSpec,
+    device: Device,
+) -> Result<(), DaemonError> {
+    match spec.health {
+        Some(_) => dataplane.attach_gated(port, &spec.name, device),
+        None => dataplane.attach(port, &spec.name, device),
+    }
 }
 
 /// The dataplane's end of a container's interface.

@@ -5,7 +5,7 @@ use host::Enter;
 use super::process::{RoleContext, run_role};
 use super::spec::edge_network;
 use super::store::Role;
-use super::{During, RuntimeError, edge};
+use super::{During, RuntimeError, edge, watcher};
 
 /// The dataplane's end of the edge's interface where there is no TAP.
 pub(super) const EDGE_PEER: &str = "wedge";
@@ -42,7 +42,11 @@ pub fn dataplane(context: &RoleContext) -> Result<(), RuntimeError> {
     run_role(context, |context| {
         context.enter(Enter::UserAndNetwork)?;
         let socket = context.deployment.socket(Role::Dataplane);
-        softnic::daemon::serve(&socket, || context.ready(Role::Dataplane)).map_err(RuntimeError::from)
+        let ready = || {
+            watcher::start(&context.deployment)?;
+            context.ready(Role::Dataplane)
+        };
+        softnic::daemon::serve(&socket, ready).map_err(RuntimeError::from)
     })
 }
 

@@ -56,6 +56,10 @@ impl<'a> Specs<'a> {
                 span: container.span.clone(),
             }),
         };
+        let secrets = container.env.values().chain(container.files.values()).filter_map(|text| match text {
+            Text::Secret { secret } => Some((secret.clone(), crate::secret(secret)?)),
+            Text::Plain(_) => None,
+        });
         let env = container.env.iter().map(|(key, text)| Ok((key.clone(), resolve(text)?)));
         let files = container.files.iter().map(|(path, text)| {
             let content = Content::Text(resolve(text)?);
@@ -89,6 +93,8 @@ impl<'a> Specs<'a> {
                 },
                 ..RestartPolicy::default()
             },
+            health: container.health.clone(),
+            secrets: secrets.collect(),
             log: LogSpec::default(),
             capabilities: Capabilities::default(),
             no_new_privs: false,

@@ -16,7 +16,6 @@
 //! The sockets lie in `$XDG_RUNTIME_DIR/weft` where there is one and `WEFT_STATE` does not say otherwise: a
 //! socket's path may have only 107 bytes (`unix(7)`).
 
-use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
 use std::io;
@@ -27,13 +26,12 @@ use std::time::{Duration, Instant};
 
 use host::ProcessId;
 use rustix::fs::{FlockOperation, flock};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
+use super::record::Record;
 use super::{During, RuntimeError};
-use crate::address::AddressPlan;
 use crate::images::ImageStore;
-use crate::plan::Deployed;
 
 /// How long the children of a command that was killed may take until their program runs and lets go of its lock.
 const BIRTH_LIMIT: Duration = Duration::from_secs(10);
@@ -148,21 +146,6 @@ impl Role {
             Self::Edge => "edge",
         }
     }
-}
-
-/// What a command wrote down about the deployment it left behind.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// What was asked for, and what each container was started from.
-    pub deployed: Deployed,
-    /// Who has which address.
-    #[serde(default)]
-    pub addresses: AddressPlan,
-    /// Dataplane port numbers of containers; a number stays with its container.
-    #[serde(default)]
-    pub ports: BTreeMap<String, u32>,
-    /// The blueprint's file, as an absolute path.
-    pub source: PathBuf,
 }
 
 impl Deployment {

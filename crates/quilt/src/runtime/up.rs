@@ -3,26 +3,36 @@
 //! The state directory and the living processes are the truth; the record only says what was asked for. So a
 //! command that dies at any point leaves something that the next one understands: a container that the record
 //! does not know is replaced, one that the record knows but that is gone is made again.
+//!
+//! The order is this, so that no packet passes that neither the old nor the new blueprint allows
+//! ([`crate::transition`]):
+//!
+//! 1. the network in between is put in force: links that are taken away end, for all that stays;
+//! 2. containers that are to go, or to be replaced at once, are stopped;
+//! 3. the network is that of the new blueprint, but for containers that are replaced in batches;
+//! 4. containers are started, each once what it depends on is ready ([`super::start`]);
+//! 5. containers are replaced in batches ([`super::rolling`]), each time with a network in between.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use host::{Sandbox, State, Status};
 use softnic::daemon::Client;
+use softnic::fabric::program::Program;
 
-use super::edge::{EdgeClient, PublishedPort};
 use super::error::ContainerFailure;
 use super::launcher::{self, Order, Outcome};
-use super::spec::{Specs, edge_network};
+use super::record::{Record, Unfinished};
+use super::spec::Specs;
 use super::stop::{GRACE, stop_containers, stop_locked};
-use super::store::{Deployment, Record, Role, Store};
-use super::{RuntimeError, process, publish};
+use super::store::{Deployment, Store};
+use super::{RuntimeError, process, publish, rolling};
+use crate::address::AddressPlan;
 use crate::compile::{EDGE, compile};
 use crate::images::{self, Failure, Making, Prepared};
-use crate::model::{Blueprint, Image, Party, Publish};
+use crate::model::{Blueprint, Image, Party};
 use crate::plan::{Deployed, Plan};
+use crate::transition::{self, Instances};
 
 /// The dataplane port of the edge; containers have the numbers after it.
 pub(super) const EDGE_PORT: u32 = 0;
@@ -43,6 +53,19 @@ pub enum Progress {
     Image(String),
     /// A line that a command wrote which makes an image.
     Output(String),
+    /// What others wait for that are to be started.
+    Waiting(Vec<String>),
+    /// Members of a service that are replaced in batches.
+    Update {
+        /// The service.
+        service: String,
+        /// Replaced, and ready.
+        done: usize,
+        /// To be replaced.
+        total: usize,
+        /// What is being done.
+        doing: &'static str,
+    },
     /// Something was done differently than asked for.
     Warning(String),
 }
@@ -55,7 +78,7 @@ pub fn plan(store: &Store, blueprint: &Blueprint) -> Result<Plan, RuntimeError> 
     let deployment = store.deployment(&blueprint.name);
     carried(blueprint)?;
     let record = deployment.record()?;
-    let running = record.map(|record| present(&deployment, record.deployed)).transpose()?;
+    let running = record.map(|record| present(&deployment, record.running())).transpose()?;
     Ok(Plan::between(running.as_ref(), blueprint))
 }
 
@@ -63,7 +86,7 @@ pub fn plan(store: &Store, blueprint: &Blueprint) -> Result<Plan, RuntimeError> 
 ///
 /// # Errors
 /// When something could not be started. A deployment that did not run before is then taken away again; one that
-/// did keeps what works.
+/// did keeps what works. Where something did not get ready in time, all that runs is left for the next `up`.
 pub fn up(
     store: &Store,
     blueprint: &Blueprint,
@@ -76,6 +99,7 @@ pub fn up(
     let fresh = !deployment.exists();
     let lock = deployment.lock()?;
     let result = (|| {
+        progress(Progress::Step("looking at what runs"));
         if !fresh {
             end_strays(&deployment)?;
         }
@@ -85,7 +109,7 @@ pub fn up(
     match result {
         Ok(plan) => Ok((deployment, plan)),
         Err(error) => {
-            if fresh {
+            if fresh && !error.is_to_be_continued() {
                 progress(Progress::Step("taking away what was started"));
                 stop_locked(&deployment, lock, std::time::Duration::ZERO)?;
             }
@@ -123,7 +147,7 @@ fn end_strays(deployment: &Deployment) -> Result<(), RuntimeError> {
 
 /// Whether the containers' network is gone for good. A user namespace that nobody holds cannot be entered any more,
 /// so the dataplane cannot get back to them; root's can.
-fn cut_off(deployment: &Deployment) -> Result<bool, RuntimeError> {
+pub(super) fn cut_off(deployment: &Deployment) -> Result<bool, RuntimeError> {
     Ok(Sandbox::detect() == Sandbox::Rootless && deployment.holder()?.is_none())
 }
 
@@ -148,13 +172,22 @@ fn present(deployment: &Deployment, mut deployed: Deployed) -> Result<Deployed, 
     Ok(deployed)
 }
 
-struct Up<'a> {
-    deployment: &'a Deployment,
+/// What was in force before.
+struct Before {
+    blueprint: Blueprint,
+    addresses: AddressPlan,
+    ports: BTreeMap<String, u32>,
+}
+
+pub(super) struct Up<'a> {
+    pub(super) deployment: &'a Deployment,
     store: &'a Store,
-    wanted: &'a Blueprint,
-    plan: Plan,
-    record: Record,
+    pub(super) wanted: &'a Blueprint,
+    pub(super) plan: Plan,
+    pub(super) record: Record,
     images: Prepared,
+    before: Option<Before>,
+    pub(super) instances: Instances,
 }
 
 impl<'a> Up<'a> {
@@ -166,49 +199,119 @@ impl<'a> Up<'a> {
         images: Prepared,
     ) -> Result<Self, RuntimeError> {
         let recorded = deployment.record()?;
-        let running =
-            recorded.as_ref().map(|record| present(deployment, record.deployed.clone())).transpose()?;
+        let running = recorded.as_ref().map(|record| present(deployment, record.running())).transpose()?;
         let plan = Plan::between(running.as_ref(), wanted);
+        let before = recorded.as_ref().map(|record| Before {
+            blueprint: in_force(record, wanted).clone(),
+            addresses: record.addresses.clone(),
+            ports: record.ports.clone(),
+        });
         let mut record = recorded.unwrap_or_default();
-        record.deployed = running.unwrap_or_default();
         record.addresses = record.addresses.next(wanted)?;
         record.ports = assign_ports(&record.ports, wanted);
         record.source = source.to_owned();
-        Ok(Self { deployment, store, wanted, plan, record, images })
+        let fingerprints = running.map(|running| running.fingerprints).unwrap_or_default();
+        record.deployed = Deployed { blueprint: wanted.clone(), fingerprints };
+        let old: BTreeSet<String> =
+            plan.replace.iter().map(|replace| &replace.name).chain(&plan.remove).cloned().collect();
+        let mut up =
+            Self { deployment, store, wanted, plan, record, images, before, instances: Instances::default() };
+        up.instances = Instances { fresh: up.fresh(&old), old, resting: BTreeSet::new() };
+        Ok(up)
+    }
+
+    /// Containers that were not there before as they are wanted now, but for the old ones.
+    fn fresh(&self, old: &BTreeSet<String>) -> BTreeSet<String> {
+        let same = |name: &str| {
+            let was = self.before.as_ref().and_then(|before| before.blueprint.container(name));
+            was.is_some_and(|was| {
+                self.wanted.container(name).is_some_and(|wanted| wanted.fingerprint() == was.fingerprint())
+            })
+        };
+        let names = self.wanted.containers.iter().map(|container| &container.name);
+        names.filter(|name| !old.contains(*name) && !same(name)).cloned().collect()
     }
 
     fn run(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<Plan, RuntimeError> {
         let edge = self.living_edge()?;
-        let served = edge.as_ref().map_or(Ok(Vec::new()), EdgeClient::list)?;
+        let served = edge.as_ref().map_or(Ok(Vec::new()), super::edge::EdgeClient::list)?;
         let sockets = publish::bind_new(&self.wanted.publishes, &served)?;
-        self.clear_away(progress)?;
-        self.deployment.write_record(&self.record)?;
+        let batches = rolling::batches(self);
+        self.stop_strangers(progress)?;
+        self.write_record()?;
         let mut dataplane = self.living_dataplane(progress)?;
         let edge = self.served_edge(edge, progress)?;
+        progress(Progress::Step("putting the network in force"));
+        if !self.instances.old.is_empty() {
+            self.apply(&mut dataplane, false)?;
+        }
         self.attach_living(&mut dataplane, progress)?;
-        dataplane.apply(&compile(self.wanted, &self.record.addresses, |name| self.port(name)))?;
-        let failures = self.launch(&self.orders()?, progress)?;
+        let later: BTreeSet<String> = batches.iter().flat_map(rolling::Service::names).cloned().collect();
+        let now: BTreeSet<String> = self.instances.old.difference(&later).cloned().collect();
+        self.stop_old(&mut dataplane, &now, progress)?;
+        progress(Progress::Step("putting the network in force"));
+        self.apply(&mut dataplane, true)?;
+        let replaced = self.plan.replace.iter().map(|replace| &replace.name);
+        let names = self.plan.create.iter().chain(replaced).filter(|name| !later.contains(*name)).cloned();
+        let failures = self.start_in_order(names.collect(), progress)?;
+        progress(Progress::Step("publishing ports"));
         if let Some(edge) = edge {
             self.publish(&edge, sockets)?;
         }
-        self.record.deployed = Deployed::of(self.wanted);
-        self.record.deployed.fingerprints.retain(|name, _| failures.iter().all(|one| one.name != *name));
-        self.deployment.write_record(&self.record)?;
-        if failures.is_empty() { Ok(self.plan.clone()) } else { Err(RuntimeError::Containers(failures)) }
+        self.write_record()?;
+        if !failures.is_empty() {
+            return Err(RuntimeError::Containers(failures));
+        }
+        self.roll(&mut dataplane, batches, progress)?;
+        self.write_record()?;
+        Ok(self.plan.clone())
     }
 
-    /// The dataplane port of a container, or of the edge.
-    fn port(&self, name: &str) -> Option<u32> {
-        if name == EDGE { Some(EDGE_PORT) } else { self.record.ports.get(name).copied() }
+    /// Who was behind a service.
+    pub(super) fn members_before(&self, service: &str) -> Vec<String> {
+        let service = self.before.as_ref().and_then(|before| before.blueprint.service(service));
+        service.map(|service| service.members.clone()).unwrap_or_default()
     }
 
-    /// What is to be launched.
-    fn orders(&self) -> Result<Vec<Order>, RuntimeError> {
+    /// The dataplane port of a container, or of the edge; of one that is to go, too.
+    pub(super) fn port(&self, name: &str) -> Option<u32> {
+        if name == EDGE {
+            return Some(EDGE_PORT);
+        }
+        let before = || self.before.as_ref().and_then(|before| before.ports.get(name));
+        self.record.ports.get(name).or_else(before).copied()
+    }
+
+    /// Puts the network of this moment in force; with `all`, those that are to be started have their ports in it.
+    pub(super) fn apply(&self, dataplane: &mut Client, all: bool) -> Result<(), RuntimeError> {
+        let there = |name: &str| all || name == EDGE || self.record.deployed.fingerprints.contains_key(name);
+        let new =
+            compile(self.wanted, &self.record.addresses, |name| self.port(name).filter(|_| there(name)));
+        let old = match &self.before {
+            Some(before) if !self.instances.old.is_empty() => {
+                compile(&before.blueprint, &before.addresses, |name| self.port(name))
+            }
+            _ => Program::new(new.gateway_v4, new.gateway_v6),
+        };
+        dataplane.apply(&transition::program(&old, &new, &self.instances))?;
+        Ok(())
+    }
+
+    /// Writes down what was asked for, and what has become of it so far.
+    pub(super) fn write_record(&mut self) -> Result<(), RuntimeError> {
+        let left = &self.instances.old;
+        self.record.unfinished = self
+            .before
+            .as_ref()
+            .filter(|_| !left.is_empty())
+            .map(|before| Unfinished { blueprint: before.blueprint.clone(), containers: left.clone() });
+        self.deployment.write_record(&self.record)
+    }
+
+    /// What is to be launched for these containers.
+    fn orders(&self, names: &BTreeSet<String>) -> Result<Vec<Order>, RuntimeError> {
         let specs = Specs::new(self.deployment, self.store, &self.record.addresses, &self.images)?;
-        let replaced = self.plan.replace.iter().map(|replace| replace.name.as_str());
-        let names: BTreeSet<&str> = self.plan.create.iter().map(String::as_str).chain(replaced).collect();
-        let containers =
-            self.wanted.containers.iter().filter(|container| names.contains(container.name.as_str()));
+        let containers = self.wanted.containers.iter().filter(|container| names.contains(&container.name));
         containers
             .map(|container| {
                 let port = self.port(&container.name).unwrap_or_default();
@@ -217,119 +320,54 @@ impl<'a> Up<'a> {
             .collect()
     }
 
-    /// Stops containers that are no longer wanted, are to be replaced, or are there without the record's knowledge.
-    fn clear_away(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), RuntimeError> {
-        let kept: BTreeSet<&str> = self.plan.keep.iter().map(String::as_str).collect();
-        let mut doomed = self.deployment.containers().containers()?;
-        doomed.retain(|container| !kept.contains(container.name()));
-        let names: BTreeSet<String> = doomed.iter().map(|container| container.name().to_owned()).collect();
-        self.record.deployed.fingerprints.retain(|name, _| kept.contains(name.as_str()));
-        if doomed.is_empty() {
+    /// Stops containers that are there without the record's knowledge, and clears away those that have ended.
+    fn stop_strangers(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), RuntimeError> {
+        let mut strangers = self.deployment.containers().containers()?;
+        strangers.retain(|container| !self.record.deployed.fingerprints.contains_key(container.name()));
+        if strangers.is_empty() {
             return Ok(());
         }
         progress(Progress::Step("stopping containers"));
-        self.deployment.write_record(&self.record)?;
-        stop_containers(self.deployment, &doomed, GRACE)?;
-        if let (Some(_), Ok(mut dataplane)) =
-            (self.deployment.alive(Role::Dataplane)?, self.connect_dataplane())
-        {
-            let ports = names.iter().filter_map(|name| self.port(name)).collect();
-            dataplane.detach(ports)?;
-        }
-        Ok(())
+        stop_containers(self.deployment, &strangers, GRACE)
     }
 
-    fn connect_dataplane(&self) -> Result<Client, RuntimeError> {
-        Ok(Client::connect(&self.deployment.socket(Role::Dataplane))?)
-    }
-
-    /// The dataplane, started if it is not there.
-    fn living_dataplane(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<Client, RuntimeError> {
-        if self.deployment.alive(Role::Sandbox)?.is_none() {
-            process::start(self.deployment, Role::Sandbox)?;
-        }
-        if self.deployment.alive(Role::Dataplane)?.is_some()
-            && let Ok(mut dataplane) = self.connect_dataplane()
-            && dataplane.hello().is_ok()
-        {
-            return Ok(dataplane);
-        }
-        progress(Progress::Step("starting the dataplane"));
-        if let Some(stuck) = self.deployment.process(Role::Dataplane)? {
-            process::end(&[stuck]);
-        }
-        process::start(self.deployment, Role::Dataplane)?;
-        self.connect_dataplane()
-    }
-
-    /// Attaches what lives and is not attached: after the dataplane was started again, or because a command was killed
-    /// before it came to it.
-    fn attach_living(
-        &self,
+    /// Stops containers that are no longer wanted as they are.
+    pub(super) fn stop_old(
+        &mut self,
         dataplane: &mut Client,
+        names: &BTreeSet<String>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), RuntimeError> {
-        let attached = dataplane.hello()?.ports;
-        for container in self.deployment.containers().containers()? {
-            let living = Status::observe(&container)?.filter(|status| status.init.is_alive());
-            let spec = container.journal()?.map(|journal| journal.spec);
-            let port = self.port(container.name()).filter(|port| !attached.contains(port));
-            let parts = living.zip(spec).zip(port);
-            if let Some(((status, spec), port)) = parts
-                && let Some(device) = launcher::device(&spec, status.init)
-                && let Err(error) = dataplane.attach(port, container.name(), device)
-            {
-                progress(Progress::Warning(format!("{} is cut off: {error}", container.name())));
-            }
+        if names.is_empty() {
+            return Ok(());
         }
-        if let Some(edge) = self.deployment.alive(Role::Edge)?.filter(|_| !attached.contains(&EDGE_PORT)) {
-            let network = edge_network(edge);
-            dataplane.attach(EDGE_PORT, EDGE, launcher::device_of(&network.kind, edge))?;
-        }
-        Ok(())
+        progress(Progress::Step("stopping containers"));
+        let layout = self.deployment.containers();
+        let containers: Vec<_> = names.iter().map(|name| layout.container(name)).collect();
+        stop_containers(self.deployment, &containers, GRACE)?;
+        dataplane.detach(names.iter().filter_map(|name| self.port(name)).collect())?;
+        self.record.deployed.fingerprints.retain(|name, _| !names.contains(name));
+        self.instances.old.retain(|name| !names.contains(name));
+        self.instances.fresh = self.fresh(&self.instances.old);
+        self.write_record()
     }
 
-    /// The edge process, if it is of use.
-    fn living_edge(&self) -> Result<Option<EdgeClient>, RuntimeError> {
-        let Some(noted) = self.deployment.process(Role::Edge)? else { return Ok(None) };
-        if noted.is_alive()
-            && !cut_off(self.deployment)?
-            && let Ok(edge) = EdgeClient::connect(&self.deployment.socket(Role::Edge))
-        {
-            return Ok(Some(edge));
-        }
-        // Even one that was killed just now may still hold its ports for a moment.
-        process::end(&[noted]);
-        Ok(None)
-    }
-
-    /// The edge process, started if ports are published and it is not there.
-    fn served_edge(
-        &self,
-        living: Option<EdgeClient>,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Option<EdgeClient>, RuntimeError> {
-        if living.is_some() || self.wanted.publishes.is_empty() {
-            return Ok(living);
-        }
-        progress(Progress::Step("starting the edge"));
-        process::start(self.deployment, Role::Edge)?;
-        Ok(Some(EdgeClient::connect(&self.deployment.socket(Role::Edge))?))
-    }
-
-    fn launch(
-        &self,
-        orders: &[Order],
+    /// Launches containers and notes those that could be; says which could not.
+    pub(super) fn launch(
+        &mut self,
+        names: &BTreeSet<String>,
+        (done_before, total): (usize, usize),
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Vec<ContainerFailure>, RuntimeError> {
-        let (total, mut done, mut failures) = (orders.len(), 0, Vec::new());
-        if total == 0 {
+        let orders = self.orders(names)?;
+        let (mut done, mut failures) = (done_before, Vec::new());
+        if orders.is_empty() {
             return Ok(failures);
         }
         progress(Progress::Containers { done, total });
         let mut finished = BTreeSet::new();
         let mut warnings: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let ran = launcher::launch(self.deployment, orders, |Outcome { name, result }| {
+        let ran = launcher::launch(self.deployment, &orders, |Outcome { name, result }| {
             done += 1;
             finished.insert(name.clone());
             match result {
@@ -348,14 +386,19 @@ impl<'a> Up<'a> {
             progress(Progress::Warning(format!("{whose}: {text}")));
         }
         ran?;
-        let unheard = orders.iter().map(|order| &order.spec.name).filter(|name| !finished.contains(*name));
+        let unheard = names.iter().filter(|name| !finished.contains(*name));
         failures.extend(
             unheard.map(|name| self.failure(name, "the launcher did not say what became of it".into())),
         );
+        for name in names.iter().filter(|name| failures.iter().all(|failure| failure.name != **name)) {
+            if let Some(container) = self.wanted.container(name) {
+                self.record.deployed.fingerprints.insert(name.clone(), container.fingerprint());
+            }
+        }
         Ok(failures)
     }
 
-    fn failure(&self, name: &str, mut reason: String) -> ContainerFailure {
+    pub(super) fn failure(&self, name: &str, mut reason: String) -> ContainerFailure {
         let container = self.wanted.container(name);
         let span = container.map(|container| container.span.clone()).unwrap_or_default();
         if let Some(Image::Alias(image)) = container.map(|container| &container.image)
@@ -366,36 +409,20 @@ impl<'a> Up<'a> {
         }
         ContainerFailure { name: name.to_owned(), reason, span }
     }
+}
 
-    /// Leads the published ports to their targets, and closes those that are no longer wanted.
-    fn publish(
-        &self,
-        edge: &EdgeClient,
-        mut sockets: BTreeMap<PublishedPort, OwnedFd>,
-    ) -> Result<(), RuntimeError> {
-        let wanted: BTreeSet<_> = self.wanted.publishes.iter().map(publish::port_of).collect();
-        for served in edge.list()? {
-            if !wanted.contains(&served.port) {
-                edge.withdraw(served.port)?;
-            }
-        }
-        for publish in &self.wanted.publishes {
-            let Some(target) = self.target(publish) else { continue };
-            let port = publish::port_of(publish);
-            let socket = sockets.remove(&port);
-            edge.publish(port, target, socket.as_ref().map(AsFd::as_fd))?;
-        }
-        Ok(())
+/// The blueprint that containers which are to go were started from: of an `up` that was not finished, the one before, if
+/// this one goes on with it.
+fn in_force<'a>(record: &'a Record, wanted: &Blueprint) -> &'a Blueprint {
+    match &record.unfinished {
+        Some(unfinished) if same_network(&record.deployed.blueprint, wanted) => &unfinished.blueprint,
+        _ => &record.deployed.blueprint,
     }
+}
 
-    /// Where a published port leads.
-    fn target(&self, publish: &Publish) -> Option<SocketAddr> {
-        let address = match &publish.to {
-            Party::Container(name) | Party::Service(name) => self.record.addresses.get(name),
-            Party::PublicInternet => None,
-        };
-        address.map(|address| SocketAddr::from((address.ipv4, publish.container_port)))
-    }
+/// Whether two blueprints ask for the same, wherever in their files.
+fn same_network(one: &Blueprint, other: &Blueprint) -> bool {
+    Plan::between(Some(&Deployed::of(one)), other).is_empty()
 }
 
 /// Port numbers for the containers of a blueprint: those that have one keep it, new ones get the lowest that

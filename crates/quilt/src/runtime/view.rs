@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use host::{Exit, State};
+use host::{Exit, HealthStatus, State};
 use serde::Serialize;
 use softnic::daemon::{Client, Snapshot};
 
@@ -26,6 +26,9 @@ pub struct Listing {
     pub services: Vec<ServiceRow>,
     /// Published ports.
     pub published: Vec<PublishedRow>,
+    /// Containers that still run as an earlier blueprint has them: the last `up` has not come to them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<String>,
 }
 
 /// A container.
@@ -49,6 +52,8 @@ pub struct ContainerRow {
     pub started_ms: Option<u64>,
     /// Why it failed, in words.
     pub message: Option<String>,
+    /// What its health checks have shown; absent without any, and while it does not run.
+    pub health: Option<HealthStatus>,
     /// Its command.
     pub command: Vec<String>,
 }
@@ -99,6 +104,7 @@ pub fn list(deployment: &Deployment) -> Result<Listing, RuntimeError> {
         containers: containers(deployment, &record)?,
         services: services(&record),
         published: publishes(blueprint, published.as_deref()),
+        unfinished: record.unfinished.iter().flat_map(|unfinished| unfinished.containers.clone()).collect(),
     })
 }
 
@@ -117,6 +123,10 @@ fn containers(deployment: &Deployment, record: &Record) -> Result<Vec<ContainerR
             restarts: status.as_ref().map_or(0, |status| status.restarts),
             exit: status.as_ref().and_then(|status| status.exit).map(Exit::code),
             started_ms: status.as_ref().and_then(|status| status.started_ms),
+            health: status
+                .as_ref()
+                .filter(|status| status.state == State::Running)
+                .and_then(|status| status.health.clone()),
             message: status.and_then(|status| status.message),
             command: container.command.clone(),
         })

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use host::{Health, HealthStatus};
 use quilt::runtime::{self, Listing};
 
 use super::{Which, print_json, report};
@@ -10,7 +11,9 @@ use crate::style::{columns, tint};
 
 /// List containers, services and published ports.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  weft ps --json")]
+#[command(after_help = "Example:\n  weft ps --json\n\n\
+                  A container with a health check is starting until it first succeeds, then healthy or unhealthy; only a\n\
+                  healthy one gets new connections from its services.")]
 pub(crate) struct Ps {
     #[command(flatten)]
     which: Which,
@@ -40,9 +43,19 @@ pub(super) fn table(listing: &Listing) -> String {
     let mut rows =
         vec![["NAME", "STATE", "ADDRESS", "PID", "RESTARTS", "COMMAND"].map(str::to_owned).to_vec()];
     for container in &listing.containers {
-        let good = matches!(container.state.as_str(), "running" | "starting") || container.exit == Some(0);
+        let health = container.health.as_ref().map(|health| health.state);
+        let good = match health {
+            Some(health) => health != Health::Unhealthy,
+            None => matches!(container.state.as_str(), "running" | "starting") || container.exit == Some(0),
+        };
+        let word = match health {
+            Some(Health::Starting) => "starting",
+            Some(Health::Healthy) => "healthy",
+            Some(Health::Unhealthy) => "unhealthy",
+            None => "running",
+        };
         let state = match (container.state.as_str(), container.exit) {
-            ("running", _) => format!("running {}", since(container.started_ms)),
+            ("running", _) => format!("{word} {}", since(container.started_ms)),
             ("exited" | "backoff", Some(code)) => format!("{} ({code})", container.state),
             (state, _) => state.to_owned(),
         };
@@ -82,6 +95,18 @@ pub(super) fn table(listing: &Listing) -> String {
     let failed = listing.containers.iter().filter_map(|one| Some((&one.name, one.message.as_ref()?)));
     for (name, message) in failed {
         text += &format!("\n{name}: {message}\n");
+    }
+    for container in &listing.containers {
+        let unhealthy = container.health.as_ref().filter(|health| health.state == Health::Unhealthy);
+        if let Some(HealthStatus { failures, message: Some(message), .. }) = unhealthy {
+            let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            text +=
+                &format!("\n{}: {failures} health checks failed in a row: {}\n", container.name, short(line));
+        }
+    }
+    if !listing.unfinished.is_empty() {
+        let names = short(&listing.unfinished.join(", "));
+        text += &format!("\nnot updated yet: {names}; `weft up` goes on\n");
     }
     text
 }

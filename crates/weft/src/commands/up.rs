@@ -1,6 +1,6 @@
 //! `weft up`: the main job.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,13 +11,21 @@ use super::{ps, report};
 
 /// Start what a blueprint asks for, or change what runs into it.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  weft up examples/shop.js && curl http://localhost:8080/")]
+#[command(
+    after_help = "Example:\n  weft up examples/shop.js && curl http://localhost:8080/\n  weft up --timings examples/shop.js\n\n\
+                  Containers with `dependsOn` are started once what they depend on is ready; members of a service with\n\
+                  `update` are replaced a batch at a time. What is interrupted, or stops since something does not get\n\
+                  ready, the next `weft up` goes on with."
+)]
 pub(crate) struct Up {
     #[command(flatten)]
     source: Source,
     /// Say nothing but what went wrong
     #[arg(short, long)]
     quiet: bool,
+    /// Say on standard error how long each step took
+    #[arg(long)]
+    timings: bool,
 }
 
 impl Up {
@@ -30,19 +38,66 @@ impl Up {
         });
         bar.enable_steady_tick(Duration::from_millis(80));
         bar.set_message("reading the blueprint");
+        let mut timings = Timings::new();
         let loaded = bar.suspend(|| self.source.load())?;
         let store = Store::from_env().map_err(report)?;
         let file = std::path::absolute(self.source.file()).unwrap_or_else(|_| self.source.file().to_owned());
-        let result = runtime::up(&store, &loaded.blueprint, &file, &mut |progress| show(&bar, progress));
+        let result = runtime::up(&store, &loaded.blueprint, &file, &mut |progress| {
+            timings.hear(&progress);
+            show(&bar, progress);
+        });
         bar.finish_and_clear();
         let (deployment, plan) = result.map_err(|error| located(&error, &loaded))?;
-        if self.quiet {
-            return Ok(());
+        if !self.quiet {
+            timings.begin("showing what runs");
+            println!("{}", coloured(&plan.to_string()).trim_end());
+            println!();
+            print!("{}", ps::table(&runtime::list(&deployment).map_err(report)?));
         }
-        println!("{}", coloured(&plan.to_string()).trim_end());
-        println!();
-        print!("{}", ps::table(&runtime::list(&deployment).map_err(report)?));
+        if self.timings {
+            eprint!("{}", timings.text());
+        }
         Ok(())
+    }
+}
+
+/// How long each step took, steps of one name together, in the order in which they first came.
+struct Timings {
+    steps: Vec<(&'static str, Duration)>,
+    at: usize,
+    since: Instant,
+}
+
+impl Timings {
+    fn new() -> Self {
+        Self { steps: vec![("reading the blueprint", Duration::ZERO)], at: 0, since: Instant::now() }
+    }
+
+    fn hear(&mut self, progress: &Progress) {
+        match progress {
+            Progress::Step(step) => self.begin(step),
+            Progress::Containers { .. } => self.begin("starting containers"),
+            Progress::Waiting(_) => self.begin("waiting until they are ready"),
+            Progress::Update { .. } => self.begin("updating in batches"),
+            Progress::Image(_) | Progress::Output(_) => self.begin("making images"),
+            Progress::Warning(_) => {}
+        }
+    }
+
+    fn begin(&mut self, step: &'static str) {
+        let now = Instant::now();
+        self.steps[self.at].1 += now - self.since;
+        self.since = now;
+        self.at = self.steps.iter().position(|(name, _)| *name == step).unwrap_or_else(|| {
+            self.steps.push((step, Duration::ZERO));
+            self.steps.len() - 1
+        });
+    }
+
+    /// One line a step, with the time in seconds first.
+    fn text(&mut self) -> String {
+        self.begin(self.steps[self.at].0);
+        self.steps.iter().map(|(step, took)| format!("{:9.3} s  {step}\n", took.as_secs_f64())).collect()
     }
 }
 
@@ -51,7 +106,7 @@ fn show(bar: &ProgressBar, progress: Progress) {
         Progress::Step(step) => bar.set_message(step),
         Progress::Containers { done, total } => {
             if let Ok(style) =
-                ProgressStyle::with_template("{spinner} starting containers {wide_bar} {pos}/{len}")
+                ProgressStyle::with_template("{spinner} starting containers {wide_bar} {pos}/{len} {msg}")
             {
                 bar.set_style(style);
             }
@@ -64,6 +119,21 @@ fn show(bar: &ProgressBar, progress: Progress) {
             let step = step.split('\n').next().unwrap_or_default();
             bar.set_message(format!("{step}\n  {line}"));
         }
+        Progress::Waiting(names) => bar.set_message(format!("waiting for {}", some(&names))),
+        Progress::Update { service, done, total, doing } => {
+            bar.set_style(ProgressStyle::default_spinner());
+            bar.set_message(format!("updating {service}, {done} of {total} done: {doing}"));
+        }
         Progress::Warning(text) => bar.suspend(|| eprintln!("warning: {text}")),
+    }
+}
+
+/// The first of some names.
+fn some(names: &[String]) -> String {
+    const SHOWN_MAX: usize = 3;
+    let shown = names.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
