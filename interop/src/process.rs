@@ -33,6 +33,8 @@ pub(crate) struct Running {
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) text: String,
+    /// What it said on standard error.
+    pub(crate) said: String,
 }
 
 /// Starts a program with its output kept in files that have no name.
@@ -91,7 +93,9 @@ impl Running {
         let started = Instant::now();
         loop {
             match self.status()? {
-                Some(status) if status.success() => return Ok(Output { text: self.written()? }),
+                Some(status) if status.success() => {
+                    return Ok(Output { text: self.written()?, said: text(&mut self.errors)? });
+                }
                 Some(status) => return Err(self.failed(status)),
                 None if started.elapsed() > limit => {
                     return Err(Error::TimedOut { command: self.shown.clone(), seconds: limit.as_secs() });
@@ -110,7 +114,7 @@ impl Running {
     /// Asks it to end, and waits.
     pub(crate) fn stop(mut self, signal: Signal) -> Result<Output> {
         self.end(signal);
-        Ok(Output { text: self.written()? })
+        Ok(Output { text: self.written()?, said: text(&mut self.errors)? })
     }
 
     fn end(&mut self, signal: Signal) {

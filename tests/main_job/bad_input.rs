@@ -5,7 +5,7 @@ use std::net::{TcpListener, UdpSocket};
 use crate::harness::{Weft, Who, free_port, take};
 
 /// A blueprint, the line at fault, and words of the error.
-const CASES: [(&str, &str, u32, &str); 12] = [
+const CASES: [(&str, &str, u32, &str); 15] = [
     ("syntax", "import {Container} from 'weft';\nconst a = ;\n", 2, "syntax error"),
     ("endless", "import {Container} from 'weft';\nfor (;;) {}\n", 2, "ran for more than"),
     (
@@ -47,6 +47,24 @@ const CASES: [(&str, &str, u32, &str); 12] = [
         "import {Container, allow, publicInternet} from 'weft';\nconst a = new Container('a', {command: ['sleep', '9']});\nallow(a, publicInternet, 443);\n",
         3,
         "public internet",
+    ),
+    (
+        "a service without containers",
+        "import {Container, Service} from 'weft';\nnew Container('a', {command: ['sleep', '9']});\nnew Service('s', []);\n",
+        3,
+        "'s' has no containers",
+    ),
+    (
+        "a rule between names that are not deployed",
+        "import {Container, allow} from 'weft';\nnew Container('a', {command: ['sleep', '9']});\nallow('web', 'db', 80);\n",
+        3,
+        "'web', which does not exist",
+    ),
+    (
+        "who waits for each other",
+        "import {Container} from 'weft';\nnew Container('a', {command: ['sleep', '9'], dependsOn: 'b'});\nnew Container('b', {command: ['sleep', '9'], dependsOn: 'a'});\n",
+        2,
+        "wait for each other: a -> b -> a",
     ),
 ];
 

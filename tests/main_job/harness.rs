@@ -298,6 +298,12 @@ fn cgroups_below(state: &Path) -> Vec<PathBuf> {
     groups.filter(ours).collect()
 }
 
+/// An error as one line, without what it is drawn with.
+pub(crate) fn flat(error: &str) -> String {
+    let lines = error.lines().map(|line| line.trim_start_matches([' ', '│', '×']).trim_end());
+    lines.collect::<Vec<_>>().join(" ")
+}
+
 /// Kills a process at once.
 pub(crate) fn kill(pid: u64) {
     let pid = Pid::from_raw(pid as i32).expect("a process number");
