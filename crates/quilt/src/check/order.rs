@@ -122,7 +122,6 @@ fn fault<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::eval::{Options, evaluate_text};
 
     fn faults(text: &str) -> Vec<String> {
