@@ -14,6 +14,7 @@ mod harness;
 mod images;
 mod lifecycle;
 mod oci;
+mod outside;
 mod policy;
 mod publish;
 mod scale;

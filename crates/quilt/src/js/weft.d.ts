@@ -106,7 +106,7 @@ interface PublicInternet {
   allowFrom(sources: Ends<End>, ports: Ports, protocol?: Protocol): void;
 }
 
-/** Everything outside: as a source, ports of this machine; as a destination, the rest of the world. */
+/** Everything outside: as a source, ports of this machine; as a destination, whatever the machine can reach, but not itself. */
 export const publicInternet: PublicInternet;
 
 /**

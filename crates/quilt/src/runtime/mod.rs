@@ -8,13 +8,14 @@
 //! ```
 //!
 //! Nothing runs in the background but what carries the deployment: the dataplane, the edge (only when ports are
-//! published), the sandbox that holds their namespaces, and one init per container. A command reads the state
+//! published or links lead outside), the sandbox that holds their namespaces, and one init per container. A command reads the state
 //! directory, looks which of these live, does its work and ends; killing one takes nothing down.
 
 pub mod edge;
 mod error;
 mod images;
 mod launcher;
+mod outside;
 mod process;
 mod publish;
 mod roles;

@@ -18,7 +18,7 @@ use super::launcher::{self, Order, Outcome};
 use super::spec::{Specs, edge_network};
 use super::stop::{GRACE, stop_containers, stop_locked};
 use super::store::{Deployment, Record, Role, Store};
-use super::{RuntimeError, process, publish};
+use super::{RuntimeError, outside, process, publish};
 use crate::compile::{EDGE, compile};
 use crate::images::{self, Failure, Making, Prepared};
 use crate::model::{Blueprint, Image, Party, Publish};
@@ -53,7 +53,7 @@ pub enum Progress {
 /// When the state cannot be read, or the blueprint asks for what this runtime does not carry.
 pub fn plan(store: &Store, blueprint: &Blueprint) -> Result<Plan, RuntimeError> {
     let deployment = store.deployment(&blueprint.name);
-    carried(blueprint)?;
+    outside::ports(blueprint)?;
     let record = deployment.record()?;
     let running = record.map(|record| present(&deployment, record.deployed)).transpose()?;
     Ok(Plan::between(running.as_ref(), blueprint))
@@ -70,7 +70,7 @@ pub fn up(
     source: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Deployment, Plan), RuntimeError> {
-    carried(blueprint)?;
+    outside::ports(blueprint)?;
     let deployment = store.deployment(&blueprint.name);
     // Before anything is made: a port that is taken, or a secret that is missing, costs nothing.
     let fresh = !deployment.exists();
@@ -127,14 +127,6 @@ fn cut_off(deployment: &Deployment) -> Result<bool, RuntimeError> {
     Ok(Sandbox::detect() == Sandbox::Rootless && deployment.holder()?.is_none())
 }
 
-/// Refuses what the model can say and this runtime does not carry.
-fn carried(blueprint: &Blueprint) -> Result<(), RuntimeError> {
-    let outbound = blueprint.links.iter().find(|link| link.to == Party::PublicInternet);
-    outbound.map_or(Ok(()), |link| {
-        Err(RuntimeError::Outbound { from: link.from.to_string(), span: link.span.clone() })
-    })
-}
-
 /// What the record says, less the containers that are not there any more or cannot be reached.
 fn present(deployment: &Deployment, mut deployed: Deployed) -> Result<Deployed, RuntimeError> {
     let layout = deployment.containers();
@@ -186,6 +178,10 @@ impl<'a> Up<'a> {
         let mut dataplane = self.living_dataplane(progress)?;
         let edge = self.served_edge(edge, progress)?;
         self.attach_living(&mut dataplane, progress)?;
+        if let Some(edge) = &edge {
+            // Before any container may send there.
+            edge.outside(outside::ports(self.wanted)?)?;
+        }
         dataplane.apply(&compile(self.wanted, &self.record.addresses, |name| self.port(name)))?;
         let failures = self.launch(&self.orders()?, progress)?;
         if let Some(edge) = edge {
@@ -303,13 +299,14 @@ impl<'a> Up<'a> {
         Ok(None)
     }
 
-    /// The edge process, started if ports are published and it is not there.
+    /// The edge process, started if ports are published or links lead outside and it is not there.
     fn served_edge(
         &self,
         living: Option<EdgeClient>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Option<EdgeClient>, RuntimeError> {
-        if living.is_some() || self.wanted.publishes.is_empty() {
+        let needed = !self.wanted.publishes.is_empty() || !outside::ports(self.wanted)?.is_empty();
+        if living.is_some() || !needed {
             return Ok(living);
         }
         progress(Progress::Step("starting the edge"));

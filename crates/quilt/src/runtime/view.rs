@@ -6,7 +6,7 @@ use host::{Exit, State};
 use serde::Serialize;
 use softnic::daemon::{Client, Snapshot};
 
-use super::edge::{EdgeClient, PublishedStatus};
+use super::edge::{EdgeClient, OutsideStatus, PublishedStatus};
 use super::store::{Deployment, Role};
 use super::{Record, RuntimeError};
 use crate::model::{Blueprint, Protocol};
@@ -26,6 +26,9 @@ pub struct Listing {
     pub services: Vec<ServiceRow>,
     /// Published ports.
     pub published: Vec<PublishedRow>,
+    /// What was carried to the outside; absent where no link leads there, or the edge process is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outside: Option<OutsideStatus>,
 }
 
 /// A container.
@@ -88,10 +91,11 @@ pub struct PublishedRow {
 pub fn list(deployment: &Deployment) -> Result<Listing, RuntimeError> {
     let record = deployment.record()?.unwrap_or_default();
     let blueprint = &record.deployed.blueprint;
-    let published = match deployment.alive(Role::Edge)? {
-        Some(_) => EdgeClient::connect(&deployment.socket(Role::Edge)).and_then(|edge| edge.list()).ok(),
+    let edge = match deployment.alive(Role::Edge)? {
+        Some(_) => EdgeClient::connect(&deployment.socket(Role::Edge)).ok(),
         None => None,
     };
+    let published = edge.as_ref().and_then(|edge| edge.list().ok());
     Ok(Listing {
         deployment: deployment.name().to_owned(),
         source: record.source.clone(),
@@ -99,6 +103,7 @@ pub fn list(deployment: &Deployment) -> Result<Listing, RuntimeError> {
         containers: containers(deployment, &record)?,
         services: services(&record),
         published: publishes(blueprint, published.as_deref()),
+        outside: edge.and_then(|edge| edge.carried().ok().flatten()),
     })
 }
 
