@@ -17,6 +17,7 @@ mod oci;
 mod outside;
 mod policy;
 mod publish;
+mod quilt;
 mod scale;
 mod shop;
 mod streams;
