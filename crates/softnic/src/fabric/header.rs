@@ -87,7 +87,8 @@ impl Address {
             return first != 0 && first != 127 && bits >> 16 != 0xa9fe && first < 224;
         }
         // ::/96 is unspecified, loopback, and the old "IPv4-compatible" addresses.
-        !(self.0 == 0 && self.1 >> 32 == 0) && !self.is_link_local_v6() && !self.is_multicast()
+        let nobody = self.0 == 0 && self.1 >> 32 == 0;
+        !nobody && !self.is_link_local_v6() && !self.is_multicast()
     }
 
     /// Whether it is in fe80::/10.

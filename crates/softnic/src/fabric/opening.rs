@@ -63,7 +63,7 @@ impl Fabric {
             return Err(Stop::denied(DropReason::UnknownDestination, headers));
         };
         if self.is_foreign(source, headers) {
-            return self.from_outside(now, packet, headers, source, owner);
+            return self.heard_outside(now, packet, headers, source, owner);
         }
         if owner == Owner::Gateway {
             return self.gateway(now, packet, headers, source);
@@ -108,7 +108,7 @@ impl Fabric {
     }
 
     /// What somebody outside sends that belongs to no known flow: nobody there may open one.
-    fn from_outside(
+    fn heard_outside(
         &mut self,
         now: u64,
         packet: &mut Packet,
