@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use commands::{
-    blueprint, exec, export, graph, images, import, logs, netbricks, openflow, original, pox, ps, quilt, roles,
-    softnic, stop, top, up, why,
+    blueprint, exec, export, graph, images, import, logs, netbricks, openflow, original, pox, ps, quilt,
+    roles, softnic, stop, top, up, why,
 };
 
 /// Exit code for work that could not be done.

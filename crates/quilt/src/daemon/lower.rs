@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::deployment::{Connection, Container, Deployment, Invariant};
+use super::deployment::{Connection, Container, Deployment, Invariant, Placement};
 use crate::images;
-use crate::model::{self, Blueprint, Claim, Image, Party, Ports, Protocol, Text};
+use crate::model::{self, Blueprint, Claim, Image, MachineKind, Party, PlacementRule, Ports, Protocol, Text};
 
 /// What a label is called that means everything outside.
 pub(super) const PUBLIC: &str = "public";
@@ -34,6 +34,7 @@ pub fn lower(deployment: &Deployment) -> Result<Lowered, Vec<String>> {
     deployment.containers.iter().for_each(|container| lower.container(container));
     lower.services();
     deployment.connections.iter().for_each(|connection| lower.connection(connection));
+    deployment.placements.iter().for_each(|placement| lower.placement(placement));
     deployment.invariants.iter().for_each(|invariant| lower.invariant(invariant));
     if lower.errors.is_empty() { Ok(lower.lowered) } else { Err(lower.errors) }
 }
@@ -108,7 +109,9 @@ impl Lower<'_> {
         }
         if !image.dockerfile.is_empty() {
             let image = &image.name;
-            self.error(format!("image {image} is built from a Dockerfile: the daemon builds none, `weft up` does"));
+            self.error(format!(
+                "image {image} is built from a Dockerfile: the daemon builds none, `weft up` does"
+            ));
         }
         let plain = |texts: &BTreeMap<String, String>| {
             texts.iter().map(|(key, value)| (key.clone(), Text::Plain(value.clone()))).collect()
@@ -180,6 +183,25 @@ impl Lower<'_> {
         }
     }
 
+    fn placement(&mut self, placement: &Placement) {
+        let what = "a placement";
+        let Some(target) = self.party(&placement.targetlabel, what) else { return };
+        let rule = if placement.otherlabel.is_empty() {
+            let kind = MachineKind {
+                provider: placement.provider.clone(),
+                size: placement.size.clone(),
+                region: placement.region.clone(),
+                floating_ip: placement.floatingip.clone(),
+            };
+            if placement.exclusive { PlacementRule::NotOn(kind) } else { PlacementRule::On(kind) }
+        } else {
+            let Some(other) = self.party(&placement.otherlabel, what) else { return };
+            if placement.exclusive { PlacementRule::Apart(other) } else { PlacementRule::Beside(other) }
+        };
+        let span = model::Span::default();
+        self.lowered.blueprint.placements.push(model::Placement { target, rule, span });
+    }
+
     /// What Quilt meant by an invariant, not what its checker made of it.
     fn invariant(&mut self, invariant: &Invariant) {
         let Invariant { form, target, nodes } = invariant;
@@ -224,8 +246,7 @@ impl Lower<'_> {
             ("between", [from, through, to]) => {
                 Claim::Between { from: from.clone(), through: vec![through.clone()], to: to.clone() }
             }
-            // There are machines enough: everything runs on this one.
-            _ => return,
+            _ => Claim::Enough,
         };
         let span = model::Span::default();
         self.lowered.blueprint.invariants.push(model::Invariant { claim, holds, span });
@@ -313,6 +334,7 @@ deployment.assert(enough, true);
         direct.services.iter_mut().for_each(|one| one.span = span.clone());
         direct.links.iter_mut().for_each(|one| one.span = span.clone());
         direct.publishes.iter_mut().for_each(|one| one.span = span.clone());
+        direct.placements.iter_mut().for_each(|one| one.span = span.clone());
         direct.invariants.iter_mut().for_each(|one| one.span = span.clone());
         direct.containers.sort_by(|a, b| a.name.cmp(&b.name));
         lowered.containers.sort_by(|a, b| a.name.cmp(&b.name));
@@ -340,6 +362,7 @@ deployment.assert(enough, true);
             "the connection x -> y names the label \"y\", which is not deployed",
             "the public internet takes one port at a time",
             "is on ports 0 to 70000",
+            "a placement names the label \"z\"",
             "the invariant reach false [\"x\"] makes no sense",
             "the invariant ? false [] makes no sense",
         ] {
