@@ -33,6 +33,8 @@ pub use roles::{dataplane as run_dataplane, edge as run_edge, sandbox as run_san
 pub use stop::{GRACE, Stopped, run as run_stopper, stop};
 pub use store::{Deployment, Record, Store};
 pub use up::{Progress, plan, up};
-pub use view::{ContainerRow, Listing, PublishedRow, ServiceRow, dataplane, list, snapshot, state_name};
+pub use view::{
+    ContainerRow, Listing, PublishedRow, ServiceRow, dataplane, list, snapshot, state_name, this_machine,
+};
 
 pub(crate) use error::During;

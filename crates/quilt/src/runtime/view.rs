@@ -9,6 +9,7 @@ use softnic::daemon::{Client, Snapshot};
 use super::edge::{EdgeClient, OutsideStatus, PublishedStatus};
 use super::store::{Deployment, Role};
 use super::{Record, RuntimeError};
+use crate::check::placement::{Node, THIS_MACHINE};
 use crate::model::{Blueprint, Protocol};
 
 /// Everything that `weft ps` shows of a deployment.
@@ -155,6 +156,18 @@ fn publishes(blueprint: &Blueprint, statuses: Option<&[PublishedStatus]>) -> Vec
             .cloned(),
     };
     blueprint.publishes.iter().map(row).collect()
+}
+
+/// This machine, with the cores and the memory that it has.
+pub fn this_machine() -> Node {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let about = rustix::system::sysinfo();
+    Node {
+        name: THIS_MACHINE.into(),
+        cpu_milli: Some(cores as u64 * 1000),
+        memory_bytes: Some(about.totalram.saturating_mul(about.mem_unit.into())),
+        ..Node::default()
+    }
 }
 
 /// A state's name, as listings show it.
