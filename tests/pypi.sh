@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Puts a controller in Python in place, once, and prints where its programs are: `"$(tests/pypi.sh os-ken)/python"`.
+# Puts a program or library in Python in place, once, and prints where its programs are: `"$(tests/pypi.sh os-ken)/python"`.
 #
 # It comes from PyPI into the target directory, with what it depends on; nothing of it is in this repository. Several
 # tests may ask at once.
 set -euo pipefail
 
-name="${1:?os-ken or faucet}"
+name="${1:?os-ken, faucet or grpcio}"
 case "$name" in
   os-ken) version=4.2.2 ;;   # a controller and message library, which judges ours
+  grpcio) version=1.85.3 ;;  # a gRPC client that nobody here wrote
   faucet) version=1.10.12 ;; # an OpenFlow 1.3 controller that networks run on, which drives our switch
   *)
-    echo "$name: os-ken and faucet are what the tests use" >&2
+    echo "$name: os-ken, faucet and grpcio are what the tests use" >&2
     exit 2
     ;;
 esac

@@ -43,8 +43,8 @@ const CASES: [(&str, &str, u32, &str); 15] = [
         "`no-such-program` not found",
     ),
     (
-        "outbound",
-        "import {Container, allow, publicInternet} from 'weft';\nconst a = new Container('a', {command: ['sleep', '9']});\nallow(a, publicInternet, 443);\n",
+        "outside",
+        "import {Container, PortRange, allow, publicInternet} from 'weft';\nconst a = new Container('a', {command: ['sleep', '9']});\nallow(a, publicInternet, new PortRange(1, 2000));\n",
         3,
         "public internet",
     ),

@@ -31,6 +31,8 @@ pub(crate) struct Weft {
     who: Who,
     home: TempDir,
     before: Traces,
+    /// What is in front of every command line.
+    prefix: Vec<String>,
 }
 
 impl Weft {
@@ -51,40 +53,43 @@ impl Weft {
         if who == Who::User && root {
             chown(&state, Some(ORDINARY), Some(ORDINARY)).expect("to give it away");
         }
-        Self { who, before: Traces::of(&state), home }
+        Self { who, before: Traces::of(&state), home, prefix: Vec::new() }
+    }
+
+    /// The same where every command is run by another one, such as `nsenter`.
+    pub(crate) fn run_by(who: Who, prefix: &[&str]) -> Self {
+        let mut weft = Self::new(who);
+        weft.prefix = prefix.iter().map(|word| (*word).to_owned()).collect();
+        weft
     }
 
     pub(crate) fn state(&self) -> PathBuf {
         self.home.path().join("s")
     }
 
-    /// Where its blueprints are.
+    /// Where the binary, blueprints and the state directory are.
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
     }
 
     /// The command line `weft ARGS…`, ready to run.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let binary = self.home.path().join("weft");
-        let mut command = match self.who {
-            Who::User if rustix::process::geteuid().is_root() => {
-                let mut command = Command::new("setpriv");
-                let id = ORDINARY.to_string();
-                command.args([
-                    "--reuid",
-                    &id,
-                    "--regid",
-                    &id,
-                    "--clear-groups",
-                    "--inh-caps=-all",
-                    "--bounding-set=-all",
-                ]);
-                command.arg(binary);
-                command
-            }
-            _ => Command::new(binary),
-        };
+        self.command_as("weft", args)
+    }
+
+    /// The same under another name beside the binary.
+    pub(crate) fn command_as(&self, name: &str, args: &[&str]) -> Command {
+        let mut words = self.prefix.clone();
+        if self.who == Who::User && rustix::process::geteuid().is_root() {
+            let id = ORDINARY.to_string();
+            let drop = ["--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];
+            words.extend(["setpriv", "--reuid", &id, "--regid", &id].map(str::to_owned));
+            words.extend(drop.map(str::to_owned));
+        }
+        words.push(self.home.path().join(name).to_str().expect("a plain path").to_owned());
+        let mut command = Command::new(&words[0]);
         command
+            .args(&words[1..])
             .args(args)
             .env("WEFT_STATE", self.state())
             .env("NO_COLOR", "1")

@@ -19,6 +19,7 @@ use netlink_packet_route::neighbour::{
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -285,6 +286,33 @@ impl Netlink {
         let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
         let what = format!("{}/{}", route.destination, route.prefix_len);
         self.request(RouteNetlinkMessage::NewRoute(message), flags, "add route to", what).map(drop)
+    }
+
+    /// Makes every address of a family one of this namespace, for packets that come in through an interface (the kernel's
+    /// "AnyIP"): a route of kind local in a table of its own, which only such packets are looked up in.
+    ///
+    /// # Errors
+    /// It is so already, or the kernel has no policy routing.
+    pub fn take_everything(&mut self, interface: &str, loopback: u32, ipv4: bool) -> Result<()> {
+        /// Any table that is not one of the kernel's own, 253 to 255.
+        const TABLE: u8 = 100;
+        check_interface(interface)?;
+        let family = if ipv4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+        let mut route = RouteMessage::default();
+        route.header.address_family = family;
+        route.header.table = TABLE;
+        route.header.protocol = RouteProtocol::Static;
+        route.header.kind = RouteType::Local;
+        route.header.scope = if ipv4 { RouteScope::Host } else { RouteScope::Universe };
+        route.attributes.push(RouteAttribute::Oif(loopback));
+        self.request(RouteNetlinkMessage::NewRoute(route), flags, "take every address of", interface)?;
+        let mut rule = RuleMessage::default();
+        rule.header.family = family;
+        rule.header.table = TABLE;
+        rule.header.action = RuleAction::ToTable;
+        rule.attributes.push(RuleAttribute::Iifname(interface.into()));
+        self.request(RouteNetlinkMessage::NewRule(rule), flags, "take everything from", interface).map(drop)
     }
 
     /// Writes down the hardware address of a neighbour for good.

@@ -53,6 +53,21 @@ pub fn configure(network: &NetworkSpec) -> Result<Vec<String>> {
     set_up(Some(network), peers.of(Some(network)))
 }
 
+/// Has the network namespace the caller is in take packets for every address that come in through [`INTERFACE`]: a
+/// socket that listens on all addresses then hears connections to the whole world. What leaves is routed as before.
+///
+/// # Errors
+/// The interface is not configured, or the kernel has no policy routing. That it has no IPv6 is none.
+pub fn take_everything() -> Result<()> {
+    let mut netlink = Netlink::open()?;
+    let loopback = netlink.index("lo")?;
+    netlink.take_everything(INTERFACE, loopback, true)?;
+    if fs::exists("/proc/sys/net/ipv6").unwrap_or(false) {
+        netlink.take_everything(INTERFACE, loopback, false)?;
+    }
+    Ok(())
+}
+
 /// Configures the new network namespace the caller is in, while the host's `/dev` and `/proc` are still there.
 pub(crate) fn set_up(network: Option<&NetworkSpec>, peer: Option<&OwnedFd>) -> Result<Vec<String>> {
     let mut netlink = Netlink::open()?;

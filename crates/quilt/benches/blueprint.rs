@@ -59,6 +59,23 @@ fn check_tiers(bencher: Bencher<'_, '_>, containers: usize) {
     bencher.bench(|| assert!(check(black_box(&blueprint), &|_| false).is_empty()));
 }
 
+/// The same with an expectation of each kind, from the first tier to the last and back.
+#[divan::bench(args = [100, 1_000, 10_000])]
+fn prove_tiers(bencher: Bencher<'_, '_>, containers: usize) {
+    let (middle, last) = (containers / 20, containers / 10 - 1);
+    let expected = format!(
+        "{}\nimport {{ expect }} from 'weft';
+        expect('tier0').canConnect('tier1', 80).canReach('tier{last}', 80).cannotConnect('tier{last}');
+        expect('tier{last}').cannotReach('tier0');
+        expect('tier{middle}').isBetween('tier0', 'tier{last}');
+        expect('tier0').isNotBetween('tier{middle}', 'tier{last}');",
+        tiers(containers)
+    );
+    let blueprint = blueprint(&expected);
+    assert_eq!(blueprint.invariants.len(), 6);
+    bencher.bench(|| assert!(check(black_box(&blueprint), &|_| false).is_empty()));
+}
+
 #[divan::bench(args = [100, 1_000, 10_000])]
 fn plan_one_change(bencher: Bencher<'_, '_>, containers: usize) {
     let old = blueprint(&tiers(containers));

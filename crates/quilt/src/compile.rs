@@ -4,18 +4,19 @@ use std::collections::HashSet;
 
 use packet::PortId;
 use packet::wire::MacAddr;
-use softnic::fabric::program::{DnsName, Endpoint, Program, Rule, Selector, Service};
+use softnic::fabric::program::{DnsName, Endpoint, Network, Program, Rule, Selector, Service};
 
-use crate::address::{Address, AddressPlan};
+use crate::address::{Address, AddressPlan, IPV4_NETWORK, IPV4_PREFIX, IPV6_NETWORK, IPV6_PREFIX};
 use crate::model::{Blueprint, Party, Ports, Protocol, Publish};
 
-/// The dataplane's name for the process that serves published ports; no host name can look like it.
+/// The dataplane's name for the process through which connections come in and go out; no host name can look like it.
 pub const EDGE: &str = "_edge";
 
 /// The network program of a blueprint. `port` tells where a container, or the edge, is attached.
 ///
 /// A link to a service becomes one rule for its virtual address and one for each member, as
-/// [`crate::check::reach`] has it. A published port becomes a rule for the edge. Rules are numbered by what they
+/// [`crate::check::reach`] has it. A published port becomes a rule for the edge, a link to the internet one to the
+/// outside. Rules are numbered by what they
 /// say, so that counters stay with a link when others come and go.
 pub fn compile(
     blueprint: &Blueprint,
@@ -25,6 +26,10 @@ pub fn compile(
     let gateway = AddressPlan::gateway();
     let mut program = Program::new(gateway.ipv4, gateway.ipv6);
     program.denied = blueprint.denied;
+    program.inside = vec![
+        Network { address: IPV4_NETWORK.into(), bits: IPV4_PREFIX },
+        Network { address: IPV6_NETWORK.into(), bits: IPV6_PREFIX },
+    ];
     let endpoint = |name: &str, own: Address, edge: bool| Endpoint {
         port: port(name).map_or(PortId::NONE, PortId),
         name: name.to_owned(),
@@ -82,6 +87,9 @@ fn selector(party: &Party) -> Option<Selector> {
 
 /// What a link to a party opens.
 fn destinations(blueprint: &Blueprint, party: &Party) -> Vec<Selector> {
+    if *party == Party::PublicInternet {
+        return vec![Selector::Outside];
+    }
     let mut all: Vec<_> = selector(party).into_iter().collect();
     if let Party::Service(_) = party {
         all.extend(blueprint.members(party).into_iter().map(|member| Selector::Endpoint(member.to_owned())));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::address::AddressPlan;
+use crate::daemon::{Deployment, lower};
 use crate::eval::{Options, evaluate_text};
 use crate::fault::{Faults, Kind};
 use crate::plan::{Deployed, Plan};
@@ -42,6 +43,26 @@ pub fn dockerfile(data: &[u8]) {
 /// Unpacks `data` as a layer, packed in whichever way, and sees that it stays where it belongs.
 pub fn layer(data: &[u8]) {
     crate::images::fuzzing::layer(data);
+}
+
+/// Reads `data` as a deployment of Quilt, and holds whatever comes out to be what goes in again, and to have one meaning.
+pub fn deployment(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let deployment = match Deployment::parse(&text) {
+        Ok(deployment) => deployment,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    let written = deployment.to_string();
+    assert_eq!(Deployment::parse(&written).ok().as_ref(), Some(&deployment), "{written}");
+    match lower(&deployment) {
+        Err(errors) => assert!(errors.iter().all(|error| !error.is_empty()) && !errors.is_empty()),
+        Ok(lowered) => {
+            assert_eq!(lowered.blueprint.containers.len(), deployment.containers.len());
+            let faults = crate::check::check(&lowered.blueprint, &|_| true);
+            assert!(faults.iter().all(|fault| !fault.to_string().is_empty()));
+            assert!(!faults.is_empty() || AddressPlan::default().next(&lowered.blueprint).is_ok());
+        }
+    }
 }
 
 /// Every fault has a text, lies within the source, and can be shown.

@@ -58,6 +58,7 @@ pub mod address;
 pub mod check;
 pub mod compile;
 pub mod compose;
+pub mod daemon;
 pub mod eval;
 pub mod fault;
 #[doc(hidden)]

@@ -7,6 +7,7 @@
 mod dynamics;
 mod image;
 mod invariant;
+mod placement;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use dynamics::{Health, Probe, READY_WITHIN_MS, Update};
 pub use image::{BuiltImage, Image, OciImage, Recipe};
 pub use invariant::{Claim, Invariant};
+pub use placement::{MachineKind, Placement, PlacementRule};
 /// What a link allows and how everything else is turned away: as the dataplane has it.
 pub use softnic::fabric::program::{Denied, Protocol};
 
@@ -40,6 +42,9 @@ pub struct Blueprint {
     /// What the author expects of the network, proved before anything runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub invariants: Vec<Invariant>,
+    /// Which containers may run on which machines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placements: Vec<Placement>,
     /// Further host names, and the container or service that each is a name of.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub aliases: BTreeMap<String, String>,

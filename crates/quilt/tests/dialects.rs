@@ -247,7 +247,7 @@ web.connect(9, db);
     let expected = [
         "12: a.connect(port, b) is deprecated: write b.allowFrom(a, port)",
         "2: machines are accepted and ignored: everything runs on this one",
-        "7: placement of service 'db' is ignored: everything runs on this machine",
+        "7: placement of service 'db' is for clusters: here everything runs on this machine",
         "3: image 'redis' is not pulled: its containers run on this host's own files",
         "5: image 'nginx' is not pulled: its containers run on this host's own files",
     ];

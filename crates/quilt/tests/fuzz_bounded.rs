@@ -177,3 +177,17 @@ fn blueprints() {
     println!("blueprints: {count} inputs in {:.1} s", began.elapsed().as_secs_f64());
     assert!(count as usize >= seeds.len());
 }
+
+/// Deployments that the originals printed, changed.
+#[test]
+fn deployments() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/original/quilt"));
+    let files = std::fs::read_dir(folder).expect("the originals' deployments").flatten();
+    let mut printed: Vec<_> = files.map(|file| file.path()).collect();
+    printed.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
+    printed.sort();
+    let read = |path: &std::path::PathBuf| std::fs::read(path).expect("a file");
+    let seeds: Vec<Vec<u8>> = printed.iter().map(read).filter(|text| text.len() < INPUT_MAX).collect();
+    assert!(seeds.len() >= 8);
+    packet::fuzzing::bounded::fuzz_seeds("deployments", &seeds, b"{}[]\":,0e-", quilt::fuzzing::deployment);
+}

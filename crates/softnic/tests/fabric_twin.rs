@@ -24,6 +24,8 @@ fn speaks_of(selector: &Selector, endpoint: usize, program: &Program) -> bool {
             .iter()
             .any(|service| service.name == *party && service.members.contains(&name(endpoint))),
         Selector::Edge => program.endpoints[endpoint].edge,
+        // As a destination only, and tested in `fabric_outside.rs`.
+        Selector::Outside => false,
     }
 }
 

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use commands::{
-    blueprint, exec, export, graph, images, import, logs, netbricks, openflow, pox, ps, quilt, roles,
-    softnic, stop, top, up, why,
+    blueprint, exec, export, graph, images, import, logs, netbricks, openflow, original, pox, ps, quilt,
+    roles, softnic, stop, top, up, why,
 };
 
 /// Exit code for work that could not be done.
@@ -108,14 +108,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs what the command line says. A link to weft that is called `bessd` is BESS's daemon.
+/// Runs what the command line says. A link to weft that is called `bessd` is BESS's daemon, one that is called `quilt`
+/// the command of that name.
 fn called() -> miette::Result<ExitCode> {
     let mut words = std::env::args();
     let name = words.next().unwrap_or_default();
-    if std::path::Path::new(&name).file_name().is_some_and(|name| name == "bessd") {
-        return softnic::Daemon::from_bessd(words)?.run();
+    match std::path::Path::new(&name).file_name().and_then(std::ffi::OsStr::to_str) {
+        Some("bessd") => softnic::Daemon::from_bessd(words)?.run(),
+        Some("quilt") => original::run(words),
+        _ => run(Cli::parse().command),
     }
-    run(Cli::parse().command)
 }
 
 fn run(command: Command) -> miette::Result<ExitCode> {

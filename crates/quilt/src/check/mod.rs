@@ -4,12 +4,13 @@ mod container;
 pub mod invariant;
 mod names;
 mod order;
+pub mod placement;
 pub mod reach;
 
 use std::collections::{HashMap, HashSet};
 
 use crate::fault::{Fault, Kind};
-use crate::model::{Blueprint, Link, Party, Protocol, Publish};
+use crate::model::{Blueprint, Link, Party, Placement, PlacementRule, Protocol, Publish};
 
 /// Most containers in one blueprint.
 pub const CONTAINERS_MAX: usize = 10_000;
@@ -62,6 +63,7 @@ pub fn check(blueprint: &Blueprint, secret: &dyn Fn(&str) -> bool) -> Vec<Fault>
             faults.extend(kind.map(|kind| Fault::new(kind, invariant.span.clone())));
         }
     }
+    blueprint.placements.iter().for_each(|placement| self::placement(placement, &known, &mut faults));
     // What is proved of a network that does not make sense means nothing.
     if faults.is_empty() {
         faults.extend(invariant::faults(blueprint));
@@ -113,6 +115,8 @@ fn sizes(blueprint: &Blueprint, faults: &mut Vec<Fault>) {
     limit(links, LINKS_MAX, "links", blueprint.links.last().map(|link| &link.span));
     let invariant = blueprint.invariants.get(INVARIANTS_MAX).map(|invariant| &invariant.span);
     limit(blueprint.invariants.len(), INVARIANTS_MAX, "expectations", invariant);
+    let rule = blueprint.placements.get(placement::PLACEMENTS_MAX).map(|rule| &rule.span);
+    limit(blueprint.placements.len(), placement::PLACEMENTS_MAX, "rules of placement", rule);
 }
 
 fn link(link: &Link, known: &Known<'_>, faults: &mut Vec<Fault>) {
@@ -134,6 +138,22 @@ fn link(link: &Link, known: &Known<'_>, faults: &mut Vec<Fault>) {
     if link.ports.min > link.ports.max {
         let what = format!("the link {} -> {}", link.from, link.to);
         fault(Kind::PortOrder { what, min: link.ports.min, max: link.ports.max });
+    }
+}
+
+/// Rules of placement speak of what exists.
+fn placement(placement: &Placement, known: &Known<'_>, faults: &mut Vec<Fault>) {
+    let other = match &placement.rule {
+        PlacementRule::Apart(other) | PlacementRule::Beside(other) => Some(other),
+        PlacementRule::On(_) | PlacementRule::NotOn(_) => None,
+    };
+    for party in other.into_iter().chain([&placement.target]) {
+        let outside = (*party == Party::PublicInternet).then_some(Kind::Link {
+            what: "the public internet runs on no machine",
+            help: "place containers and services",
+        });
+        let kind = known.missing(party, "the placement").or(outside);
+        faults.extend(kind.map(|kind| Fault::new(kind, placement.span.clone())));
     }
 }
 

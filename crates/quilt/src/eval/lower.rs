@@ -3,6 +3,7 @@
 mod dynamics;
 mod expect;
 mod image;
+mod placement;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -66,6 +67,7 @@ pub(crate) fn lower(raw: Raw, spans: &[Span], file: &str, files: &mut Files) -> 
     each(raw.take("links"), |entry| lower.link(&entry));
     each(raw.take("publishes"), |entry| lower.publish(&entry));
     each(raw.take("invariants"), |entry| lower.invariant(&entry));
+    each(raw.take("placements"), |entry| lower.placement(&entry));
     each(raw.take("aliases"), |entry| lower.alias(entry));
     Lowered { blueprint: lower.blueprint, faults: lower.faults, notes: lower.notes }
 }

@@ -31,6 +31,7 @@ const publishes = [];
 const invariants = [];
 const notes = [];
 const aliases = [];
+const placements = [];
 const finishers = [];
 let record;
 
@@ -81,6 +82,11 @@ export function members(value) {
   return boxed(value, 'a member of a service');
 }
 
+/** Records where containers may run: `{ target, kind, options, other, at }`. */
+export function addPlacement(entry) {
+  push(placements, entry);
+}
+
 /** Records a further name for whatever is called `name`. */
 export function addAlias(alias, name, at) {
   push(aliases, { alias, name, at });
@@ -100,7 +106,7 @@ export function setRecord(describe) {
 export function collect() {
   for (let i = 0; i < finishers.length; i += 1) finishers[i]();
   const original = record === undefined ? undefined : record();
-  return { deployment, containers, services, links, publishes, invariants, aliases, notes, original };
+  return { deployment, containers, services, links, publishes, invariants, placements, aliases, notes, original };
 }
 
 /** The end of a link that stands for everything outside. */

@@ -4,7 +4,7 @@
 // Connections and host names are recorded as they are allowed and given; what was deployed, once the script is done.
 
 import {
-  addAlias, addContainer, addService, connect, copy, here, host, isArray, late, members, note,
+  addAlias, addContainer, addPlacement, addService, claimed, connect, copy, here, host, isArray, late, members, note,
   publicInternet as outside, push, registerParty, Secret as CoreSecret, setNamespace, setRecord,
   whenDone,
 } from 'weft:core';
@@ -29,7 +29,10 @@ const PUBLIC = 'public';
 const DEFAULT_NAMESPACE = 'kelda';
 
 const places = new WeakMap();
-const mark = (object, at) => apply(setPlace, places, [object, at]);
+const mark = (object, at) => {
+  apply(setPlace, places, [object, at]);
+  return object;
+};
 const marked = (object) => apply(placeOf, places, [object]) ?? 0;
 
 // Machines and containers are numbered from 1 as they are made.
@@ -235,15 +238,16 @@ export class Container {
 
   /** Asks for a machine of this kind. */
   placeOn(machine) {
-    push(this.placements, {
+    const at = here('placeOn');
+    push(this.placements, mark({
       targetContainer: this.hostname,
       exclusive: false,
       provider: text('provider', machine.provider),
       size: text('size', machine.size),
       region: text('region', machine.region),
       floatingIp: text('floatingIp', machine.floatingIp),
-    });
-    note(`placement of container '${this.hostname}' is ignored: everything runs on this machine`);
+    }, at));
+    note(`placement of container '${this.hostname}' is for clusters: here everything runs on this machine`);
   }
 
   deploy(infrastructure) {
@@ -484,6 +488,10 @@ function finish() {
   if (current === undefined) return;
   if (current.namespace !== DEFAULT_NAMESPACE) setNamespace(current.namespace, marked(current));
   for (const container of current.containers) {
+    for (const rule of container.placements) {
+      const { provider, size, region, floatingIp } = rule;
+      addPlacement({ target: claimed(container), kind: 'on', options: { provider, size, region, floatingIp }, at: marked(rule) });
+    }
     addContainer(() => container.hostname, () => programOf(container), marked(container));
     if (!by13) addAlias(`${container.hostname}.q`, container.hostname, marked(container));
   }

@@ -4,7 +4,7 @@
 // once the script is done. Constructors are functions, so that `Service.call(this, …)` works as it did.
 
 import {
-  addAlias, addContainer, addService, claim as expect, claimed, connect, copy, here, host, isArray, members, note,
+  addAlias, addContainer, addPlacement, addService, claim as expect, claimed, connect, copy, here, host, isArray, members, note,
   publicInternet as outside, push, registerParty, setNamespace, setRecord, whenDone,
 } from 'weft:core';
 import { flag, githubKeys, listOf, Names, number, Port, publicPort, Range, range, text, texts, wrong } from 'weft:arguments';
@@ -422,8 +422,9 @@ function finish() {
     addAlias(`${one.name}.q`, service, marked(one));
     for (let i = 0; i < own.length; i += 1) addAlias(`${i + 1}.${one.name}.q`, own[i], marked(one));
     if (one.placements.length > 0) {
-      note(`placement of service '${one.name}' is ignored: everything runs on this machine`, marked(one.placements[0]));
+      note(`placement of service '${one.name}' is for clusters: here everything runs on this machine`, marked(one.placements[0]));
     }
+    for (const rule of one.placements) addRule(one, rule, deployed);
   }
   for (const [container, name] of names) addProgram(container, name);
   for (const one of deployed) {
@@ -482,8 +483,22 @@ function addExpectation(assertion, deployed) {
     expect({ kind: 'between', holds: !holds, subject: claimed(guards), from, to, at });
   } else if (form === 'between') {
     expect({ kind: 'between', holds, subject: parties[1], from, to: parties[2], at });
+  } else if (form === 'enough') {
+    expect({ kind: 'enough', holds, subject: [], to: [], at });
   } else {
-    note(`the assertion '${form}' is ignored: everything runs on this machine`, at);
+    note(`the assertion '${form}' is ignored: nothing is called that`, at);
+  }
+}
+
+/** A rule of placement as the model has it. */
+function addRule(target, rule, deployed) {
+  const { exclusive, otherLabel, provider, size, region, floatingIp } = rule;
+  const entry = { target: claimed(target), at: marked(rule) };
+  if (otherLabel) {
+    const other = deployed.find((one) => one.name === otherLabel) ?? `${otherLabel}`;
+    addPlacement({ ...entry, kind: exclusive ? 'apart' : 'beside', other: claimed(other) });
+  } else {
+    addPlacement({ ...entry, kind: exclusive ? 'not-on' : 'on', options: { provider, size, region, floatingIp } });
   }
 }
 

@@ -120,6 +120,22 @@ declare class Party {
   allowFrom(sources: Ends<End | PublicInternet>, ports: Ports, protocol?: Protocol): this;
   /** Opens a port of this machine onto it; `port` is the same number if left out. */
   publish(hostPort: number, port?: number, protocol?: 'tcp' | 'udp'): this;
+  /** Has its containers run only on machines that are all of this. */
+  placeOn(kind: MachineKind): this;
+  /** Has its containers never run on a machine that is any of this. */
+  notOn(kind: MachineKind): this;
+  /** Keeps its containers off the machines that those of `others` run on; from itself: each on a machine of its own. */
+  apartFrom(others: Ends<End>): this;
+  /** Has each of its containers run only where another one of `others` runs. */
+  beside(others: Ends<End>): this;
+}
+
+/** What machines of a kind have in common; what is left out does not matter. */
+export interface MachineKind {
+  provider?: string;
+  size?: string;
+  region?: string;
+  floatingIp?: string;
 }
 
 /** One program, or `replicas` of it. It is deployed by being made. */
@@ -147,7 +163,7 @@ interface PublicInternet {
   allowFrom(sources: Ends<End>, ports: Ports, protocol?: Protocol): void;
 }
 
-/** Everything outside: as a source, ports of this machine; as a destination, the rest of the world. */
+/** Everything outside: as a source, ports of this machine; as a destination, whatever the machine can reach, but not itself. */
 export const publicInternet: PublicInternet;
 
 /**

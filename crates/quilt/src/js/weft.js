@@ -1,7 +1,8 @@
 // The module 'weft': weft's own blueprint language. Its types are in weft.d.ts.
 
 import {
-  addContainer, addService, args, claim, claimed, connect, copy, dependencies, here, isArray, members, open, Port, PortRange,
+  addContainer, addPlacement, addService, args, claim, claimed, connect, copy, dependencies, here, isArray, members, open, Port,
+  PortRange,
   publicInternet, registerParty, Secret, setDeployment,
 } from 'weft:core';
 
@@ -30,6 +31,30 @@ class Party {
   /** Opens a port of the host onto it. */
   publish(hostPort, port, protocol) {
     open(this, hostPort, port, protocol, here('publish'));
+    return this;
+  }
+
+  /** Has its containers run only on machines of this kind. */
+  placeOn(kind) {
+    addPlacement({ target: claimed(this), kind: 'on', options: kind, at: here('placeOn') });
+    return this;
+  }
+
+  /** Has its containers never run on machines of this kind. */
+  notOn(kind) {
+    addPlacement({ target: claimed(this), kind: 'not-on', options: kind, at: here('notOn') });
+    return this;
+  }
+
+  /** Keeps its containers away from the machines that those of `others` are on; from its own, each on one of its own. */
+  apartFrom(others) {
+    addPlacement({ target: claimed(this), kind: 'apart', other: claimed(others), at: here('apartFrom') });
+    return this;
+  }
+
+  /** Has its containers run only where one of `others` runs. */
+  beside(others) {
+    addPlacement({ target: claimed(this), kind: 'beside', other: claimed(others), at: here('beside') });
     return this;
   }
 

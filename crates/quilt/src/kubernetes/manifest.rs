@@ -192,6 +192,9 @@ pub struct PodSpec {
     /// Whether services show in its environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_service_links: Option<bool>,
+    /// Where it may run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
     /// Whether it has the node's network in place of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_network: Option<bool>,
@@ -204,6 +207,76 @@ pub struct PodSpec {
     /// What its mounts name.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "is_default")]
     pub volumes: Vec<Volume>,
+}
+
+/// Where a pod may run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Affinity {
+    /// On which nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_affinity: Option<NodeAffinity>,
+    /// Beside which pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_affinity: Option<PodAffinity>,
+    /// Apart from which pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_anti_affinity: Option<PodAffinity>,
+}
+
+/// On which nodes a pod may run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeAffinity {
+    /// Only on these.
+    #[serde(
+        rename = "requiredDuringSchedulingIgnoredDuringExecution",
+        default,
+        skip_serializing_if = "is_default"
+    )]
+    pub required: NodeSelector,
+}
+
+/// Nodes of which one of several terms is true.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeSelector {
+    /// The terms.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "is_default")]
+    pub node_selector_terms: Vec<NodeTerm>,
+}
+
+/// Requirements of a node's labels, all of which must be met.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeTerm {
+    /// The requirements.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "is_default")]
+    pub match_expressions: Vec<Requirement>,
+}
+
+/// Beside which pods a pod must be, or must not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PodAffinity {
+    /// One of each of these.
+    #[serde(
+        rename = "requiredDuringSchedulingIgnoredDuringExecution",
+        default,
+        deserialize_with = "lenient",
+        skip_serializing_if = "is_default"
+    )]
+    pub required: Vec<PodTerm>,
+}
+
+/// Pods, and what makes them neighbours.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodTerm {
+    /// The pods.
+    #[serde(default, deserialize_with = "lenient")]
+    pub label_selector: LabelSelector,
+    /// The label of nodes that neighbours have in common.
+    #[serde(default, deserialize_with = "lenient")]
+    pub topology_key: String,
 }
 
 /// A container of a pod.

@@ -57,6 +57,8 @@ pub enum Claim {
         /// Where they end.
         to: Party,
     },
+    /// There are machines enough for every container, with all rules of placement.
+    Enough,
 }
 
 impl Claim {
@@ -65,6 +67,7 @@ impl Claim {
         match self {
             Claim::Connect { from, to, .. } | Claim::Reach { from, to, .. } => vec![from, to],
             Claim::Between { from, through, to } => through.iter().chain([from, to]).collect(),
+            Claim::Enough => Vec::new(),
         }
     }
 }
@@ -97,6 +100,7 @@ impl fmt::Display for Invariant {
                 let through: Vec<_> = through.iter().map(ToString::to_string).collect();
                 write!(f, "{} is {not}to be between {from} and {to}", through.join(" or "))
             }
+            Claim::Enough => write!(f, "the machines are {not}to be enough"),
         }
     }
 }

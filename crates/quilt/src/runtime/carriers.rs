@@ -11,7 +11,7 @@ use super::edge::{EdgeClient, PublishedPort};
 use super::spec::edge_network;
 use super::store::Role;
 use super::up::{EDGE_PORT, Progress, Up, cut_off};
-use super::{RuntimeError, launcher, process, publish};
+use super::{RuntimeError, launcher, outside, process, publish};
 use crate::compile::EDGE;
 use crate::model::{Party, Publish};
 
@@ -83,13 +83,14 @@ impl Up<'_> {
         Ok(None)
     }
 
-    /// The edge process, started if ports are published and it is not there.
+    /// The edge process, started if ports are published or links lead outside and it is not there.
     pub(super) fn served_edge(
         &self,
         living: Option<EdgeClient>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Option<EdgeClient>, RuntimeError> {
-        if living.is_some() || self.wanted.publishes.is_empty() {
+        let needed = !self.wanted.publishes.is_empty() || !outside::ports(self.wanted)?.is_empty();
+        if living.is_some() || !needed {
             return Ok(living);
         }
         progress(Progress::Step("starting the edge"));

@@ -113,11 +113,13 @@ pub enum RuntimeError {
         /// Deployments with such containers.
         used_by: Vec<String>,
     },
-    /// A link leads outside, which this runtime does not carry.
+    /// Links lead outside on more ports than can be listened on.
     #[error(
-        "'{from}' may reach the public internet, but connections out of a deployment are not carried yet"
+        "with the ports of '{from}' there are more than {} of one protocol to the public internet: name those that are \
+         needed, each takes a listening socket",
+        super::edge::OUTSIDE_PORTS_MAX
     )]
-    Outbound {
+    OutsidePorts {
         /// Who would connect.
         from: String,
         /// Where the blueprint allows it.
@@ -218,9 +220,7 @@ impl RuntimeError {
     pub fn places(&self) -> Vec<(&Span, String)> {
         match self {
             Self::PortTaken { span, .. } => vec![(span, "published here".into())],
-            Self::Outbound { span, .. } => {
-                vec![(span, "allowed here: remove it to run this blueprint".into())]
-            }
+            Self::OutsidePorts { span, .. } => vec![(span, "allowed here".into())],
             Self::Secret { span, .. } => vec![(span, "used here".into())],
             Self::Image { span: Some(span), .. } => vec![(span, "this failed".into())],
             Self::NotReady { not_ready, waiting, span } => {

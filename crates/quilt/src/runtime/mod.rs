@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Nothing runs in the background but what carries the deployment: the dataplane, the edge (only when ports are
-//! published), the sandbox that holds their namespaces, and one init per container. A command reads the state
+//! published or links lead outside), the sandbox that holds their namespaces, and one init per container. A command reads the state
 //! directory, looks which of these live, does its work and ends; killing one takes nothing down.
 
 mod carriers;
@@ -16,6 +16,7 @@ pub mod edge;
 mod error;
 mod images;
 mod launcher;
+mod outside;
 mod process;
 mod publish;
 mod ready;
@@ -40,6 +41,8 @@ pub use roles::{dataplane as run_dataplane, edge as run_edge, sandbox as run_san
 pub use stop::{GRACE, Stopped, run as run_stopper, stop};
 pub use store::{Deployment, Store};
 pub use up::{Progress, plan, up};
-pub use view::{ContainerRow, Listing, PublishedRow, ServiceRow, dataplane, list, snapshot, state_name};
+pub use view::{
+    ContainerRow, Listing, PublishedRow, ServiceRow, dataplane, list, snapshot, state_name, this_machine,
+};
 
 pub(crate) use error::During;

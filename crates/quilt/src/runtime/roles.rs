@@ -50,16 +50,18 @@ pub fn dataplane(context: &RoleContext) -> Result<(), RuntimeError> {
     })
 }
 
-/// Serves the deployment's published ports until it is ended.
+/// Serves the deployment's published ports, and the way to the outside, until it is ended.
 ///
 /// # Errors
 /// When the deployment's namespaces cannot be entered or the interface cannot be made.
 pub fn edge(context: &RoleContext) -> Result<(), RuntimeError> {
     run_role(context, |context| {
         let holder = context.enter(Enter::User)?;
+        // One thread stays in the network that the command was started in.
+        let beyond = edge::Beyond::start().during("start the thread for the outside")?;
         host::netns::unshare_here()?;
         host::network::configure(&edge_network(holder))?;
-        edge::serve(&context.deployment.socket(Role::Edge), || context.ready(Role::Edge))
+        edge::serve(&context.deployment.socket(Role::Edge), beyond, || context.ready(Role::Edge))
             .during("serve published ports")
     })
 }

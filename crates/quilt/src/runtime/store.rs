@@ -102,6 +102,15 @@ impl Store {
         Ok(names.iter().map(|name| self.deployment(name)).filter(Deployment::exists).collect())
     }
 
+    /// A file of this name, for what is of no single deployment; its directory is made.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub(crate) fn file(&self, name: &str) -> Result<PathBuf, RuntimeError> {
+        make_directory(&self.state).during("make the state directory")?;
+        Ok(self.state.join(name))
+    }
+
     /// The deployment that a command without a name means: the only one there is.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ use super::record::{Record, Unfinished};
 use super::spec::Specs;
 use super::stop::{GRACE, stop_containers, stop_locked};
 use super::store::{Deployment, Store};
-use super::{RuntimeError, process, publish, rolling};
+use super::{RuntimeError, outside, process, publish, rolling};
 use crate::address::AddressPlan;
 use crate::compile::{EDGE, compile};
 use crate::images::{self, Failure, Making, Prepared};
@@ -76,7 +76,7 @@ pub enum Progress {
 /// When the state cannot be read, or the blueprint asks for what this runtime does not carry.
 pub fn plan(store: &Store, blueprint: &Blueprint) -> Result<Plan, RuntimeError> {
     let deployment = store.deployment(&blueprint.name);
-    carried(blueprint)?;
+    outside::ports(blueprint)?;
     let record = deployment.record()?;
     let running = record.map(|record| present(&deployment, record.running())).transpose()?;
     Ok(Plan::between(running.as_ref(), blueprint))
@@ -93,7 +93,7 @@ pub fn up(
     source: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Deployment, Plan), RuntimeError> {
-    carried(blueprint)?;
+    outside::ports(blueprint)?;
     let deployment = store.deployment(&blueprint.name);
     // Before anything is made: a port that is taken, or a secret that is missing, costs nothing.
     let fresh = !deployment.exists();
@@ -149,14 +149,6 @@ fn end_strays(deployment: &Deployment) -> Result<(), RuntimeError> {
 /// so the dataplane cannot get back to them; root's can.
 pub(super) fn cut_off(deployment: &Deployment) -> Result<bool, RuntimeError> {
     Ok(Sandbox::detect() == Sandbox::Rootless && deployment.holder()?.is_none())
-}
-
-/// Refuses what the model can say and this runtime does not carry.
-fn carried(blueprint: &Blueprint) -> Result<(), RuntimeError> {
-    let outbound = blueprint.links.iter().find(|link| link.to == Party::PublicInternet);
-    outbound.map_or(Ok(()), |link| {
-        Err(RuntimeError::Outbound { from: link.from.to_string(), span: link.span.clone() })
-    })
 }
 
 /// What the record says, less the containers that are not there any more or cannot be reached.
@@ -241,6 +233,10 @@ impl<'a> Up<'a> {
         self.write_record()?;
         let mut dataplane = self.living_dataplane(progress)?;
         let edge = self.served_edge(edge, progress)?;
+        if let Some(edge) = &edge {
+            // Before any container may send there.
+            edge.outside(outside::ports(self.wanted)?)?;
+        }
         progress(Progress::Step("putting the network in force"));
         if !self.instances.old.is_empty() {
             self.apply(&mut dataplane, false)?;

@@ -6,9 +6,10 @@ use host::{Exit, HealthStatus, State};
 use serde::Serialize;
 use softnic::daemon::{Client, Snapshot};
 
-use super::edge::{EdgeClient, PublishedStatus};
+use super::edge::{EdgeClient, OutsideStatus, PublishedStatus};
 use super::store::{Deployment, Role};
 use super::{Record, RuntimeError};
+use crate::check::placement::{Node, THIS_MACHINE};
 use crate::model::{Blueprint, Protocol};
 
 /// Everything that `weft ps` shows of a deployment.
@@ -29,6 +30,9 @@ pub struct Listing {
     /// Containers that still run as an earlier blueprint has them: the last `up` has not come to them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<String>,
+    /// What was carried to the outside; absent where no link leads there, or the edge process is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outside: Option<OutsideStatus>,
 }
 
 /// A container.
@@ -93,10 +97,11 @@ pub struct PublishedRow {
 pub fn list(deployment: &Deployment) -> Result<Listing, RuntimeError> {
     let record = deployment.record()?.unwrap_or_default();
     let blueprint = &record.deployed.blueprint;
-    let published = match deployment.alive(Role::Edge)? {
-        Some(_) => EdgeClient::connect(&deployment.socket(Role::Edge)).and_then(|edge| edge.list()).ok(),
+    let edge = match deployment.alive(Role::Edge)? {
+        Some(_) => EdgeClient::connect(&deployment.socket(Role::Edge)).ok(),
         None => None,
     };
+    let published = edge.as_ref().and_then(|edge| edge.list().ok());
     Ok(Listing {
         deployment: deployment.name().to_owned(),
         source: record.source.clone(),
@@ -105,6 +110,7 @@ pub fn list(deployment: &Deployment) -> Result<Listing, RuntimeError> {
         services: services(&record),
         published: publishes(blueprint, published.as_deref()),
         unfinished: record.unfinished.iter().flat_map(|unfinished| unfinished.containers.clone()).collect(),
+        outside: edge.and_then(|edge| edge.carried().ok().flatten()),
     })
 }
 
@@ -160,6 +166,18 @@ fn publishes(blueprint: &Blueprint, statuses: Option<&[PublishedStatus]>) -> Vec
             .cloned(),
     };
     blueprint.publishes.iter().map(row).collect()
+}
+
+/// This machine, with the cores and the memory that it has.
+pub fn this_machine() -> Node {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let about = rustix::system::sysinfo();
+    Node {
+        name: THIS_MACHINE.into(),
+        cpu_milli: Some(cores as u64 * 1000),
+        memory_bytes: Some(about.totalram.saturating_mul(about.mem_unit.into())),
+        ..Node::default()
+    }
 }
 
 /// A state's name, as listings show it.

@@ -34,6 +34,7 @@ fn the_checker_agrees_with_brute_force_for_every_count_of_replicas() {
                     Claim::Connect { .. } => "connect",
                     Claim::Reach { .. } => "reach",
                     Claim::Between { .. } => "between",
+                    Claim::Enough => unreachable!("a claim about machines, see `placement.rs`"),
                 };
                 *verdicts_seen.borrow_mut().entry((kind, invariant.holds, expected)).or_default() += 1;
             }
@@ -74,6 +75,7 @@ fn a_real_chain(blueprint: &Blueprint, invariant: &Invariant, hops: &[Hop]) -> R
     let (from, to, through): (_, _, &[Party]) = match &invariant.claim {
         Claim::Connect { from, to, .. } | Claim::Reach { from, to, .. } => (from, to, &[]),
         Claim::Between { from, through, to } => (from, to, through),
+        Claim::Enough => unreachable!("a claim about machines"),
     };
     prop_assert!(is(from, &hops[0].from) && is(to, &hops[hops.len() - 1].to), "{:?}", hops);
     prop_assert!(hops.windows(2).all(|pair| pair[0].to == pair[1].from), "{:?}", hops);

@@ -100,6 +100,7 @@ impl<'a> Explicit<'a> {
                     !pairs.iter().any(|(x, y)| self.on_some(&leads[*x], *y, *ports, *protocol))
                 }
             }
+            Claim::Enough => unreachable!("a claim about machines"),
             Claim::Between { from, through, to } => {
                 let through: Vec<usize> = through.iter().flat_map(|party| self.containers(party)).collect();
                 let leads = self.closure(|at| !through.contains(&at));

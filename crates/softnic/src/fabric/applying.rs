@@ -8,7 +8,7 @@ use super::conntrack::{Flow, State};
 use super::datapath::{EndpointState, Fabric, RuleState};
 use super::header::{TCP, UDP};
 use super::program::{Program, ProgramError};
-use super::tables::{Owner, Tables, Want, compile};
+use super::tables::{NONE, Owner, Tables, Want, compile};
 
 impl Fabric {
     /// Replaces the program. Flows that the new one allows live on, with the member they were balanced to; the
@@ -97,10 +97,20 @@ impl Fabric {
 fn allow_again(tables: &Tables, flow: &Flow) -> Option<([u32; 2], u32)> {
     let keys = &flow.keys;
     let Some(Owner::Endpoint(opener)) = tables.owner(keys[0].source) else { return None };
-    let Some(Owner::Endpoint(other)) = tables.owner(keys[1].source) else { return None };
+    let other = match tables.owner(keys[1].source)? {
+        Owner::Endpoint(other) => other,
+        Owner::Outside => tables.via,
+        Owner::Gateway | Owner::Service(_) => return None,
+    };
     let owner = tables.owner(keys[0].destination)?;
+    if owner == Owner::Gateway {
+        // A question that is passed on to a resolver outside.
+        let rule = tables.endpoints[opener as usize].outside;
+        return (rule != NONE && other == tables.via).then_some(([other, opener], rule));
+    }
     let same_place = match owner {
         Owner::Gateway => false,
+        Owner::Outside => tables.owner(keys[1].source) == Some(Owner::Outside),
         Owner::Endpoint(endpoint) => endpoint == other,
         Owner::Service(service) => tables.is_member(other, service),
     };

@@ -221,7 +221,7 @@ impl Fabric {
         let headers = Headers::of_frame(frame, ethertype)?;
         headers.check_offload(&packet.offload())?;
         let own = if headers.v4 { entry.v4 } else { entry.v6 };
-        if headers.key.source != own {
+        if headers.key.source != own && !self.is_foreign(source, &headers) {
             check_other_source(&headers)?;
         }
         if headers.key.destination.is_multicast() {
@@ -236,15 +236,33 @@ impl Fabric {
             _ => {}
         }
         match self.flows.find(&headers.key) {
-            Some(found) if !self.reopens(found, &headers) => self.pass(now, packet, &headers, found),
+            Some(found) if !self.reopens(found, &headers) && !self.asks_names(&headers) => {
+                self.pass(now, packet, &headers, found)
+            }
             _ => self.open(now, packet, &headers, source),
         }
     }
 
     /// Whether a packet opens a connection anew in the place of one that is over.
     #[inline]
-    fn reopens(&self, found: Found, headers: &Headers) -> bool {
+    pub(crate) fn reopens(&self, found: Found, headers: &Headers) -> bool {
         headers.flags & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN && self.flows.get(found.flow).state.is_over()
+    }
+
+    /// Whether the edge sends this for somebody outside.
+    #[inline]
+    pub(crate) fn is_foreign(&self, source: u32, headers: &Headers) -> bool {
+        self.tables.endpoints[source as usize].edge
+            && self.tables.via == source
+            && self.tables.is_outside(headers.key.source)
+    }
+
+    /// Whether this is a question for the name server: each is looked at, though some are passed on as a flow.
+    #[inline]
+    fn asks_names(&self, headers: &Headers) -> bool {
+        headers.transport == Transport::Udp
+            && headers.key.destination_port() == dns::PORT
+            && self.owner(headers.key.destination) == Some(Owner::Gateway)
     }
 
     /// Carries a packet of a flow.
@@ -377,6 +395,7 @@ impl Fabric {
     /// A packet for the gateway itself.
     pub(crate) fn gateway(
         &mut self,
+        now: u64,
         packet: &mut Packet,
         headers: &Headers,
         source: u32,
@@ -386,7 +405,13 @@ impl Fabric {
             Transport::EchoRequest => self.echo(packet, headers, source),
             Transport::IcmpOther if !headers.v4 => self.neighbour(packet, headers, source),
             Transport::Udp if headers.key.destination_port() == dns::PORT => {
-                self.dns(packet, headers, source)
+                self.dns(now, packet, headers, source)
+            }
+            // Answers that do not fit a datagram are asked for again over TCP, which only a resolver outside gives.
+            Transport::Tcp
+                if headers.key.destination_port() == dns::PORT && self.may_forward(source, headers) =>
+            {
+                self.forward(now, packet, headers, source)
             }
             Transport::Udp => refused(Notice::PortUnreachable),
             Transport::Tcp => refused(Notice::Reset),
@@ -405,13 +430,20 @@ impl Fabric {
         Ok(source)
     }
 
-    fn dns(&mut self, packet: &mut Packet, headers: &Headers, source: u32) -> Result<u32, Stop> {
+    fn dns(&mut self, now: u64, packet: &mut Packet, headers: &Headers, source: u32) -> Result<u32, Stop> {
         if headers.fragment != Fragment::Whole || headers.key.source_port() == 0 {
             return Err(DropReason::Malformed.into());
         }
         let length = usize::from(be16(&packet.data()[headers.l4 + 4..]));
         let mut reply = [0; dns::PAYLOAD_MAX];
         let query = packet.data().get(headers.l4 + 8..headers.l4 + length).ok_or(DropReason::Malformed)?;
+        let names = &self.tables.names;
+        if self.may_forward(source, headers)
+            && names.is_foreign(query, |address| self.tables.is_outside(address))
+        {
+            self.answers.dns_forwarded += 1;
+            return self.forward(now, packet, headers, source);
+        }
         let length = self.tables.names.answer(query, &mut reply).ok_or(DropReason::Malformed)?;
         answer::datagram(packet, headers, self.link_of(source), &reply[..length])?;
         self.answers.dns += 1;

@@ -1,6 +1,8 @@
 //! The gateway's name server: A, AAAA and PTR of the program's names, over UDP.
 //!
-//! It knows the program's names and nothing else, exactly as they are given (letters of either case are the same):
+//! It knows the program's names and nothing else, exactly as they are given (letters of either case are the same).
+//! Questions for other names from endpoints that may reach the outside are passed on to a resolver there, unless
+//! the name has a single label, which is a name of no other network:
 //!
 //! * a known name of another type gets no answer records and no error; an unknown one NXDOMAIN, so that a look-up
 //!   fails at once and a resolver goes on with its search list;
@@ -105,6 +107,26 @@ impl Names {
         (writer.out[2], writer.out[3]) = (0x84 | header[2] & 0x79, 0x80);
         let code = self.answer_into(query, &mut writer);
         Some(writer.finish(code))
+    }
+
+    /// Whether a message asks for something that this server does not know and another one might: a name of two labels
+    /// or more, or the name of an address that is `outside`. Malformed ones and unknown kinds are answered here.
+    pub(crate) fn is_foreign(&self, query: &[u8], outside: impl FnOnce(Address) -> bool) -> bool {
+        let Some(header) = query.get(..HEADER) else { return false };
+        // Neither an answer nor another operation than a query, and one question.
+        if header[2] & 0xf8 != 0 || be16(&header[4..]) != 1 {
+            return false;
+        }
+        let mut name = [0; NAME_MAX];
+        let Some((length, end)) = read_name(query, HEADER, &mut name) else { return false };
+        let name = &name[..length];
+        if query.get(end..end + 4).is_none_or(|question| be16(&question[2..]) != CLASS_IN) {
+            return false;
+        }
+        match reverse(name) {
+            Some(address) => outside(address),
+            None => name.contains(&b'.') && !self.by_name.contains_key(name),
+        }
     }
 
     fn answer_into(&self, query: &[u8], writer: &mut Writer<'_>) -> u8 {

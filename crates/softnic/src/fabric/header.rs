@@ -78,6 +78,19 @@ impl Address {
         }
     }
 
+    /// Whether packets to it may leave a machine, and leave its links: neither loopback, link-local, a group nor one of
+    /// the addresses that mean nobody (RFC 6890, "forwardable").
+    pub(crate) const fn is_forwardable(self) -> bool {
+        if self.is_v4() {
+            let bits = self.bits_v4();
+            let first = bits >> 24;
+            return first != 0 && first != 127 && bits >> 16 != 0xa9fe && first < 224;
+        }
+        // ::/96 is unspecified, loopback, and the old "IPv4-compatible" addresses.
+        let nobody = self.0 == 0 && self.1 >> 32 == 0;
+        !nobody && !self.is_link_local_v6() && !self.is_multicast()
+    }
+
     /// Whether it is in fe80::/10.
     pub(crate) const fn is_link_local_v6(self) -> bool {
         self.0 >> 54 == 0x3fa

@@ -100,7 +100,8 @@ impl Fabric {
         pairs
     }
 
-    /// Whether `source` may open a flow to `destination` (names or addresses), and why. A service as the source stands
+    /// Whether `source` may open a flow to `destination` (names or addresses; `publicInternet` is everybody outside),
+    /// and why. A service as the source stands
     /// for its members: the answer is about one that may not, if there is one.
     ///
     /// # Errors
@@ -143,11 +144,15 @@ impl Fabric {
             Some(Owner::Service(_)) if protocol == Protocol::Any => Some(DropReason::NotTranslatable),
             Some(Owner::Service(_)) => members.is_empty().then_some(DropReason::NoMember),
             Some(Owner::Endpoint(to)) => (!self.endpoints[to as usize].up).then_some(DropReason::PortDown),
+            Some(Owner::Outside) if protocol == Protocol::Any => Some(DropReason::OutsideProtocol),
+            Some(Owner::Outside) => {
+                (!self.endpoints[self.tables.via as usize].up).then_some(DropReason::PortDown)
+            }
         };
         Ok(Explanation {
             source: self.tables.endpoints[from as usize].name.to_string(),
             destination: destination.to_owned(),
-            address: Some(address.to_ip()),
+            address: address.map(Address::to_ip),
             protocol,
             port,
             allowed: reason.is_none(),
@@ -168,49 +173,63 @@ impl Fabric {
         match self.tables.by_name.get(source).copied().or_else(by_address) {
             Some(Owner::Endpoint(endpoint)) => vec![endpoint],
             Some(Owner::Service(service)) => self.tables.services[service as usize].members.to_vec(),
-            Some(Owner::Gateway) | None => Vec::new(),
+            // What comes from outside comes from the edge.
+            None if is_outside(source) => {
+                let edges = 0..self.tables.endpoints.len() as u32;
+                edges.filter(|edge| self.tables.endpoints[*edge as usize].edge).collect()
+            }
+            Some(Owner::Gateway | Owner::Outside) | None => Vec::new(),
         }
     }
 
-    fn find(&self, destination: &str) -> Result<(Option<Owner>, Address), ExplainError> {
+    /// Who is meant, and at which address; everybody outside has none.
+    fn find(&self, destination: &str) -> Result<(Option<Owner>, Option<Address>), ExplainError> {
         if let Some(owner) = self.tables.by_name.get(destination).copied() {
-            return Ok((Some(owner), self.tables.addresses_of(owner)[0]));
+            return Ok((Some(owner), self.tables.addresses_of(owner).first().copied()));
+        }
+        if is_outside(destination) {
+            return Ok((Some(Owner::Outside), None));
         }
         let ip: IpAddr =
             destination.parse().map_err(|_| ExplainError::UnknownDestination(destination.to_owned()))?;
         let address = Address::from(ip);
         let gateway = (address == LINK_LOCAL_GATEWAY).then_some(Owner::Gateway);
-        Ok((gateway.or_else(|| self.tables.owner(address)), address))
+        Ok((gateway.or_else(|| self.tables.owner(address)), Some(address)))
     }
 
     /// Packets denied so far, over both families.
-    fn denied_to(&self, from: u32, owner: Option<Owner>, address: Address) -> u64 {
+    fn denied_to(&self, from: u32, owner: Option<Owner>, address: Option<Address>) -> u64 {
         let entry = &self.tables.endpoints[from as usize];
-        let to = owner.map_or([address; 2], |owner| self.tables.addresses_of(owner));
-        let to = to.into_iter().filter(|to| owner.is_some() || *to == address);
-        let mut total = 0;
-        for (index, destination) in to.enumerate() {
+        let packets = |destination: Address| {
             let source = if destination.is_v4() { entry.v4 } else { entry.v6 };
-            if owner.is_some() || index == 0 {
-                total += self.denied.packets(source, destination);
+            self.denied.packets(source, destination)
+        };
+        match (owner, address) {
+            (None | Some(Owner::Outside), Some(address)) => packets(address),
+            (None | Some(Owner::Outside), None) => {
+                let outside = self.denied.iter().filter(|(source, to, _)| {
+                    (*source == entry.v4 || *source == entry.v6) && self.tables.is_outside(*to)
+                });
+                outside.map(|(_, _, pair)| pair.packets).sum()
             }
+            (Some(owner), _) => self.tables.addresses_of(owner).iter().map(|to| packets(*to)).sum(),
         }
-        total
     }
 }
 
 impl Tables {
-    /// Both addresses, IPv4 first.
-    fn addresses_of(&self, owner: Owner) -> [Address; 2] {
+    /// Both addresses, IPv4 first; none of those outside.
+    fn addresses_of(&self, owner: Owner) -> Vec<Address> {
         match owner {
-            Owner::Gateway => [self.gateway_v4, self.gateway_v6],
+            Owner::Outside => Vec::new(),
+            Owner::Gateway => vec![self.gateway_v4, self.gateway_v6],
             Owner::Endpoint(index) => {
                 let endpoint = &self.endpoints[index as usize];
-                [endpoint.v4, endpoint.v6]
+                vec![endpoint.v4, endpoint.v6]
             }
             Owner::Service(index) => {
                 let service = &self.services[index as usize];
-                [service.v4, service.v6]
+                vec![service.v4, service.v6]
             }
         }
     }
@@ -220,7 +239,12 @@ impl Tables {
             Some(Owner::Endpoint(index)) => self.endpoints[index as usize].name.to_string(),
             Some(Owner::Service(index)) => self.services[index as usize].name.to_string(),
             Some(Owner::Gateway) => "the gateway".to_owned(),
-            None => address.to_ip().to_string(),
+            Some(Owner::Outside) | None => address.to_ip().to_string(),
         }
     }
+}
+
+/// Whether a name means everybody outside: as blueprints write it, and as listings show it.
+fn is_outside(name: &str) -> bool {
+    matches!(name, "publicInternet" | "public internet")
 }

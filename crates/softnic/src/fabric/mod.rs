@@ -19,6 +19,10 @@
 //!   members only through that address.
 //! * **The gateway** answers every endpoint's ARP, neighbour discovery, ping and DNS, whatever the rules. It answers
 //!   ARP and neighbour solicitations for every address but the asker's own, and never duplicate address detection.
+//! * **A rule to the outside** ([`program::Selector::Outside`]) lets TCP and UDP pass to every address that is not of this
+//!   network and can be one of another machine, as far as the edge, which carries on from there; answers come back
+//!   from there with the outside's own source addresses. Only then are names that the gateway does not know passed on to
+//!   the edge, on its port 53.
 //! * **What is not allowed** is refused with ICMP type 3 code 13 (ICMPv6 type 1 code 1), at most 200 times a second
 //!   and endpoint, or dropped in silence; either way it is counted by reason and by pair. Linux turns that message
 //!   into an immediate `EHOSTUNREACH` (`EACCES` for IPv6) of `connect`. A TCP packet of no known connection is

@@ -12,12 +12,12 @@
 
 use packet::Packet;
 
-use super::answer::Notice;
+use super::answer::{LINK_LOCAL_GATEWAY, Notice};
 use super::conntrack::{Found, OpenError, State};
 use super::datapath::{Fabric, Stop, is_neighbour_discovery};
 use super::header::{Address, Headers, Key, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Transport};
 use super::report::DropReason;
-use super::tables::{Owner, Want};
+use super::tables::{NONE, Owner, Want};
 
 /// Members tried for a flow before it counts as a collision.
 const TRIES_MAX: usize = 8;
@@ -62,8 +62,11 @@ impl Fabric {
         let Some(owner) = self.owner(headers.key.destination) else {
             return Err(Stop::denied(DropReason::UnknownDestination, headers));
         };
+        if self.is_foreign(source, headers) {
+            return self.heard_outside(now, packet, headers, source, owner);
+        }
         if owner == Owner::Gateway {
-            return self.gateway(packet, headers, source);
+            return self.gateway(now, packet, headers, source);
         }
         if is_neighbour_discovery(packet.data(), headers) || headers.key.source.is_link_local_v6() {
             return Err(DropReason::Unanswered.into());
@@ -79,16 +82,82 @@ impl Fabric {
         self.check_forwardable(packet, headers)?;
         match owner {
             Owner::Gateway => Err(DropReason::Unrelated.into()),
-            Owner::Endpoint(to) => {
-                self.check_attached(to, headers)?;
-                let keys = [headers.key, headers.key.reversed()];
-                let flow =
-                    self.flows.open(now, keys, [to, source], rule, opening_state(headers.transport))?;
-                self.rules[rule as usize].flows += 1;
-                self.pass(now, packet, headers, Found { flow, direction: 0 })
+            Owner::Endpoint(to) => self.open_to(now, packet, headers, [to, source], rule),
+            Owner::Outside if !matches!(headers.transport, Transport::Tcp | Transport::Udp) => {
+                Err(Stop::telling(DropReason::OutsideProtocol, Notice::Prohibited, headers))
             }
+            Owner::Outside => self.open_to(now, packet, headers, [self.tables.via, source], rule),
             Owner::Service(service) => self.balance(now, packet, headers, source, service, rule),
         }
+    }
+
+    /// Opens a flow of which no address changes.
+    fn open_to(
+        &mut self,
+        now: u64,
+        packet: &mut Packet,
+        headers: &Headers,
+        to: [u32; 2],
+        rule: u32,
+    ) -> Result<u32, Stop> {
+        self.check_attached(to[0], headers)?;
+        let keys = [headers.key, headers.key.reversed()];
+        let flow = self.flows.open(now, keys, to, rule, opening_state(headers.transport))?;
+        self.rules[rule as usize].flows += 1;
+        self.pass(now, packet, headers, Found { flow, direction: 0 })
+    }
+
+    /// What somebody outside sends that belongs to no known flow: nobody there may open one.
+    fn heard_outside(
+        &mut self,
+        now: u64,
+        packet: &mut Packet,
+        headers: &Headers,
+        source: u32,
+        owner: Owner,
+    ) -> Result<u32, Stop> {
+        if let Some(found) = self.adopt_answer(now, headers, source, owner)? {
+            return self.pass(now, packet, headers, found);
+        }
+        match headers.transport {
+            Transport::Tcp => Err(Stop::telling(DropReason::OutOfState, Notice::Reset, headers)),
+            _ => Err(DropReason::Unrelated.into()),
+        }
+    }
+
+    /// Whether an endpoint's questions may be passed on to a resolver outside, by way of the edge.
+    pub(crate) fn may_forward(&self, source: u32, headers: &Headers) -> bool {
+        self.tables.endpoints[source as usize].outside != NONE
+            && self.tables.via != source
+            && !headers.key.source.is_link_local_v6()
+            && headers.key.destination != LINK_LOCAL_GATEWAY
+    }
+
+    /// Passes a packet for the gateway's name server on to the edge's, which asks a resolver outside.
+    pub(crate) fn forward(
+        &mut self,
+        now: u64,
+        packet: &mut Packet,
+        headers: &Headers,
+        source: u32,
+    ) -> Result<u32, Stop> {
+        let (key, via) = (headers.key, self.tables.via);
+        if let Some(found) = self.flows.find(&key).filter(|found| !self.reopens(*found, headers)) {
+            return self.pass(now, packet, headers, found);
+        }
+        if headers.transport == Transport::Tcp && headers.flags & (TCP_SYN | TCP_ACK | TCP_RST) != TCP_SYN {
+            return Err(Stop::telling(DropReason::OutOfState, Notice::Reset, headers));
+        }
+        self.check_forwardable(packet, headers)?;
+        self.check_attached(via, headers)?;
+        let (edge, asker) = (&self.tables.endpoints[via as usize], &self.tables.endpoints[source as usize]);
+        let server = if headers.v4 { edge.v4 } else { edge.v6 };
+        let rule = asker.outside;
+        let answer =
+            Key::new(server, key.source, key.protocol(), (key.destination_port(), key.source_port()));
+        let state = opening_state(headers.transport);
+        let flow = self.flows.open(now, [key, answer], [via, source], rule, state)?;
+        self.pass(now, packet, headers, Found { flow, direction: 0 })
     }
 
     /// The first packet of a flow to a service.
@@ -184,7 +253,12 @@ impl Fabric {
     ) -> Result<u32, Stop> {
         if headers.flags & TCP_RST == 0 && now < self.adopt_until_ns {
             let wanted = want(headers, headers.key.destination_port());
-            if let (Owner::Endpoint(to), Some(rule)) = (owner, self.tables.allowed(source, owner, wanted)) {
+            let to = match owner {
+                Owner::Endpoint(to) => Some(to),
+                Owner::Outside => Some(self.tables.via),
+                Owner::Gateway | Owner::Service(_) => None,
+            };
+            if let (Some(to), Some(rule)) = (to, self.tables.allowed(source, owner, wanted)) {
                 let keys = [headers.key, headers.key.reversed()];
                 let flow = self.adopt(now, keys, [to, source], rule, headers)?;
                 return self.pass(now, packet, headers, Found { flow, direction: 0 });
@@ -210,7 +284,8 @@ impl Fabric {
             return Ok(None);
         }
         let wanted = want(headers, headers.key.source_port());
-        let Some(rule) = self.tables.allowed(opener, Owner::Endpoint(source), wanted) else {
+        let other = if self.is_foreign(source, headers) { Owner::Outside } else { Owner::Endpoint(source) };
+        let Some(rule) = self.tables.allowed(opener, other, wanted) else {
             return Ok(None);
         };
         let keys = [headers.key.reversed(), headers.key];

@@ -50,6 +50,8 @@ pub const NAMES_MAX: usize = 65_536;
 pub const NAME_ADDRESSES_MAX: usize = 16;
 /// Highest port number a port may have, so that a table indexed by it stays small.
 pub const PORT_ID_MAX: u32 = 1_048_575;
+/// Networks that a program counts as its own.
+pub const NETWORKS_MAX: usize = 16;
 /// Smallest MTU, which IPv6 asks for (RFC 8200 §5).
 pub const MTU_MIN: u16 = 1280;
 
@@ -68,6 +70,9 @@ pub struct Program {
     pub denied: Denied,
     /// Largest IP packet, in bytes, that any port takes (packets that are to be segmented may be larger).
     pub mtu: u16,
+    /// Networks of which no address is outside, whether somebody has it or not.
+    #[serde(default)]
+    pub inside: Vec<Network>,
     /// What is attached.
     #[serde(default)]
     pub endpoints: Vec<Endpoint>,
@@ -95,10 +100,36 @@ impl Program {
             gateway_mac: Self::GATEWAY_MAC,
             denied: Denied::Refuse,
             mtu: 1500,
+            inside: Vec::new(),
             endpoints: Vec::new(),
             services: Vec::new(),
             rules: Vec::new(),
             names: Vec::new(),
+        }
+    }
+}
+
+/// Addresses that begin alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Any address of it.
+    pub address: IpAddr,
+    /// How many leading bits its addresses share; more than an address has count as all.
+    pub bits: u8,
+}
+
+impl Network {
+    /// Whether `address` is one of it.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).leading_zeros() >= u32::from(self.bits.min(32))
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).leading_zeros() >= u32::from(self.bits.min(128))
+            }
+            _ => false,
         }
     }
 }
@@ -185,6 +216,9 @@ pub enum Selector {
     Service(String),
     /// Every endpoint that is an edge.
     Edge,
+    /// Every address that is not of this network and that a machine may have on the Internet or its own network:
+    /// as a destination only, and for TCP and UDP only. The way there leads through the first edge.
+    Outside,
 }
 
 impl fmt::Display for Selector {
@@ -192,6 +226,7 @@ impl fmt::Display for Selector {
         match self {
             Self::Endpoint(name) | Self::Service(name) => f.write_str(name),
             Self::Edge => f.write_str("the edge"),
+            Self::Outside => f.write_str("public internet"),
         }
     }
 }
@@ -356,6 +391,16 @@ pub enum ProgramError {
         label: String,
         /// Whom it names.
         selector: Selector,
+    },
+    /// A rule from outside, or one that leads there where there is no edge.
+    #[error("rule {id} ({label}): {what}")]
+    Outside {
+        /// The rule.
+        id: u64,
+        /// Where it comes from.
+        label: String,
+        /// What is wrong.
+        what: &'static str,
     },
     /// A rule number used twice.
     #[error("two rules have the number {0}")]

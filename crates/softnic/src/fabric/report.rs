@@ -68,6 +68,8 @@ drop_reasons! {
     FlowTableFull => "the connection table is full",
     /// The protocol cannot go through a service's address.
     NotTranslatable => "its protocol cannot go through a service address",
+    /// Something else than TCP and UDP to the outside.
+    OutsideProtocol => "only TCP and UDP are carried outside",
     /// A packet for the gateway that it offers nothing for.
     NoSuchPort => "the gateway serves nothing there",
     /// A buffer for an answer was missing.
@@ -171,6 +173,9 @@ pub struct AnswerCounters {
     pub echo: u64,
     /// DNS answers.
     pub dns: u64,
+    /// DNS questions that were passed on to a resolver outside.
+    #[serde(default)]
+    pub dns_forwarded: u64,
     /// ICMP errors.
     pub icmp_errors: u64,
     /// ICMP errors not sent because the sender had its share.

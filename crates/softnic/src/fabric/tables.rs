@@ -1,6 +1,6 @@
 //! A program as the tables packets are looked up in.
 //!
-//! Whom a rule speaks of is a *party*: an endpoint, a service, or the edge. Rules are kept per pair of parties and
+//! Whom a rule speaks of is a *party*: an endpoint, a service, the edge, or everybody outside. Rules are kept per pair of parties and
 //! never multiplied by members: an endpoint that opens a flow is looked up as itself and as each party it belongs
 //! to. Per pair and protocol the port ranges are cut into disjoint pieces, each with the first rule (in the
 //! program's order) that covers it, so that a look-up is a hash and a binary search however many rules there are.
@@ -15,8 +15,8 @@ use packet::wire::MacAddr;
 use super::dns::Names;
 use super::header::Address;
 use super::program::{
-    Denied, ENDPOINTS_MAX, MEMBERS_MAX, MEMBERSHIPS_MAX, MTU_MIN, NAMES_MAX, PORT_ID_MAX, Program,
-    ProgramError, Protocol, RULES_MAX, Rule, SERVICES_MAX, Selector,
+    Denied, ENDPOINTS_MAX, MEMBERS_MAX, MEMBERSHIPS_MAX, MTU_MIN, NAMES_MAX, NETWORKS_MAX, Network,
+    PORT_ID_MAX, Program, ProgramError, Protocol, RULES_MAX, Rule, SERVICES_MAX, Selector,
 };
 
 /// No endpoint, no rule, no anything: the index that is never used.
@@ -30,6 +30,8 @@ pub(crate) enum Owner {
     Gateway,
     Endpoint(u32),
     Service(u32),
+    /// Somebody who is not of this network.
+    Outside,
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub(crate) struct EndpointEntry {
     pub(crate) v6: Address,
     pub(crate) edge: bool,
     pub(crate) resting: bool,
+    /// The first rule that lets it reach the outside, on whatever port.
+    pub(crate) outside: u32,
     /// Who it is in the eyes of rules, as a source.
     parties: Box<[u32]>,
 }
@@ -102,6 +106,9 @@ pub struct Tables {
     pub(crate) rules: Vec<RuleEntry>,
     pub(crate) names: Names,
     pub(crate) by_name: HashMap<Box<str>, Owner>,
+    /// The edge that the way outside leads through; none where no rule leads there.
+    pub(crate) via: u32,
+    inside: Box<[Network]>,
     addresses: FastMap<Address, Owner>,
     ports: Vec<u32>,
     pairs: FastMap<u64, Pair>,
@@ -116,7 +123,14 @@ impl Tables {
     }
 
     pub(crate) fn owner(&self, address: Address) -> Option<Owner> {
-        self.addresses.get(&address).copied()
+        let outside = || (self.via != NONE && self.is_outside(address)).then_some(Owner::Outside);
+        self.addresses.get(&address).copied().or_else(outside)
+    }
+
+    /// Whether an address is one that somebody outside may have.
+    pub(crate) fn is_outside(&self, address: Address) -> bool {
+        let inside = || self.inside.iter().any(|network| network.contains(address.to_ip()));
+        address.is_forwardable() && !self.addresses.contains_key(&address) && !inside()
     }
 
     /// Whether an endpoint is a member of a service.
@@ -132,6 +146,7 @@ impl Tables {
         let edge = count + self.services.len() as u32;
         let to = match destination {
             Owner::Gateway => return None,
+            Owner::Outside => [edge + 1, NONE],
             Owner::Service(index) => [count + index, NONE],
             // A destination is not looked up as the services it is a member of: those lead through their address.
             Owner::Endpoint(index) if self.endpoints[index as usize].edge => [index, edge],
@@ -178,6 +193,8 @@ pub fn compile(program: &Program) -> Result<Tables, ProgramError> {
         rules: Vec::with_capacity(program.rules.len()),
         names: Names::compile(&program.names)?,
         by_name: HashMap::with_capacity(program.endpoints.len() + program.services.len()),
+        via: NONE,
+        inside: program.inside.clone().into(),
         addresses: FastMap::default(),
         ports: Vec::new(),
         pairs: FastMap::default(),
@@ -206,6 +223,7 @@ fn check_limits(program: &Program) -> Result<(), ProgramError> {
         ("members of services", members, MEMBERS_MAX),
         ("rules", program.rules.len(), RULES_MAX),
         ("names", program.names.len(), NAMES_MAX),
+        ("networks", program.inside.len(), NETWORKS_MAX),
     ] {
         if count > max {
             return Err(ProgramError::TooMany { what, count, max });
@@ -242,6 +260,7 @@ impl Tables {
                 Owner::Gateway => "the gateway",
                 Owner::Endpoint(index) => &program.endpoints[index as usize].name,
                 Owner::Service(index) => &program.services[index as usize].name,
+                Owner::Outside => "the outside",
             };
             return Err(ProgramError::AddressTwice { address: ip, first: first.into(), second: name.into() });
         }
@@ -274,6 +293,7 @@ impl Tables {
             v6: endpoint.ipv6.into(),
             edge: endpoint.edge,
             resting: endpoint.resting,
+            outside: NONE,
             parties: Box::default(),
         });
         Ok(())
@@ -348,8 +368,10 @@ impl Tables {
 
     fn party_of(&self, rule: &Rule, selector: &Selector) -> Result<u32, ProgramError> {
         let count = self.endpoints.len() as u32;
+        let edge = count + self.services.len() as u32;
         let owner = match selector {
-            Selector::Edge => return Ok(count + self.services.len() as u32),
+            Selector::Edge => return Ok(edge),
+            Selector::Outside => return Ok(edge + 1),
             Selector::Endpoint(name) | Selector::Service(name) => self.by_name.get(name.as_str()),
         };
         match (selector, owner) {
@@ -375,6 +397,7 @@ impl Tables {
                 return Err(ProgramError::EmptyPorts { id: rule.id, label: rule.label.clone(), min, max });
             }
             let (from, to) = (self.party_of(rule, &rule.from)?, self.party_of(rule, &rule.to)?);
+            self.check_outside(rule)?;
             ordered.push((u64::from(from) << 32 | u64::from(to), index as u32));
             self.rules.push(RuleEntry {
                 id: rule.id,
@@ -392,7 +415,34 @@ impl Tables {
             let udp = self.add_pieces(rules().filter(|(_, rule)| rule.protocol.covers(Protocol::Udp)));
             self.pairs.insert(group[0].0, Pair { tcp, udp, other, first: group[0].1 });
         }
+        self.note_outside();
         Ok(())
+    }
+
+    /// Finds the way out for a rule that leads there.
+    fn check_outside(&mut self, rule: &Rule) -> Result<(), ProgramError> {
+        let wrong = |what| Err(ProgramError::Outside { id: rule.id, label: rule.label.clone(), what });
+        if rule.from == Selector::Outside {
+            return wrong("nobody outside opens flows: those that come in do so at the edge");
+        }
+        if rule.to == Selector::Outside && self.via == NONE {
+            let Some(edge) = self.endpoints.iter().position(|endpoint| endpoint.edge) else {
+                return wrong("it leads outside, and there is no edge to go through");
+            };
+            self.via = edge as u32;
+        }
+        Ok(())
+    }
+
+    /// Notes at each endpoint which rule lets it reach the outside.
+    fn note_outside(&mut self) {
+        let outside = (self.endpoints.len() + self.services.len()) as u32 + 1;
+        for at in 0..self.endpoints.len() {
+            let rules = self.endpoints[at].parties.iter().filter_map(|party| {
+                self.pairs.get(&(u64::from(*party) << 32 | u64::from(outside))).map(|pair| pair.first)
+            });
+            self.endpoints[at].outside = rules.min().unwrap_or(NONE);
+        }
     }
 
     /// Cuts ranges that may overlap into disjoint pieces, each with the lowest rule over it: a sweep over the

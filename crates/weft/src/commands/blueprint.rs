@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use quilt::Loaded;
+use quilt::check::placement::place_on_one;
 use quilt::eval::{Dialect, Options};
 use quilt::model::Span;
 use quilt::runtime::{self, RuntimeError, Store};
@@ -151,6 +152,10 @@ impl Check {
         }
         let loaded = self.source.load()?;
         let blueprint = &loaded.blueprint;
+        // It may be for another machine: no fault, but worth knowing.
+        if let Err(obstacle) = place_on_one(blueprint, &runtime::this_machine()) {
+            pass_on(&format!("note: not for this machine alone: {obstacle}\n"));
+        }
         if self.json {
             return print_json(blueprint);
         }

@@ -11,6 +11,7 @@ pub(crate) mod logs;
 mod manifests;
 pub(crate) mod netbricks;
 pub(crate) mod openflow;
+pub(crate) mod original;
 pub(crate) mod pox;
 pub(crate) mod ps;
 pub(crate) mod quilt;

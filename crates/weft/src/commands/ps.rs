@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use host::{Health, HealthStatus};
+use quilt::runtime::edge::Counts;
 use quilt::runtime::{self, Listing};
 
 use super::{Which, print_json, report};
@@ -89,6 +90,17 @@ pub(super) fn table(listing: &Listing) -> String {
                 None => tint("not served: `weft up` brings it back", false),
             };
             rows.push(vec![scheme, format!("{}:{}", port.to, port.container_port), connections]);
+        }
+        text = text + "\n" + &columns(&rows);
+    }
+    if let Some(outside) = &listing.outside {
+        let mut rows = vec![["OUTSIDE", "OPEN", "IN ALL", "FAILED"].map(str::to_owned).to_vec()];
+        for (what, Counts { open, total, failed }) in [
+            ("connections", outside.connections),
+            ("senders", outside.senders),
+            ("names asked", outside.names),
+        ] {
+            rows.push(vec![what.to_owned(), open.to_string(), total.to_string(), failed.to_string()]);
         }
         text = text + "\n" + &columns(&rows);
     }

@@ -11,7 +11,10 @@ use super::blueprint::{key_value, pass_on};
 
 /// Blueprints in the dialects of Quilt and Kelda.
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Example:\n  weft quilt eval --dialect quilt examples/dialects/quilt.js")]
+#[command(
+    after_help = "Example:\n  weft quilt eval --dialect quilt examples/dialects/quilt.js\n\nA link to weft that is called \
+                  `quilt` is the command of Quilt 0.2: quilt daemon, quilt run, quilt ps and the rest."
+)]
 pub(crate) enum Quilt {
     /// Print the deployment that a blueprint asks for, as JSON, as the original did
     Eval(Eval),

@@ -10,11 +10,13 @@ use crate::style::tint;
 
 /// Tell whether one party may reach another on a port, and which line of the blueprint says so.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  weft why web-1 db 5432\n\nExit code 0: allowed, 1: denied.")]
+#[command(
+    after_help = "Example:\n  weft why web-1 db 5432\n  weft why web-1 publicInternet 443\n\nExit code 0: allowed, 1: denied."
+)]
 pub(crate) struct Why {
     /// Who connects: a container or service, by name or address
     from: String,
-    /// To whom: a container or service, by name or address
+    /// To whom: a container or service, by name or address; publicInternet, or any address outside
     to: String,
     /// On which port
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]

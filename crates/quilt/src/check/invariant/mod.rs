@@ -39,6 +39,7 @@ use cover::Asked;
 use quotient::{End, NodeId, Quotient};
 use walk::{Step, Walk};
 
+use super::placement::{self, Obstacle};
 use crate::fault::{Fault, Kind};
 use crate::model::{Blueprint, Claim, Invariant, Party, Ports, Protocol, Span};
 
@@ -63,6 +64,10 @@ pub enum Counterexample {
         /// Some of what it does reach.
         reached: Vec<String>,
     },
+    /// Some container finds no machine.
+    NotEnough(Box<Obstacle>),
+    /// Every container finds a machine.
+    Enough,
     /// Too many containers of different kinds: deciding this takes longer than a blueprint may.
     TooCostly,
 }
@@ -129,6 +134,8 @@ impl fmt::Display for Counterexample {
                 write!(f, "that does not lead from {from} to {to}: {from} reaches {}", reached.join(", "))?;
                 if reached.len() == NAMES_SHOWN_MAX { f.write_str(", …") } else { Ok(()) }
             }
+            Counterexample::NotEnough(obstacle) => obstacle.fmt(f),
+            Counterexample::Enough => f.write_str("every container finds a machine"),
             Counterexample::TooCostly => {
                 f.write_str("it is about so many different containers that this cannot be decided in time")
             }
@@ -145,7 +152,14 @@ pub fn decide(blueprint: &Blueprint) -> Vec<Option<Counterexample>> {
     }
     let quotient = Quotient::of(blueprint);
     let mut prover = Prover { quotient: &quotient, work: WORK_MAX };
-    blueprint.invariants.iter().map(|invariant| prover.refute(invariant).err()).collect()
+    let refute = |invariant: &Invariant| match (&invariant.claim, invariant.holds) {
+        (Claim::Enough, true) => {
+            placement::enough(blueprint).err().map(|why| Counterexample::NotEnough(why.into()))
+        }
+        (Claim::Enough, false) => placement::enough(blueprint).ok().map(|()| Counterexample::Enough),
+        _ => prover.refute(invariant).err(),
+    };
+    blueprint.invariants.iter().map(refute).collect()
 }
 
 /// A fault for each invariant that does not hold.
@@ -153,15 +167,15 @@ pub(super) fn faults(blueprint: &Blueprint) -> Vec<Fault> {
     let refuted = decide(blueprint).into_iter().zip(&blueprint.invariants);
     let fault = |(found, invariant): (Option<Counterexample>, &Invariant)| {
         let found = found?;
-        let hops = match &found {
-            Counterexample::Chain(hops) => hops.as_slice(),
-            _ => &[],
+        let places = match &found {
+            Counterexample::Chain(hops) => hops
+                .iter()
+                .take(HOPS_SHOWN_MAX)
+                .map(|hop| (format!("{} -> {}", hop.from, hop.to), hop.span.clone()))
+                .collect(),
+            Counterexample::NotEnough(obstacle) => obstacle.places(),
+            _ => Vec::new(),
         };
-        let places = hops
-            .iter()
-            .take(HOPS_SHOWN_MAX)
-            .map(|hop| (format!("{} -> {}", hop.from, hop.to), hop.span.clone()))
-            .collect();
         let kind = Kind::Broken { expected: invariant.to_string(), found: found.to_string(), places };
         Some(Fault::new(kind, invariant.span.clone()))
     };
@@ -210,6 +224,8 @@ impl<'q, 'a> Prover<'q, 'a> {
                     self.none(starts, ends, &Question { asked, single: false, may_pass: &|_| true })
                 }
             }
+            // About machines, not about the network.
+            Claim::Enough => Ok(()),
             Claim::Between { from, through, to } => {
                 let between: HashSet<NodeId> =
                     through.iter().flat_map(|party| quotient.party(party)).copied().collect();

@@ -13,6 +13,9 @@ impl Lower<'_> {
     pub(super) fn invariant(&mut self, entry: &Raw) {
         let span = self.span(entry);
         let holds = matches!(entry.get("holds"), Raw::Bool(true));
+        if matches!(entry.get("kind"), Raw::Text(kind) if kind == "enough") {
+            return self.blueprint.invariants.push(Invariant { claim: Claim::Enough, holds, span });
+        }
         let subject = self.claimed(entry.get("subject"), &span);
         let to = self.claimed(entry.get("to"), &span);
         let from = self.claimed(entry.get("from"), &span);

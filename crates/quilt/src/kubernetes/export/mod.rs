@@ -8,11 +8,13 @@
 //! | service | `Service`: its own address for single ports, the addresses of its members for ranges |
 //! | link | a rule of the `NetworkPolicy` of each end; everything else is denied but DNS |
 //! | published port | port of a `LoadBalancer` service, and a rule that lets everyone outside in |
+//! | rule of placement | affinity of pods, required: for nodes by their labels, for or against other pods by node |
 //! | file, secret, volume | `ConfigMap`, `Secret`, `PersistentVolumeClaim` (or `hostPath`) |
 //!
 //! What a manifest cannot say is told in [`Exported::notes`].
 
 mod dynamics;
+mod placement;
 mod pods;
 mod policies;
 mod services;
@@ -25,7 +27,7 @@ use super::manifest::{
     ClaimSpec, DataObject, Map, Metadata, NetworkPolicySpec, Object, ServiceSpec, WorkloadSpec,
 };
 use crate::fault::{Fault, Kind};
-use crate::model::{Blueprint, Container, Image, Party, Restart, Service, Text};
+use crate::model::{Blueprint, Container, Image, Party, PlacementRule, Restart, Service, Text};
 
 /// Label of a pod: which container, or which container with replicas, it is.
 const CONTAINER_LABEL: &str = "weft/container";
@@ -158,7 +160,11 @@ struct Workload<'a> {
 fn workloads(blueprint: &Blueprint) -> Vec<Workload<'_>> {
     let mut named: HashSet<&str> = HashSet::new();
     let ends = blueprint.links.iter().flat_map(|link| [&link.from, &link.to]);
-    for party in ends.chain(blueprint.publishes.iter().map(|publish| &publish.to)) {
+    let placed = blueprint.placements.iter().flat_map(|placement| match &placement.rule {
+        PlacementRule::Apart(other) | PlacementRule::Beside(other) => vec![&placement.target, other],
+        PlacementRule::On(_) | PlacementRule::NotOn(_) => vec![&placement.target],
+    });
+    for party in ends.chain(blueprint.publishes.iter().map(|publish| &publish.to)).chain(placed) {
         if let Party::Container(name) = party {
             named.insert(name);
         }

@@ -46,6 +46,7 @@ impl<'a> Exporter<'a> {
             spec: PodSpec {
                 automount_service_account_token: Some(false),
                 enable_service_links: Some(false),
+                affinity: self.affinity(workload),
                 hostname: (count == 1).then(|| container.name.clone()),
                 restart_policy: match container.restart {
                     Restart::Always => None,

@@ -14,7 +14,7 @@ use rustix::net::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{PublishedPort, PublishedStatus, Reply, Request};
+use super::{OutsidePorts, OutsideStatus, PublishedPort, PublishedStatus, Reply, Request};
 
 /// Bytes of one message: the longest is the list of [`super::PUBLISHES_MAX`] ports.
 const MESSAGE_MAX: usize = 192 << 10;
@@ -81,6 +81,25 @@ impl EdgeClient {
         }
     }
 
+    /// Carries connections to the outside on these ports, and on no others.
+    ///
+    /// # Errors
+    /// When the edge refuses, or is gone.
+    pub fn outside(&self, ports: Vec<OutsidePorts>) -> Result<(), EdgeError> {
+        self.ask(&Request::Outside { ports }, None).and_then(done)
+    }
+
+    /// What was carried to the outside; nothing where no link leads there.
+    ///
+    /// # Errors
+    /// When the edge is gone.
+    pub fn carried(&self) -> Result<Option<OutsideStatus>, EdgeError> {
+        match self.ask(&Request::Carried, None)? {
+            Reply::Carried(status) => Ok(status),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     fn ask(&self, request: &Request, fd: Option<BorrowedFd<'_>>) -> Result<Reply, EdgeError> {
         send(self.0.as_fd(), request, fd)?;
         let answer = receive(self.0.as_fd())?;
@@ -92,7 +111,7 @@ fn done(reply: Reply) -> Result<(), EdgeError> {
     match reply {
         Reply::Done => Ok(()),
         Reply::Refused(why) => Err(EdgeError::Refused(why)),
-        other @ Reply::Published(_) => Err(unexpected(&other)),
+        other @ (Reply::Published(_) | Reply::Carried(_)) => Err(unexpected(&other)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The edge process: the published ports and the tasks that serve them.
+//! The edge process: the published ports, those to the outside, and the tasks that serve them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::control::{answer, listen_at};
+use super::outside::{Beyond, Outside};
 use super::{PUBLISHES_MAX, PublishedPort, PublishedStatus, Reply, Request, relay};
 use crate::model::Protocol;
 
@@ -31,17 +32,17 @@ struct Published {
     task: JoinHandle<()>,
 }
 
-/// Serves the control socket and the ports published through it, until the process is ended. Calls `ready` once
-/// the control socket is there.
+/// Serves the control socket and the ports that are asked for through it, until the process is ended. Calls `ready`
+/// once the control socket is there. `beyond` reaches the outside.
 ///
 /// # Errors
 /// When the control socket cannot be made.
-pub fn serve(socket: &Path, ready: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+pub fn serve(socket: &Path, beyond: Beyond, ready: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = listen_at(socket)?;
     let handle = runtime.handle().clone();
     let control = std::thread::Builder::new().name("control".into()).spawn(move || {
-        let mut ports = Ports { handle, published: BTreeMap::new() };
+        let mut ports = Ports { handle, published: BTreeMap::new(), outside: Outside::new(beyond) };
         answer(&listener, |request, fd| ports.handle(request, fd))
     })?;
     ready()?;
@@ -56,6 +57,7 @@ pub fn serve(socket: &Path, ready: impl FnOnce() -> io::Result<()>) -> io::Resul
 struct Ports {
     handle: Handle,
     published: BTreeMap<PublishedPort, Published>,
+    outside: Outside,
 }
 
 impl Ports {
@@ -79,6 +81,11 @@ impl Ports {
                 Reply::Done
             }
             (Request::List, _) => Reply::Published(self.list()),
+            (Request::Outside { ports }, _) => match self.outside.listen(&ports) {
+                Ok(()) => Reply::Done,
+                Err(why) => Reply::Refused(why),
+            },
+            (Request::Carried, _) => Reply::Carried(self.outside.status()),
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::proxy::Tally;
-use super::{CONNECTIONS_MAX, UDP_SENDERS_MAX};
+use super::{CONNECTIONS_MAX, COPY_BYTES, UDP_SENDERS_MAX};
 
 /// How long a target may take to accept.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
@@ -25,8 +25,6 @@ const CONNECT_ATTEMPTS: u32 = 6;
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 /// How long a UDP sender is remembered after its last datagram either way.
 const UDP_MEMORY: Duration = Duration::from_secs(60);
-/// Bytes copied at a time in each direction of a connection.
-const COPY_BYTES: usize = 64 << 10;
 /// Pause after an accept failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
