@@ -41,7 +41,7 @@ pub(crate) struct EndpointEntry {
     pub(crate) v6: Address,
     pub(crate) edge: bool,
     /// Who it is in the eyes of rules, as a source.
-    parties: Box<[u32]>,
+    pub(crate) parties: Box<[u32]>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,19 +62,19 @@ pub(crate) struct RuleEntry {
 
 /// Ports `min..=max` and the first rule that allows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Piece {
-    min: u16,
-    max: u16,
-    rule: u32,
+pub(crate) struct Piece {
+    pub(crate) min: u16,
+    pub(crate) max: u16,
+    pub(crate) rule: u32,
 }
 
 /// What is allowed between two parties: places in [`Tables::pieces`], and rules.
 #[derive(Clone, Copy, Debug)]
-struct Pair {
-    tcp: (u32, u32),
-    udp: (u32, u32),
+pub(crate) struct Pair {
+    pub(crate) tcp: (u32, u32),
+    pub(crate) udp: (u32, u32),
     /// The first rule that allows every protocol.
-    other: u32,
+    pub(crate) other: u32,
     /// The first rule of all.
     first: u32,
 }
@@ -103,8 +103,8 @@ pub struct Tables {
     pub(crate) by_name: HashMap<Box<str>, Owner>,
     addresses: FastMap<Address, Owner>,
     ports: Vec<u32>,
-    pairs: FastMap<u64, Pair>,
-    pieces: Vec<Piece>,
+    pub(crate) pairs: FastMap<u64, Pair>,
+    pub(crate) pieces: Vec<Piece>,
 }
 
 impl Tables {
