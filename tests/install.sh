@@ -16,6 +16,13 @@ test_packages=(
   "iperf3 iperf3"               # load between containers
   "nginx-light nginx"           # examples that run real programs
   "redis-server redis-server"   # examples that run real programs
+  "haproxy haproxy"             # and the further ones
+  "mariadb-client-core mariadb"
+  "mariadb-server-core mariadbd"
+  "mosquitto mosquitto"
+  "mosquitto-clients mosquitto_sub"
+  "python3-django /usr/lib/python3/dist-packages/django/__init__.py"
+  "python3-redis /usr/lib/python3/dist-packages/redis/__init__.py"
   "openssl openssl"             # certificates for OpenFlow under TLS
   "nftables nft"                # a second opinion on what passes
   "ethtool ethtool"             # offloads of the interfaces we make

@@ -5,7 +5,7 @@ use std::net::{TcpListener, UdpSocket};
 use crate::harness::{Weft, Who, free_port, take};
 
 /// A blueprint, the line at fault, and words of the error.
-const CASES: [(&str, &str, u32, &str); 15] = [
+const CASES: [(&str, &str, u32, &str); 17] = [
     ("syntax", "import {Container} from 'weft';\nconst a = ;\n", 2, "syntax error"),
     ("endless", "import {Container} from 'weft';\nfor (;;) {}\n", 2, "ran for more than"),
     (
@@ -55,7 +55,7 @@ const CASES: [(&str, &str, u32, &str); 15] = [
         "'s' has no containers",
     ),
     (
-        "a rule between names that are not deployed",
+        "a rule between names that are not there",
         "import {Container, allow} from 'weft';\nnew Container('a', {command: ['sleep', '9']});\nallow('web', 'db', 80);\n",
         3,
         "'web', which does not exist",
@@ -65,6 +65,20 @@ const CASES: [(&str, &str, u32, &str); 15] = [
         "import {Container} from 'weft';\nnew Container('a', {command: ['sleep', '9'], dependsOn: 'b'});\nnew Container('b', {command: ['sleep', '9'], dependsOn: 'a'});\n",
         2,
         "wait for each other: a -> b -> a",
+    ),
+    (
+        "cyclic require",
+        "const { web } = require('./bad.js');\nconst { allow } = require('weft');\nallow(web, web, 80);\n",
+        3,
+        "the source of a link must be a container",
+    ),
+    (
+        "a rule between names that are not deployed",
+        "const k = require('kelda');\nconst m = new k.Machine({ provider: 'Amazon' });\nconst inf = new k.Infrastructure(m, m);\n\
+         const [a, b] = ['a', 'b'].map((name) => new k.Container({ name, image: 'host', command: ['sleep', '9'] }));\n\
+         a.deploy(inf);\nk.allowTraffic(a, b, 80);\n",
+        6,
+        "the link names 'b', which is never deployed",
     ),
 ];
 
@@ -195,7 +209,14 @@ fn damaged_state_is_told_and_can_be_stopped() {
 #[test]
 fn wrong_usage_is_told_apart_from_failure() {
     let weft = Weft::new(Who::Root);
-    for args in [&["up"][..], &["why", "a", "b", "0"], &["nonsense"], &["exec", "a"]] {
+    for args in [
+        &["up"][..],
+        &["why", "a", "b", "0"],
+        &["why", "a", "b"],
+        &["why", "--all", "a"],
+        &["nonsense"],
+        &["exec", "a"],
+    ] {
         assert_eq!(weft.run(args).status.code(), Some(2), "{args:?}");
     }
     assert!(weft.fails(&["ps"]).contains("nothing runs"));

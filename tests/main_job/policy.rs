@@ -107,6 +107,13 @@ fn everybody_is_told(weft: &Weft, how: &str) {
         allowed.contains("strangers.js:6:") && allowed.contains("0 connections, 0 packets, 0 B"),
         "{allowed}"
     );
+    let all = weft.ok(&["why", "--all"]);
+    let rows: Vec<Vec<&str>> = all.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(
+        rows.iter().map(|row| &row[..3]).collect::<Vec<_>>(),
+        [["FROM", "TO", "PORTS"], ["a", "b", "81/tcp"], ["a", "b", "81/udp"]]
+    );
+    assert!(rows[1][3].ends_with("strangers.js:6:1"), "{all}");
     let top = weft.ok(&["top", "--once"]);
     let row = top.lines().find(|line| line.starts_with("a ") && line.contains(" b:")).unwrap_or_default();
     assert!(row.contains(&count.to_string()) && row.contains("no link allows it"), "{count}: {top}");

@@ -149,6 +149,23 @@ fn connections_survive_a_restart_of_the_dataplane() {
 }
 
 #[test]
+fn what_is_attached_after_the_start_has_no_connections_to_take_over() {
+    for v6 in BOTH {
+        let mut net = Net::new(&program());
+        net.fabric.set_link(PortId(WEB), false);
+        net.fabric.adopt_existing(net.now + 10 * SECOND);
+        net.fabric.set_link(PortId(WEB), true);
+        // The client may send to each port of web: this is no answer.
+        let back = Way::new(WEB, CLIENT, (9, 1000), v6);
+        assert_eq!(icmp_kind(&net.send(WEB, &back.udp(b"no answer")).unwrap().frame), prohibited(v6));
+        let open = Way::new(WEB, DB, (40_000, 5432), v6);
+        assert_eq!(tcp_flags(&net.send(DB, &open.back().tcp(ACK, b"row")).unwrap().frame), RST);
+        assert_eq!(tcp_flags(&net.send(WEB, &open.tcp(ACK, b"query")).unwrap().frame), RST);
+        assert_eq!(flows(&net).adopted, 0);
+    }
+}
+
+#[test]
 fn a_new_program_cuts_what_it_forbids_and_nothing_else() {
     let mut net = Net::new(&program());
     let database = connect(&mut net, 40_000);

@@ -116,6 +116,30 @@ proptest! {
         }
     }
 
+    /// The listing, read as its documentation says.
+    #[test]
+    fn the_listing_equals_the_list_of_rules(program in programs(), questions in questions()) {
+        let policy = Net::new(&program).fabric.policy();
+        for (from, target, port) in questions {
+            for protocol in [Protocol::Any, Protocol::Tcp, Protocol::Udp] {
+                let selector = match target.checked_sub(ENDPOINTS) {
+                    Some(service) => Selector::Service(format!("s{service}")),
+                    None => to(&name(target)),
+                };
+                let is_edge = target < ENDPOINTS && program.endpoints[target].edge;
+                let source = policy.sources.iter().find(|source| source.name == name(from)).unwrap();
+                let found = policy.openings.iter().find(|open| {
+                    source.parties.contains(&open.from)
+                        && (open.to == selector.to_string() || is_edge && open.to == "the edge")
+                        && open.protocol == protocol
+                        && (open.min..=open.max).contains(&port)
+                });
+                let expected = first_rule(&program, from, &selector, protocol, port);
+                prop_assert_eq!(found.map(|open| open.rule), expected, "{} -> {} {}/{}", name(from), selector, protocol, port);
+            }
+        }
+    }
+
     #[test]
     fn packets_equal_the_list_of_rules(program in programs(), questions in questions(), v6: bool) {
         let mut net = Net::new(&program);

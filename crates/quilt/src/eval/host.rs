@@ -30,7 +30,7 @@ const WRAP_HEAD: &str = "(function (exports, require, module, __filename, __dirn
 const WRAP_TAIL: &str = "\n})";
 
 /// Modules that ship inside weft, each after those it needs at once.
-pub(crate) const MODULES: [(&str, &str); 11] = [
+pub(crate) const MODULES: [(&str, &str); 12] = [
     ("weft:core", include_str!("../js/core.js")),
     ("weft:weft", include_str!("../js/weft.js")),
     ("weft:buffer", include_str!("../js/buffer.js")),
@@ -39,6 +39,7 @@ pub(crate) const MODULES: [(&str, &str); 11] = [
     ("weft:crypto", include_str!("../js/crypto.js")),
     ("weft:util", include_str!("../js/util.js")),
     ("weft:arguments", include_str!("../js/arguments.js")),
+    ("weft:both", include_str!("../js/both.js")),
     ("weft:quilt", include_str!("../js/quilt.js")),
     ("weft:kelda", include_str!("../js/kelda.js")),
     ("weft:require", include_str!("../js/require.js")),

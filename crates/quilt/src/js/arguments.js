@@ -80,10 +80,22 @@ export class Range {
     this.max = max;
   }
 
+  /** Whether a number is in it, as Kelda asked: without a maximum, or with one of 0, it has no upper end. */
+  inRange(x) {
+    return (this.min === undefined || this.min <= x) && (!this.max || x <= this.max);
+  }
+
+  /** What blueprints write where they put a range into a text: Quilt had no words for it. */
   toString() {
-    return this.min === this.max ? `${this.min}` : `${this.min}-${this.max}`;
+    if (host.dialect === '') return spoken(this);
+    if (host.dialect === 'quilt') return '[object Object]';
+    if (this.max === undefined) return `[${this.min}, inf]`;
+    return this.min === this.max ? `${this.max}` : `[${this.min}, ${this.max}]`;
   }
 }
+
+/** A range in our own errors. */
+export const spoken = ({ min, max }) => (min === max ? `${min}` : `${min}-${max}`);
 
 /** The range of one port. */
 export function Port(port) {
@@ -102,7 +114,7 @@ export function range(what, value) {
 export function publicPort(value) {
   const ports = range('the port', value);
   if (ports.min !== ports.max) {
-    throw new RealError(`the public internet takes one port at a time, not ${ports}: allow each on its own`);
+    throw new RealError(`the public internet takes one port at a time, not ${spoken(ports)}: allow each on its own`);
   }
   return ports;
 }

@@ -9,14 +9,14 @@ import {
   whenDone,
 } from 'weft:core';
 import {
-  flag, githubKeys, isOptions, listOf, Names, needs, number, Port, Range, range, refuseUnknown, text, texts, wrong,
+  flag, githubKeys, isOptions, listOf, Names, needs, Port, Range, range, refuseUnknown, spoken, text, texts, wrong,
 } from 'weft:arguments';
+import { cloneMachine, describeMachine, each, mark, marked, PUBLIC, replicate, setEnv, withEnv, withFiles } from 'weft:both';
 import { existsSync } from 'weft:fs';
 
 const { assign, hasOwn, keys } = Object;
 const { parse } = JSON;
 const { apply } = Reflect;
-const { get: placeOf, set: setPlace } = WeakMap.prototype;
 const { includes } = Array.prototype;
 const RealError = Error;
 
@@ -25,15 +25,7 @@ const by08 = host.dialect === 'kelda-0.8';
 const by13 = host.dialect === 'kelda-0.13';
 const domain = by08 ? '.q' : '';
 const regions = { Amazon: 'us-west-1', Google: 'us-east1-b', DigitalOcean: by08 ? 'sfo1' : 'sfo2', Vagrant: '' };
-const PUBLIC = 'public';
 const DEFAULT_NAMESPACE = 'kelda';
-
-const places = new WeakMap();
-const mark = (object, at) => {
-  apply(setPlace, places, [object, at]);
-  return object;
-};
-const marked = (object) => apply(placeOf, places, [object]) ?? 0;
 
 // Machines and containers are numbered from 1 as they are made.
 let made = 0;
@@ -143,16 +135,10 @@ export function baseInfrastructure() {
 export class Machine {
   constructor(given = {}) {
     numbered(this);
-    this.provider = text('provider', given.provider);
+    describeMachine(this, given);
     if (this.provider === '') {
       throw new RealError('a Machine needs a provider: Amazon, DigitalOcean, Google or Vagrant');
     }
-    this.role = text('role', given.role);
-    this.region = text('region', given.region);
-    this.size = text('size', given.size);
-    this.floatingIp = text('floatingIp', given.floatingIp);
-    this.diskSize = number('diskSize', given.diskSize);
-    this.sshKeys = texts('sshKeys', given.sshKeys);
     this.preemptible = flag('preemptible', given.preemptible);
     const cpu = range('cpu', given.cpu);
     const ram = range('ram', given.ram);
@@ -169,13 +155,11 @@ export class Machine {
   }
 
   clone() {
-    return new Machine({ ...this, sshKeys: copy(this.sshKeys) });
+    return cloneMachine(Machine, this);
   }
 
   replicate(count) {
-    const machines = [];
-    for (let i = 0; i < count; i += 1) push(machines, this.clone());
-    return machines;
+    return apply(replicate, this, [count]);
   }
 }
 
@@ -378,7 +362,7 @@ export function allowTraffic(sources, destinations, port) {
   const to = connectables('the destination', own(sources, destinations, port));
   const outsides = apply(includes, from, [publicInternet]) || apply(includes, to, [publicInternet]);
   if (outsides && ports.min !== ports.max) {
-    throw new RealError(`the public internet takes one port at a time, not ${ports}: allow each on its own`);
+    throw new RealError(`the public internet takes one port at a time, not ${spoken(ports)}: allow each on its own`);
   }
   if (by08 || by13 || to.length > 0) push(connections, { from: called(from), to: called(to), ports, parties: [from, to], at });
 }
@@ -422,12 +406,8 @@ if (!by13) {
   LoadBalancer.prototype.hostname = function hostname() {
     return this.name + domain;
   };
-  Container.prototype.setEnv = function setEnv(key, value) {
-    this.env[key] = value;
-  };
-  Container.prototype.withEnv = function withEnv(env) {
-    return assign(this.clone(), { env });
-  };
+  Container.prototype.setEnv = setEnv;
+  Container.prototype.withEnv = withEnv;
 }
 if (!by08) {
   LoadBalancer.prototype.getHostname = function getHostname() {
@@ -437,10 +417,8 @@ if (!by08) {
 // What no version of these had any more, and weft keeps.
 if (!by08 && !by13) {
   Container.prototype.getContainerHostname = Container.prototype.getHostname;
-  Container.prototype.withFiles = function withFiles(filepathToContent) {
-    return assign(this.clone(), { filepathToContent });
-  };
-  Container.prototype.replicate = Machine.prototype.replicate;
+  Container.prototype.withFiles = withFiles;
+  Container.prototype.replicate = replicate;
 }
 
 /** Forgets everything made. */
@@ -455,12 +433,6 @@ export function resetGlobals() {
 export { githubKeys, Port, Range, Range as PortRange };
 
 // --- what it all means
-
-function each(list, make) {
-  const made = [];
-  for (let i = 0; i < list.length; i += 1) push(made, make(list[i]));
-  return made;
-}
 
 /** The infrastructure as the host reads it. */
 function describe(infrastructure) {
@@ -537,7 +509,11 @@ function plain(given) {
 }
 
 whenDone(finish);
-if (by08 || by13) setRecord(() => describe(current));
+if (by08 || by13) {
+  setRecord(() => describe(current));
+  // What Kelda's own program called once a blueprint had run.
+  globalThis.getInfrastructureKeldaRepr = () => (current === undefined ? {} : current.toKeldaRepresentation());
+}
 
 const shared = {
   Container, Infrastructure, Image, Machine, Port, PortRange: Range, Range, Secret, LoadBalancer,

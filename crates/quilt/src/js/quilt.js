@@ -1,28 +1,19 @@
 // The module '@quilt/quilt': the names of Quilt in July 2017, over the same record as 'weft'.
 //
 // Objects hold what they were told in public members, which blueprints read and change; what they mean is recorded
-// once the script is done. Constructors are functions, so that `Service.call(this, …)` works as it did.
+// once the script is done. Constructors are functions, so that `Service.call(this, …)` works as it did, and that one
+// without `new` counts.
 
 import {
   addAlias, addContainer, addPlacement, addService, claim as expect, claimed, connect, copy, here, host, isArray, members, note,
   publicInternet as outside, push, registerParty, setNamespace, setRecord, whenDone,
 } from 'weft:core';
-import { flag, githubKeys, listOf, Names, number, Port, publicPort, Range, range, text, texts, wrong } from 'weft:arguments';
+import { flag, githubKeys, listOf, Names, number, Port, publicPort, Range, range, texts, wrong } from 'weft:arguments';
+import { cloneMachine, describeMachine, each, mark, marked, PUBLIC, replicate, setEnv, withEnv, withFiles } from 'weft:both';
 
 const { parse } = JSON;
-const { apply } = Reflect;
-const { get: placeOf, set: setPlace } = WeakMap.prototype;
 const RealError = Error;
 const DEFAULT_NAMESPACE = 'default-namespace';
-const PUBLIC = 'public';
-
-// Where things were made, beside them: their own members are printed.
-const places = new WeakMap();
-const mark = (object, at) => {
-  apply(setPlace, places, [object, at]);
-  return object;
-};
-const marked = (object) => apply(placeOf, places, [object]) ?? 0;
 
 // Machines and containers are numbered from 0 as they are made.
 let made = 0;
@@ -90,15 +81,10 @@ export function getDeployment() {
 
 /** A machine to rent. */
 export function Machine(options) {
+  if (this === undefined) return new Machine(options);
   const given = options ?? {};
   numbered(this);
-  this.provider = text('provider', given.provider);
-  this.role = text('role', given.role);
-  this.region = text('region', given.region);
-  this.size = text('size', given.size);
-  this.floatingIp = text('floatingIp', given.floatingIp);
-  this.diskSize = number('diskSize', given.diskSize);
-  this.sshKeys = texts('sshKeys', given.sshKeys);
+  describeMachine(this, given);
   this.cpu = range('cpu', given.cpu);
   this.ram = range('ram', given.ram);
   this.preemptible = flag('preemptible', given.preemptible);
@@ -109,7 +95,7 @@ Machine.prototype.deploy = function deploy(deployment) {
 };
 
 Machine.prototype.clone = function clone() {
-  return new Machine({ ...this, sshKeys: copy(this.sshKeys) });
+  return cloneMachine(Machine, this);
 };
 
 Machine.prototype.withRole = function withRole(role) {
@@ -128,17 +114,11 @@ Machine.prototype.asWorker = function asWorker() {
 
 Machine.prototype.replicate = replicate;
 
-/** As many copies of a machine or container. */
-function replicate(count) {
-  const list = [];
-  for (let i = 0; i < count; i += 1) push(list, this.clone());
-  return list;
-}
-
 // --- containers
 
 /** An image by name; with a Dockerfile, one to be built. */
 export function Image(name, dockerfile) {
+  if (this === undefined) return new Image(name, dockerfile);
   this.name = name;
   this.dockerfile = dockerfile;
 }
@@ -149,6 +129,7 @@ Image.prototype.clone = function clone() {
 
 /** One program. It runs as part of a service. */
 export function Container(image, command) {
+  if (this === undefined) return new Container(image, command);
   numbered(this);
   this.image = typeof image === 'string' ? new Image(image) : image;
   if (!(this.image instanceof Image)) throw wrong('the image of a Container', 'an Image or a string', image);
@@ -167,21 +148,9 @@ Container.prototype.clone = function clone() {
 
 Container.prototype.replicate = replicate;
 
-Container.prototype.setEnv = function setEnv(key, value) {
-  this.env[key] = value;
-};
-
-Container.prototype.withEnv = function withEnv(env) {
-  const container = this.clone();
-  container.env = env;
-  return container;
-};
-
-Container.prototype.withFiles = function withFiles(files) {
-  const container = this.clone();
-  container.filepathToContent = files;
-  return container;
-};
+Container.prototype.setEnv = setEnv;
+Container.prototype.withEnv = withEnv;
+Container.prototype.withFiles = withFiles;
 
 Container.prototype.setHostname = function setHostname(hostname) {
   this.hostname = hostname;
@@ -198,6 +167,7 @@ Container.prototype.getHostname = function getHostname() {
 
 /** Containers with one name, one address and one policy. */
 export function Service(name, containers) {
+  if (this === undefined) return new Service(name, containers);
   if (typeof name !== 'string') throw wrong('the name of a Service', 'a string', name);
   listOf(`the containers of Service '${name}'`, containers, Container);
   this.name = services.unique(name);
@@ -391,12 +361,6 @@ function describe(deployment) {
     })),
     containers,
   };
-}
-
-function each(list, make) {
-  const made = [];
-  for (let i = 0; i < list.length; i += 1) push(made, make(list[i]));
-  return made;
 }
 
 // What services are called in the network, once that is decided: their own names may be no host names.

@@ -13,10 +13,10 @@ use tonic::{Request, Status};
 use super::Snapshot;
 use super::proto::dataplane_client::DataplaneClient;
 use super::proto::{
-    ApplyRequest, AttachRequest, DetachRequest, ExplainRequest, HelloReply, HelloRequest, ReadyRequest,
-    RotationRequest, ShutdownRequest, SnapshotRequest,
+    ApplyRequest, AttachRequest, DetachRequest, ExplainRequest, HelloReply, HelloRequest, PolicyRequest,
+    ReadyRequest, RotationRequest, ShutdownRequest, SnapshotRequest,
 };
-use crate::fabric::{Explanation, Program};
+use crate::fabric::{Explanation, Policy, Program};
 
 pub use super::proto::attach_request::Device;
 pub use super::proto::{Packet as PacketDevice, Readiness, RotationState, Tap as TapDevice};
@@ -176,6 +176,15 @@ impl Client {
             ExplainRequest { from: from.into(), to: to.into(), protocol: protocol.into(), port: port.into() };
         let reply = self.runtime.block_on(self.inner.explain(request))?.into_inner();
         Ok(serde_json::from_str(&reply.explanation_json)?)
+    }
+
+    /// Everything that may pass, from the tables that packets are looked up in.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn policy(&mut self) -> Result<Policy, DaemonError> {
+        let reply = self.runtime.block_on(self.inner.policy(PolicyRequest {}))?.into_inner();
+        Ok(serde_json::from_str(&reply.policy_json)?)
     }
 
     /// Ends the process.

@@ -14,7 +14,7 @@ use crate::engine::{
     CommandError, Edit, EditError, Engine, Gate, PortsError, WorkerConfig, WorkerError, monotonic_ns,
 };
 use crate::fabric::program::Protocol;
-use crate::fabric::{ExplainError, Explanation, Program, ProgramError, compile};
+use crate::fabric::{ExplainError, Explanation, Policy, Program, ProgramError, compile};
 use crate::modules::{FabricModule, PortIn, PortOut};
 
 /// Buffers of the process: all that is under way at a time, and what waits in AF_PACKET receive calls.
@@ -242,6 +242,10 @@ impl Dataplane {
         let fabric = self.engine.with_module(FABRIC, |module: &mut FabricModule| module.counters())?;
         let crate::engine::Snapshot { workers, ports, .. } = self.engine.snapshot();
         Ok(Snapshot { at_ns: monotonic_ns(), fabric, ports, workers })
+    }
+
+    pub(super) fn policy(&self) -> Result<Policy, DataplaneError> {
+        Ok(self.engine.with_module(FABRIC, |module: &mut FabricModule| module.policy())?)
     }
 
     pub(super) fn explain(

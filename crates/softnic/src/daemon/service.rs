@@ -19,8 +19,8 @@ use super::proto::attach_request::Device;
 use super::proto::dataplane_server::{self, DataplaneServer};
 use super::proto::{
     ApplyReply, ApplyRequest, AttachReply, AttachRequest, DetachReply, DetachRequest, ExplainReply,
-    ExplainRequest, HelloReply, HelloRequest, ReadyReply, ReadyRequest, RotationReply, RotationRequest,
-    RotationState, ShutdownReply, ShutdownRequest, SnapshotReply, SnapshotRequest,
+    ExplainRequest, HelloReply, HelloRequest, PolicyReply, PolicyRequest, ReadyReply, ReadyRequest, RotationReply,
+    RotationRequest, RotationState, ShutdownReply, ShutdownRequest, SnapshotReply, SnapshotRequest,
 };
 use super::watch::Watch;
 use crate::fabric::program::Protocol;
@@ -180,6 +180,11 @@ impl dataplane_server::Dataplane for Service {
         let port = u16::try_from(port).map_err(|_| Status::invalid_argument(format!("{port} is no port")))?;
         let explanation = self.dataplane().explain(&from, &to, protocol, port)?;
         Ok(Response::new(ExplainReply { explanation_json: json(&explanation)? }))
+    }
+
+    async fn policy(&self, _: Request<PolicyRequest>) -> Result<Response<PolicyReply>, Status> {
+        let policy = self.dataplane().policy()?;
+        Ok(Response::new(PolicyReply { policy_json: json(&policy)? }))
     }
 
     async fn shutdown(&self, _: Request<ShutdownRequest>) -> Result<Response<ShutdownReply>, Status> {

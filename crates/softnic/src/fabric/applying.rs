@@ -57,7 +57,8 @@ impl Fabric {
             };
             let same_port = old.endpoints[before as usize].port == endpoint.port;
             let state = std::mem::take(&mut states[before as usize]);
-            EndpointState { up: if same_port { state.up } else { attached }, ..state }
+            let from_before = state.from_before && same_port;
+            EndpointState { up: if same_port { state.up } else { attached }, from_before, ..state }
         });
         self.endpoints = kept.collect();
     }

@@ -29,6 +29,9 @@ pub(crate) struct EndpointState {
     pub(crate) up: bool,
     /// It has said that it is not ready: services give it nothing.
     pub(crate) unready: bool,
+    /// Whether it was attached when the grace after a start began, and is since: only then it may have connections from
+    /// before.
+    pub(crate) from_before: bool,
     pub(crate) sent_packets: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) received_packets: u64,
@@ -123,16 +126,27 @@ impl Fabric {
     }
 
     /// Until then, a packet in the middle of a connection that policy allows is taken for one of a connection that
-    /// was open before this fabric started, and opens a flow. Connections through a service's address cannot be:
-    /// which member they went to is not known any more.
+    /// was open before this fabric started, and opens a flow; so is a datagram that would be the answer of one. Both
+    /// ends have to be attached now, and stay so: what comes later has no connections from before. Connections through
+    /// a service's address cannot be adopted: which member they went to is not known any more.
     pub fn adopt_existing(&mut self, until_ns: u64) {
         self.adopt_until_ns = until_ns;
+        for endpoint in &mut self.endpoints {
+            endpoint.from_before = endpoint.up;
+        }
+    }
+
+    /// Whether two endpoints may have connections from before the start.
+    pub(crate) fn adopts(&self, now: u64, ends: [u32; 2]) -> bool {
+        now < self.adopt_until_ns && ends.iter().all(|end| self.endpoints[*end as usize].from_before)
     }
 
     /// Says whether the link behind a port is up. Links are up when their endpoint appears.
     pub fn set_link(&mut self, port: PortId, up: bool) {
         if let Some(endpoint) = self.tables.endpoint_of(port) {
-            self.endpoints[endpoint as usize].up = up;
+            let state = &mut self.endpoints[endpoint as usize];
+            state.up = up;
+            state.from_before &= up;
         }
     }
 

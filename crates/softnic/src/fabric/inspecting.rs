@@ -8,6 +8,7 @@ use packet::PortId;
 use super::answer::LINK_LOCAL_GATEWAY;
 use super::datapath::Fabric;
 use super::header::{Address, TCP};
+use super::policy::Policy;
 use super::program::Protocol;
 use super::report::{
     Counters, DeniedPair, DropReason, EndpointCounters, ExplainError, Explanation, RuleCounters,
@@ -98,6 +99,11 @@ impl Fabric {
             b.packets.cmp(&a.packets).then_with(|| names(a).cmp(&names(b)))
         });
         pairs
+    }
+
+    /// Everything that may pass, from the tables that packets are looked up in.
+    pub fn policy(&self) -> Policy {
+        self.tables.policy()
     }
 
     /// Whether `source` may open a flow to `destination` (names or addresses; `publicInternet` is everybody outside),

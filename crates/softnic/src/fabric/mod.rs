@@ -89,12 +89,14 @@ mod fragments;
 mod header;
 mod inspecting;
 mod opening;
+mod policy;
 pub mod program;
 pub mod report;
 mod rewrite;
 pub mod tables;
 
 pub use datapath::{FLOWS_MAX, Fabric};
+pub use policy::{Opening, Policy, Source};
 pub use program::{Program, ProgramError, Protocol};
 pub use report::{Counters, ExplainError, Explanation};
 pub use tables::{Tables, compile};

@@ -258,7 +258,9 @@ impl Fabric {
                 Owner::Outside => Some(self.tables.via),
                 Owner::Gateway | Owner::Service(_) => None,
             };
-            if let (Some(to), Some(rule)) = (to, self.tables.allowed(source, owner, wanted)) {
+            if let (Some(to), Some(rule)) = (to, self.tables.allowed(source, owner, wanted))
+                && self.adopts(now, [source, to])
+            {
                 let keys = [headers.key, headers.key.reversed()];
                 let flow = self.adopt(now, keys, [to, source], rule, headers)?;
                 return self.pass(now, packet, headers, Found { flow, direction: 0 });
@@ -280,7 +282,7 @@ impl Fabric {
     ) -> Result<Option<Found>, Stop> {
         let Owner::Endpoint(opener) = owner else { return Ok(None) };
         let answers = headers.transport != Transport::EchoRequest;
-        if now >= self.adopt_until_ns || !answers || headers.flags & TCP_SYN != 0 {
+        if !self.adopts(now, [source, opener]) || !answers || headers.flags & TCP_SYN != 0 {
             return Ok(None);
         }
         let wanted = want(headers, headers.key.source_port());

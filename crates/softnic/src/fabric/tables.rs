@@ -46,7 +46,7 @@ pub(crate) struct EndpointEntry {
     /// The first rule that lets it reach the outside, on whatever port.
     pub(crate) outside: u32,
     /// Who it is in the eyes of rules, as a source.
-    parties: Box<[u32]>,
+    pub(crate) parties: Box<[u32]>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,19 +67,19 @@ pub(crate) struct RuleEntry {
 
 /// Ports `min..=max` and the first rule that allows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Piece {
-    min: u16,
-    max: u16,
-    rule: u32,
+pub(crate) struct Piece {
+    pub(crate) min: u16,
+    pub(crate) max: u16,
+    pub(crate) rule: u32,
 }
 
 /// What is allowed between two parties: places in [`Tables::pieces`], and rules.
 #[derive(Clone, Copy, Debug)]
-struct Pair {
-    tcp: (u32, u32),
-    udp: (u32, u32),
+pub(crate) struct Pair {
+    pub(crate) tcp: (u32, u32),
+    pub(crate) udp: (u32, u32),
     /// The first rule that allows every protocol.
-    other: u32,
+    pub(crate) other: u32,
     /// The first rule of all.
     first: u32,
 }
@@ -111,8 +111,8 @@ pub struct Tables {
     inside: Box<[Network]>,
     addresses: FastMap<Address, Owner>,
     ports: Vec<u32>,
-    pairs: FastMap<u64, Pair>,
-    pieces: Vec<Piece>,
+    pub(crate) pairs: FastMap<u64, Pair>,
+    pub(crate) pieces: Vec<Piece>,
 }
 
 impl Tables {

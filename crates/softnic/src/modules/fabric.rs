@@ -4,7 +4,8 @@ use packet::{Batch, PortId};
 
 use crate::engine::{Context, GATES_MAX, Gate, Module, monotonic_ns};
 use crate::fabric::{
-    Counters, ExplainError, Explanation, FLOWS_MAX, Fabric, Program, ProgramError, Protocol, Tables, compile,
+    Counters, ExplainError, Explanation, FLOWS_MAX, Fabric, Policy, Program, ProgramError, Protocol, Tables,
+    compile,
 };
 
 /// How long after the first program connections from before the start are picked up.
@@ -92,7 +93,7 @@ impl FabricModule {
     }
 
     /// Puts a program in force, and returns how many flows that cut. With the `first` one, connections that are
-    /// underway are taken over for a minute.
+    /// underway between what is attached already are taken over for a minute.
     pub fn apply(&mut self, tables: Tables, first: bool) -> u64 {
         let cut = self.fabric.replace(tables);
         let ports: Vec<PortId> = self.fabric.ports().collect();
@@ -118,6 +119,11 @@ impl FabricModule {
     /// Everything that is counted.
     pub fn counters(&self) -> Counters {
         self.fabric.counters()
+    }
+
+    /// Everything that may pass.
+    pub fn policy(&self) -> Policy {
+        self.fabric.policy()
     }
 
     /// Whether a flow would pass, and why.
