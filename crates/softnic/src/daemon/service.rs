@@ -19,8 +19,9 @@ use super::proto::attach_request::Device;
 use super::proto::dataplane_server::{self, DataplaneServer};
 use super::proto::{
     ApplyReply, ApplyRequest, AttachReply, AttachRequest, DetachReply, DetachRequest, ExplainReply,
-    ExplainRequest, HelloReply, HelloRequest, PolicyReply, PolicyRequest, ReadyReply, ReadyRequest, RotationReply,
-    RotationRequest, RotationState, ShutdownReply, ShutdownRequest, SnapshotReply, SnapshotRequest,
+    ExplainRequest, HelloReply, HelloRequest, PolicyReply, PolicyRequest, ReadyReply, ReadyRequest,
+    RotationReply, RotationRequest, RotationState, ShutdownReply, ShutdownRequest, SnapshotReply,
+    SnapshotRequest,
 };
 use super::watch::Watch;
 use crate::fabric::program::Protocol;
