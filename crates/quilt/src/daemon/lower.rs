@@ -141,7 +141,7 @@ impl Lower<'_> {
             for (at, member) in members.iter().enumerate() {
                 aliases.insert(format!("{}.{}.q", at + 1, label_of.name), member.clone());
             }
-            let service = model::Service { name, members, span: model::Span::default() };
+            let service = model::Service { name, members, ..model::Service::default() };
             self.lowered.blueprint.services.push(service);
         }
     }

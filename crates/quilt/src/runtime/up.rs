@@ -30,7 +30,7 @@ use super::{RuntimeError, outside, process, publish, rolling};
 use crate::address::AddressPlan;
 use crate::compile::{EDGE, compile};
 use crate::images::{self, Failure, Making, Prepared};
-use crate::model::{Blueprint, Image, Party};
+use crate::model::{Blueprint, Image};
 use crate::plan::{Deployed, Plan};
 use crate::transition::{self, Instances};
 
