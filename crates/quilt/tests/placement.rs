@@ -44,7 +44,7 @@ fn blueprint(random: &mut Random) -> (Blueprint, Vec<Node>) {
     let services: Vec<Service> = (0..random.below(3))
         .map(|at| {
             let members = (0..count).filter(|_| random.below(2) == 0).map(|at| format!("c{at}")).collect();
-            Service { name: format!("s{at}"), members, span: Span::default() }
+            Service { name: format!("s{at}"), members, ..Service::default() }
         })
         .collect();
     let nodes: Vec<Node> = (0..1 + random.below(4))

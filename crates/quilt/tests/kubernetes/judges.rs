@@ -36,6 +36,7 @@ pub(crate) struct Allowed {
 }
 
 impl Allowed {
+    #[allow(dead_code, reason = "only the agreement of four answers asks it")]
     pub(crate) fn allows(&self, protocol: &str, port: u16) -> bool {
         let within = |(min, max): &(u16, u16)| *min <= port && port <= *max;
         self.everything || self.ports.get(protocol).is_some_and(|ranges| ranges.iter().any(within))
