@@ -440,6 +440,39 @@ fn on_host(who: Who) {
 }
 
 #[test]
+fn dockerfiles_of_the_old_dialects_are_built() {
+    for who in [Who::Root, Who::User] {
+        let weft = Weft::new(who);
+        let dockerfile = "'FROM debian\\nRUN echo built > /etc/weft-mine\\nENTRYPOINT [\"sh\", \"-c\"]\\n'";
+        let command = "'cat /etc/weft-mine; exec sleep 1000'";
+        let quilt = format!(
+            "const {{ Container, Image, Machine, Service, createDeployment }} = require('@quilt/quilt');\n\
+             const image = new Image('mine', {dockerfile});\n\
+             const deployment = createDeployment({{ namespace: 'quilt' }});\n\
+             deployment.deploy(new Service('web', [new Container(image, [{command}])]));\n\
+             deployment.deploy(new Machine({{ provider: 'Amazon' }}).asMaster());\n"
+        );
+        let kelda = format!(
+            "const {{ Container, Image, Infrastructure, Machine }} = require('kelda');\n\
+             const machine = new Machine({{ provider: 'Amazon' }});\n\
+             const infrastructure = new Infrastructure({{ masters: machine, workers: machine, namespace: 'kelda-own' }});\n\
+             const image = new Image({{ name: 'mine', dockerfile: {dockerfile} }});\n\
+             new Container({{ name: 'web', image, command: [{command}] }}).deploy(infrastructure);\n"
+        );
+        for (name, text, deployment) in [("q.js", quilt, "quilt"), ("k.js", kelda, "kelda-own")] {
+            weft.ok(&["up", &weft.blueprint(name, &text)]);
+            let said = eventually(|| weft.ok(&["logs", "-d", deployment]).contains("built"));
+            assert!(said, "{name}: {}", weft.ok(&["logs", "-d", deployment]));
+        }
+        let rows = weft.json(&["images", "--json"]);
+        assert_eq!(rows.as_array().map(Vec::len), Some(1), "it was built once: {rows}");
+        weft.ok(&["stop", "--all"]);
+        weft.ok(&["images", "prune"]);
+        weft.nothing_left();
+    }
+}
+
+#[test]
 fn a_dockerfile_that_fails_says_where_and_leaves_nothing_as_root() {
     failing(Who::Root);
 }

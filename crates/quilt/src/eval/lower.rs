@@ -555,6 +555,10 @@ impl<'a> Lower<'a> {
             });
             return self.blueprint.links.extend(links);
         }
+        if entry.get("ports").is_absent() && to.as_ref().is_some_and(|to| self.broken.contains(to.name())) {
+            // What its image exposes is not known.
+            return;
+        }
         let what = format!("the link {} -> {}", shown(entry.get("from")), shown(entry.get("to")));
         let ports = self.ports(&what, entry.get("ports"), &span);
         let protocol = self.protocol(&what, entry, &span, Protocol::Any);

@@ -24,6 +24,16 @@ const fn program(image: &'static str, command: &'static [&'static str], package:
     Alias { image, command, needs: Some((command[0], package)), user: None }
 }
 
+const fn shell(
+    image: &'static str,
+    command: &'static [&'static str],
+    program: &'static str,
+    package: &'static str,
+    user: Option<&'static str>,
+) -> Alias {
+    Alias { image, command, needs: Some((program, package)), user }
+}
+
 /// What the official image of PostgreSQL does on its first start, with the programs where Debian has them.
 const POSTGRES: &[&str] = &[
     "sh",
@@ -34,6 +44,24 @@ const POSTGRES: &[&str] = &[
      grep -q '^host all all all' \"$data/pg_hba.conf\" || echo 'host all all all trust' >> \"$data/pg_hba.conf\"; \
      exec \"$bin/postgres\" -D \"$data\" -c listen_addresses='*' -c unix_socket_directories=/tmp",
 ];
+
+/// What the official images of MariaDB and MySQL do at their start: root may connect from elsewhere, with the password that
+/// the environment gives, and there is a database of the name that it gives.
+const MARIADB: &[&str] = &[
+    "sh",
+    "-c",
+    r#"word=$(printf %s "${MARIADB_ROOT_PASSWORD:-$MYSQL_ROOT_PASSWORD}" | sed "s/['\\\\]/\\\\&/g")
+base=$(printf %s "${MARIADB_DATABASE:-$MYSQL_DATABASE}" | tr -d '`')
+{
+  printf '%s\n' "CREATE USER IF NOT EXISTS root@'%' IDENTIFIED BY '$word';"
+  printf '%s\n' "GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;"
+  [ -z "$base" ] || printf '%s\n' "CREATE DATABASE IF NOT EXISTS \`$base\`;"
+} > /tmp/init.sql
+exec mariadbd --user=root --bind-address='*' --socket=/tmp/mysqld.sock --init-file=/tmp/init.sql"#,
+];
+
+/// Where Debian keeps the programs of PostgreSQL, by version; they are in nobody's `PATH`.
+const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
 
 /// The table, sorted by name.
 pub const ALIASES: &[Alias] = &[
@@ -55,19 +83,14 @@ pub const ALIASES: &[Alias] = &[
     program("kafka", &["kafka-server-start.sh", "/opt/kafka/config/server.properties"], ""),
     program("kibana", &["kibana"], ""),
     program("logstash", &["logstash"], ""),
-    program("mariadb", &["mariadbd", "--user=root", "--bind-address=*"], "mariadb-server"),
+    shell("mariadb", MARIADB, "mariadbd", "mariadb-server", None),
     program("memcached", &["memcached", "-u", "root", "-l", "0.0.0.0,::"], "memcached"),
     program("mongo", &["mongod", "--bind_ip_all"], ""),
-    program("mysql", &["mysqld", "--user=root", "--bind-address=*"], "default-mysql-server"),
+    shell("mysql", MARIADB, "mariadbd", "mariadb-server", None),
     program("nginx", &["nginx", "-g", "daemon off;"], "nginx-light"),
     program("node", &["node"], "nodejs"),
     program("php", &["php", "-a"], "php-cli"),
-    Alias {
-        image: "postgres",
-        command: POSTGRES,
-        needs: Some(("postgres", "postgresql")),
-        user: Some("postgres"),
-    },
+    shell("postgres", POSTGRES, "postgres", "postgresql", Some("postgres")),
     program("prometheus", &["prometheus"], "prometheus"),
     program("python", &["python3"], "python3"),
     program("rabbitmq", &["rabbitmq-server"], "rabbitmq-server"),
@@ -122,6 +145,21 @@ pub fn advice(image: &str) -> Option<String> {
         package => format!("apt-get install {package}"),
     };
     Some(format!("image '{image}' stands for the program {program} of this host: {how}"))
+}
+
+/// What to do when a container of `image` runs the image's own script, and the program behind it is not installed.
+pub(crate) fn lacking(image: &str, given: &[String]) -> Option<String> {
+    let alias = alias(image)?;
+    let (program, _) = alias.needs?;
+    let own = alias.command.first() == Some(&"sh")
+        && given.iter().map(String::as_str).eq(alias.command.iter().copied());
+    let there = || {
+        let versions = std::fs::read_dir(POSTGRES_VERSIONS).into_iter().flatten().flatten();
+        let versions = versions.map(|entry| entry.path().join("bin").to_string_lossy().into_owned());
+        let mut places = host::DEFAULT_PATH.split(':').map(str::to_owned).chain(versions);
+        places.any(|place| std::path::Path::new(&place).join(program).is_file())
+    };
+    if own && !there() { advice(image) } else { None }
 }
 
 #[cfg(test)]

@@ -97,9 +97,8 @@ impl Context {
         let only = found.len() == 1;
         for relative in found {
             let shown = relative.display().to_string();
-            let real = match self.root.join(&relative).canonicalize() {
-                Ok(real) => real,
-                Err(_) => return Err(self.missing(&shown)),
+            let Ok(real) = self.root.join(&relative).canonicalize() else {
+                return Err(self.missing(&shown));
             };
             let place = real.strip_prefix(&self.root).map_err(|_| self.outside(&shown))?.to_owned();
             if !place.as_os_str().is_empty()

@@ -29,6 +29,7 @@ mod tarball;
 mod unpack;
 mod zstd;
 
+pub(crate) use alias::lacking;
 pub use alias::{ALIASES, Alias, advice, alias, command};
 pub use build::RUN_TIME_MAX;
 pub use config::Config;

@@ -104,7 +104,7 @@ pub(crate) fn prepare(
     let unmade =
         |error: ImageError| Failure { image: "images".into(), reason: error.to_string(), span: None };
     for _ in 0..LOOKS_MAX {
-        let lock = store.lock(false).map_err(unmade)?;
+        let lock = store.lock(false, &|| {}).map_err(unmade)?;
         let mut kept = std::collections::BTreeMap::new();
         let mut missing = std::collections::BTreeMap::new();
         for image in &images {
@@ -211,7 +211,8 @@ pub(super) struct Kitchen<'a> {
 
 impl<'a> Kitchen<'a> {
     fn new(store: ImageStore, root: PathBuf, answer: &'a dyn Fn(Answer)) -> Result<Self, ImageError> {
-        let lock = store.lock(true)?;
+        let wait = || answer(Answer::Step("waiting for another command that uses images".into()));
+        let lock = store.lock(true, &wait)?;
         let rootless = !host::in_first_user_namespace();
         let draft = store.draft();
         let kitchen = Self { store, draft, root, rootless, answer, _lock: lock };

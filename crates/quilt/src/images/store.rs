@@ -157,21 +157,28 @@ impl ImageStore {
         entries.filter(draft).map(|entry| entry.path()).collect()
     }
 
-    /// Makes the directories and waits for the lock.
-    pub(crate) fn lock(&self, exclusive: bool) -> Result<Lock, ImageError> {
-        let how = if exclusive { FlockOperation::LockExclusive } else { FlockOperation::LockShared };
+    /// Makes the directories and waits for the lock; says by `wait` that another command has it.
+    pub(crate) fn lock(&self, exclusive: bool, wait: &dyn Fn()) -> Result<Lock, ImageError> {
+        use FlockOperation::{LockExclusive, LockShared, NonBlockingLockExclusive, NonBlockingLockShared};
+        let (at_once, how) = match exclusive {
+            true => (NonBlockingLockExclusive, LockExclusive),
+            false => (NonBlockingLockShared, LockShared),
+        };
         loop {
             for directory in ["layers", "names", "empty"] {
                 let path = self.directory.join(directory);
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).on("make", &path)?;
             }
             let directory = File::open(&self.directory).on("open", &self.directory)?;
-            loop {
-                match flock(&directory, how) {
-                    Err(rustix::io::Errno::INTR) => {}
-                    outcome => break outcome.on("lock", &self.directory)?,
-                }
+            let mut tried = flock(&directory, at_once);
+            if tried == Err(rustix::io::Errno::WOULDBLOCK) {
+                wait();
+                tried = flock(&directory, how);
             }
+            if tried == Err(rustix::io::Errno::INTR) {
+                continue;
+            }
+            tried.on("lock", &self.directory)?;
             // One that removed everything has removed the directory, too.
             let held = directory.metadata().on("look at", &self.directory)?;
             let there = fs::metadata(&self.directory);
@@ -275,7 +282,7 @@ impl ImageStore {
         users: &Users,
         command: std::process::Command,
     ) -> Result<Pruned, ImageError> {
-        let _lock = self.lock(true)?;
+        let _lock = self.lock(true, &|| {})?;
         let (pruned, layers) = self.forget(doomed, users)?;
         if !layers.is_empty() || !self.stale_drafts().is_empty() {
             super::prepare::remove(self, layers, command)?;

@@ -30,7 +30,7 @@ use super::{RuntimeError, outside, process, publish, rolling};
 use crate::address::AddressPlan;
 use crate::compile::{EDGE, compile};
 use crate::images::{self, Failure, Making, Prepared};
-use crate::model::{Blueprint, Image};
+use crate::model::{Blueprint, Container, Image};
 use crate::plan::{Deployed, Plan};
 use crate::transition::{self, Instances};
 
@@ -126,6 +126,15 @@ fn images(
     source: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Prepared, RuntimeError> {
+    let lacking = |container: &Container| {
+        let Image::Alias(image) = &container.image else { return None };
+        let reason = images::lacking(image, &container.command)?;
+        Some(ContainerFailure { name: container.name.clone(), reason, span: container.span.clone() })
+    };
+    let lacking: Vec<_> = blueprint.containers.iter().filter_map(lacking).collect();
+    if !lacking.is_empty() {
+        return Err(RuntimeError::Containers(lacking));
+    }
     let root = source.parent().unwrap_or(Path::new("/"));
     let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     let command = process::command(deployment, "__image");

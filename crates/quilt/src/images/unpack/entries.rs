@@ -144,7 +144,7 @@ impl<'a> Unpacker<'a> {
         if let Some((known, directory)) = &self.parent
             && known == path
         {
-            return Ok(directory.try_clone().map_err(|error| Bad::Because(error.to_string()))?);
+            return directory.try_clone().map_err(|error| Bad::Because(error.to_string()));
         }
         let directory = match self.open(path) {
             Err(Errno::NOENT | Errno::NOTDIR) => self.make(path)?,
@@ -167,7 +167,7 @@ impl<'a> Unpacker<'a> {
     fn make(&mut self, path: &Path) -> Result<OwnedFd, Bad> {
         let mut here = self.open(Path::new(""))?;
         let mut so_far = PathBuf::new();
-        for part in path.iter() {
+        for part in path {
             so_far.push(part);
             here = match self.open(&so_far) {
                 Err(Errno::NOENT | Errno::NOTDIR) => {
