@@ -120,7 +120,7 @@ impl World {
             });
         });
         let echo = world.within(|| UdpSocket::bind((SITE.0, 7)).expect("an echo"));
-        std::thread::spawn(move || answer(&echo, |text| text.to_vec()));
+        std::thread::spawn(move || answer(&echo, <[u8]>::to_vec));
         let server = name_server();
         if !server.is_loopback() {
             world.ip(&["address", "add", &server.to_string(), "dev", "lo"]);

@@ -73,7 +73,7 @@ impl Prober {
         let (output, writer) = io::pipe().during("make", "a pipe")?;
         rustix::fs::fcntl_setfl(&output, OFlags::NONBLOCK).during("configure", "a pipe")?;
         match sys::fork(single).during("fork", "a health check")? {
-            Fork::Child => self.run(writer.into()),
+            Fork::Child => self.run(&writer.into()),
             Fork::Parent(pid) => {
                 let deadline = Some(now + self.timeout);
                 Ok(Running { pid, deadline, output, text: Vec::new(), late: None, silent: false })
@@ -81,12 +81,12 @@ impl Prober {
         }
     }
 
-    fn run(&self, writer: OwnedFd) -> ! {
+    fn run(&self, writer: &OwnedFd) -> ! {
         let _ = rustix::process::setsid();
         let joined = File::open("/dev/null").and_then(|null| {
             rustix::stdio::dup2_stdin(&null)?;
-            rustix::stdio::dup2_stdout(&writer)?;
-            Ok(rustix::stdio::dup2_stderr(&writer)?)
+            rustix::stdio::dup2_stdout(writer)?;
+            Ok(rustix::stdio::dup2_stderr(writer)?)
         });
         sys::default_signals();
         let outcome = match (&self.kind, joined) {

@@ -31,14 +31,17 @@ impl Random {
 fn blueprint(random: &mut Random) -> (Blueprint, Vec<Node>) {
     let count = 1 + random.below(5);
     let containers: Vec<Container> = (0..count)
-        .map(|at| Container {
-            name: format!("c{at}"),
-            limits: Limits {
-                cpu_milli: random.maybe(500 * (1 + random.below(3)) as u32),
-                memory_bytes: random.maybe((1 + random.below(3) as u64) << 30),
-                pids: None,
-            },
-            ..Container::default()
+        .map(|at| {
+            let (cpu, memory) = (500 * (1 + random.below(3)) as u32, (1 + random.below(3) as u64) << 30);
+            Container {
+                name: format!("c{at}"),
+                limits: Limits {
+                    cpu_milli: random.maybe(cpu),
+                    memory_bytes: random.maybe(memory),
+                    pids: None,
+                },
+                ..Container::default()
+            }
         })
         .collect();
     let services: Vec<Service> = (0..random.below(3))
@@ -48,16 +51,18 @@ fn blueprint(random: &mut Random) -> (Blueprint, Vec<Node>) {
         })
         .collect();
     let nodes: Vec<Node> = (0..1 + random.below(4))
-        .map(|at| Node {
-            name: format!("m{at}"),
-            kind: MachineKind {
-                size: ["small", "large"][random.below(2)].into(),
-                region: ["here", "there"][random.below(2)].into(),
-                ..MachineKind::default()
-            },
-            cpu_milli: random.maybe(1000 * (1 + random.below(2)) as u64),
-            memory_bytes: random.maybe((1 + random.below(4) as u64) << 30),
-            ..Node::default()
+        .map(|at| {
+            let (cpu, memory) = (1000 * (1 + random.below(2)) as u64, (1 + random.below(4) as u64) << 30);
+            Node {
+                name: format!("m{at}"),
+                kind: MachineKind {
+                    size: ["small", "large"][random.below(2)].into(),
+                    region: ["here", "there"][random.below(2)].into(),
+                    ..MachineKind::default()
+                },
+                cpu_milli: random.maybe(cpu),
+                memory_bytes: random.maybe(memory),
+            }
         })
         .collect();
     let placements = (0..random.below(4))

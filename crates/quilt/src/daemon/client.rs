@@ -81,7 +81,7 @@ impl Client {
     /// When there is no such table, or the daemon is gone.
     pub fn query<T: DeserializeOwned>(&mut self, table: &str) -> Result<Vec<T>, ClientError> {
         let request = Request::new(DbQuery { table: table.to_owned() });
-        let reply = self.runtime.block_on(self.inner.query(request)).map_err(refused)?;
+        let reply = self.runtime.block_on(self.inner.query(request)).map_err(|status| refused(&status))?;
         Ok(serde_json::from_str(&reply.into_inner().table_contents)?)
     }
 
@@ -91,7 +91,7 @@ impl Client {
     /// What is wrong with it, or what it could not do.
     pub fn deploy(&mut self, deployment: &str) -> Result<(), ClientError> {
         let request = Request::new(DeployRequest { deployment: deployment.to_owned() });
-        self.runtime.block_on(self.inner.deploy(request)).map_err(refused).map(drop)
+        self.runtime.block_on(self.inner.deploy(request)).map_err(|status| refused(&status)).map(drop)
     }
 
     /// Which version of the interface the daemon speaks.
@@ -100,7 +100,7 @@ impl Client {
     /// When the daemon is gone.
     pub fn version(&mut self) -> Result<String, ClientError> {
         let request = Request::new(VersionRequest {});
-        let reply = self.runtime.block_on(self.inner.version(request)).map_err(refused)?;
+        let reply = self.runtime.block_on(self.inner.version(request)).map_err(|status| refused(&status))?;
         Ok(reply.into_inner().version)
     }
 
@@ -116,10 +116,10 @@ impl Client {
                 self.runtime.block_on(self.inner.query_minion_counters(request))
             }
         };
-        Ok(reply.map_err(refused)?.into_inner().counters)
+        Ok(reply.map_err(|status| refused(&status))?.into_inner().counters)
     }
 }
 
-fn refused(status: tonic::Status) -> ClientError {
+fn refused(status: &tonic::Status) -> ClientError {
     ClientError::Refused(status.message().to_owned())
 }

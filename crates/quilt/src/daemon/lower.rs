@@ -71,7 +71,7 @@ impl Lower<'_> {
             }
         }
         for label_of in labels {
-            let name = free(&mut taken, label(&label_of.name));
+            let name = free(&mut taken, &label(&label_of.name));
             if label_of.name == PUBLIC {
                 self.error(format!("no label may be called {PUBLIC}: that is everything outside"));
             }
@@ -88,13 +88,13 @@ impl Lower<'_> {
                     ));
                 } else if !self.lowered.containers.contains_key(id) {
                     let name = format!("{}-{}", self.lowered.labels[&label_of.name], at + 1);
-                    self.lowered.containers.insert(id.clone(), free(&mut taken, name));
+                    self.lowered.containers.insert(id.clone(), free(&mut taken, &name));
                 }
             }
         }
         for container in containers {
             if !self.lowered.containers.contains_key(&container.id) {
-                let name = free(&mut taken, "container".into());
+                let name = free(&mut taken, "container");
                 self.lowered.containers.insert(container.id.clone(), name);
             }
         }
@@ -276,8 +276,8 @@ pub(super) fn label(name: &str) -> String {
 }
 
 /// `name`, or if that is taken one with a number behind it.
-fn free(taken: &mut HashSet<String>, name: String) -> String {
-    let mut unique = name.clone();
+fn free(taken: &mut HashSet<String>, name: &str) -> String {
+    let mut unique = name.to_owned();
     let mut count = 2;
     while !taken.insert(unique.clone()) {
         unique = format!("{name}-{count}");

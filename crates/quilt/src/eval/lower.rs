@@ -499,7 +499,7 @@ impl<'a> Lower<'a> {
             match options {
                 Raw::Map(_) => self.unknown_options(&of, options, &["update"], &span),
                 other => {
-                    self.shape(&At { span: &span, what: &format!("options of {of}") }, "an object", other)
+                    self.shape(&At { span: &span, what: &format!("options of {of}") }, "an object", other);
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::ready::NotReady;
-use crate::model::{Protocol, Span};
+use crate::model::{Protocol, Span, Text};
 
 /// Why a deployment could not be run, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -76,14 +76,15 @@ pub enum RuntimeError {
         source: io::Error,
     },
     /// A secret that the blueprint uses was not given.
-    #[error("container '{container}' needs the secret '{secret}': set the environment variable {variable}")]
+    #[error(
+        "container '{container}' needs the secret '{secret}': set the environment variable {}",
+        Text::secret_variable(secret)
+    )]
     Secret {
         /// Who needs it.
         container: String,
         /// Its name.
         secret: String,
-        /// Where it is looked for.
-        variable: String,
         /// Where the blueprint makes the container.
         span: Span,
     },
@@ -132,25 +133,23 @@ pub enum RuntimeError {
     #[error("{}{}: what runs goes on, and `weft up` with the same blueprint continues", not_ready, waiting_for(.waiting))]
     NotReady {
         /// It, and why.
-        not_ready: NotReady,
+        not_ready: Box<NotReady>,
         /// Who waits for it, and where the blueprint makes them.
         waiting: Vec<(String, Span)>,
         /// Where the blueprint makes it.
         span: Span,
     },
     /// An update in batches does not go on.
-    #[error("the update of '{service}' stopped with {done} of {total} done: {not_ready}{}; `weft up` goes on from there", still_old(.left))]
+    #[error("the update of '{service}' stopped with {} of {} done: {not_ready}{}; `weft up` goes on from there", .done.0, .done.1, still_old(.left))]
     UpdateStopped {
         /// The service.
         service: String,
-        /// Members that were replaced.
-        done: usize,
-        /// Members to be replaced.
-        total: usize,
+        /// Members that were replaced, and all that are to be.
+        done: (usize, usize),
         /// Those that still run as they were.
-        left: Vec<String>,
+        left: Box<[String]>,
         /// Why.
-        not_ready: NotReady,
+        not_ready: Box<NotReady>,
         /// Where the blueprint makes the one that is not ready.
         span: Span,
     },

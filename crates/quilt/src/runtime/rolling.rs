@@ -221,11 +221,12 @@ impl Up<'_> {
         not_ready: NotReady,
     ) -> Result<T, RuntimeError> {
         self.write_record()?;
-        let left =
+        let left: Box<[String]> =
             service.replaced.iter().filter(|name| self.instances.old.contains(*name)).cloned().collect();
         let span = self.wanted.container(&not_ready.name).map(|one| one.span.clone()).unwrap_or_default();
-        let (service, total) = (service.name.clone(), service.replaced.len());
-        Err(RuntimeError::UpdateStopped { service, done, total, left, not_ready, span })
+        let done = (done, service.replaced.len());
+        let (service, not_ready) = (service.name.clone(), Box::new(not_ready));
+        Err(RuntimeError::UpdateStopped { service, done, left, not_ready, span })
     }
 }
 

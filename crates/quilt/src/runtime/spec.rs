@@ -52,7 +52,6 @@ impl<'a> Specs<'a> {
             Err(secret) => Err(RuntimeError::Secret {
                 container: container.name.clone(),
                 secret: secret.to_owned(),
-                variable: Text::secret_variable(secret),
                 span: container.span.clone(),
             }),
         };

@@ -99,6 +99,10 @@ impl Up<'_> {
             self.wanted.container(name).map(|container| container.span.clone()).unwrap_or_default()
         };
         let spans = waiting.iter().map(|name| (name.clone(), span_of(name))).collect();
-        Err(RuntimeError::NotReady { span: span_of(&not_ready.name), waiting: spans, not_ready })
+        Err(RuntimeError::NotReady {
+            span: span_of(&not_ready.name),
+            waiting: spans,
+            not_ready: Box::new(not_ready),
+        })
     }
 }

@@ -92,7 +92,7 @@ pub enum Manifest {
     /// `Service`.
     Service(Object<ServiceSpec>),
     /// `Deployment` or `Job`.
-    Workload(Object<WorkloadSpec>),
+    Workload(Box<Object<WorkloadSpec>>),
 }
 
 /// Writes a checked blueprint as manifests. Policies come before pods, so that no pod is ever open.

@@ -92,7 +92,7 @@ fn term(party: &Party) -> Option<PodTerm> {
 #[cfg(test)]
 mod tests {
     use crate::eval::{Options, evaluate_text};
-    use crate::kubernetes::export;
+    use crate::kubernetes::export::export;
 
     #[test]
     fn rules_are_affinities_that_are_required() {

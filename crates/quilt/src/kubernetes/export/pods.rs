@@ -73,12 +73,12 @@ impl<'a> Exporter<'a> {
             let (parallelism, completions) = (Some(count), Some(count));
             WorkloadSpec { parallelism, completions, backoff_limit, template, ..WorkloadSpec::default() }
         };
-        Manifest::Workload(Object {
+        Manifest::Workload(Box::new(Object {
             api_version: if always { "apps/v1" } else { "batch/v1" }.into(),
             kind: if always { "Deployment" } else { "Job" }.into(),
             metadata: self.metadata(workload.name),
             spec,
-        })
+        }))
     }
 
     /// Containers and volumes of a pod.

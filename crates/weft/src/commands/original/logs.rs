@@ -65,14 +65,16 @@ impl Printer {
         for line in read(container)? {
             self.line(&mut out, &line)?;
         }
-        while follow {
+        if !follow {
+            return Ok(());
+        }
+        loop {
             out.flush()?;
             std::thread::sleep(PAUSE);
             for line in follower.next_lines()? {
                 self.line(&mut out, &line)?;
             }
         }
-        Ok(())
     }
 
     fn line(&self, out: &mut impl Write, line: &Line) -> io::Result<()> {
