@@ -65,6 +65,14 @@ fn question(name: &str) -> Vec<u8> {
 }
 
 #[test]
+fn the_listing_names_the_outside() {
+    let policy = Net::new(&with_outside()).fabric.policy();
+    let outside: Vec<_> =
+        policy.openings.iter().filter(|open| open.to == Selector::Outside.to_string()).collect();
+    assert_eq!(outside.iter().map(|open| (open.rule, open.min)).collect::<Vec<_>>(), [(10, 443), (11, 53)]);
+}
+
+#[test]
 fn what_a_rule_lets_out_goes_to_the_edge_as_it_is_and_its_answers_come_back() {
     for v6 in BOTH {
         let mut net = Net::new(&with_outside());

@@ -86,11 +86,12 @@ impl Tables {
         }
     }
 
-    /// Endpoints, then services, then the edge: as parties are numbered.
+    /// Endpoints, then services, the edge, and everybody outside: as parties are numbered.
     fn party_names(&self) -> Vec<String> {
         let endpoints = self.endpoints.iter().map(|endpoint| endpoint.name.to_string());
         let services = self.services.iter().map(|service| service.name.to_string());
-        endpoints.chain(services).chain([Selector::Edge.to_string()]).collect()
+        let others = [Selector::Edge.to_string(), Selector::Outside.to_string()];
+        endpoints.chain(services).chain(others).collect()
     }
 
     /// The pieces of a pair, with the rule of each.
