@@ -27,6 +27,7 @@ from pathlib import Path
 import jsonschema
 import kubernetes_validate
 
+sys.dont_write_bytecode = True  # nothing is left beside the tests
 sys.path.insert(0, str(Path(__file__).parent))
 import controllers  # noqa: E402
 import gateway  # noqa: E402
