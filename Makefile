@@ -38,6 +38,7 @@ TESTS = cargo test --workspace --exclude host --exclude ports --exclude lookup -
 		--test conntrack_twin --test frames --test fuzz_bounded --test header_order --test inspection_fuzz --test live \
 		--test reassembly --test reassembly_policies; \
 	cargo test -p lookup -p netbricks --doc; \
+	cargo test -p weft --test kubernetes --test machines; \
 	cargo test -p weft --test main_job ordinary_user; \
 	cargo test -p weft --test agreement manifests; \
 	echo "not run without root: the other tests of ports, host, lookup, netbricks and softnic, and the main job as root; sudo make test runs all"

@@ -31,6 +31,7 @@ pub fn blueprint(data: &[u8]) {
             assert!(!Plan::between(None, &blueprint).is_empty());
             assert!(Plan::between(Some(&Deployed::of(&blueprint)), &blueprint).is_empty());
             let _ = crate::graph::graph(&blueprint);
+            let _ = crate::machines::vet(&blueprint, &[]);
         }
     }
 }
@@ -63,6 +64,11 @@ pub fn deployment(data: &[u8]) {
             assert!(!faults.is_empty() || AddressPlan::default().next(&lowered.blueprint).is_ok());
         }
     }
+}
+
+/// Reads `data` as an answer of Amazon's, and as a file of credentials.
+pub fn amazon(data: &[u8]) {
+    crate::machines::amazon::read_anything(&String::from_utf8_lossy(data));
 }
 
 /// Every fault has a text, lies within the source, and can be shown.

@@ -56,6 +56,7 @@
 
 pub mod address;
 pub mod check;
+pub mod cluster;
 pub mod compile;
 pub mod compose;
 pub mod daemon;
@@ -68,6 +69,7 @@ pub mod images;
 pub mod import;
 pub mod kubernetes;
 mod load;
+pub mod machines;
 pub mod model;
 pub mod original;
 pub mod plan;

@@ -7,6 +7,7 @@
 mod dynamics;
 mod image;
 mod invariant;
+mod machine;
 mod placement;
 
 use std::borrow::Cow;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use dynamics::{Health, Probe, READY_WITHIN_MS, Update};
 pub use image::{BuiltImage, Image, OciImage, Recipe};
 pub use invariant::{Claim, Invariant};
+pub use machine::{Floating, Machine, Machines, Role};
 pub use placement::{MachineKind, Placement, PlacementRule};
 /// What a link allows and how everything else is turned away: as the dataplane has it.
 pub use softnic::fabric::program::{Denied, Protocol};
@@ -51,6 +53,9 @@ pub struct Blueprint {
     /// What the images are built from that weft builds, by their digest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub recipes: BTreeMap<String, Recipe>,
+    /// Machines that it asks a cloud for.
+    #[serde(default, skip_serializing_if = "Machines::is_empty")]
+    pub machines: Machines,
 }
 
 impl Blueprint {

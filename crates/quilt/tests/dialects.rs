@@ -127,7 +127,6 @@ allowTraffic(a, [lb, custom], 80);
     assert_eq!(
         notes,
         [
-            "machines are accepted and ignored: everything runs on this one",
             "'privileged' of container 'a' is ignored",
             "image 'alpine' is not pulled: its containers run on this host's own files",
         ]
@@ -246,7 +245,6 @@ web.connect(9, db);
     let evaluation = evaluate_text("blueprint.js", text, &Options::default()).unwrap();
     let expected = [
         "12: a.connect(port, b) is deprecated: write b.allowFrom(a, port)",
-        "2: machines are accepted and ignored: everything runs on this one",
         "7: placement of service 'db' is for clusters: here everything runs on this machine",
         "3: image 'redis' is not pulled: its containers run on this host's own files",
         "5: image 'nginx' is not pulled: its containers run on this host's own files",

@@ -17,6 +17,7 @@ const PIECES: &[&str] = &[
     "new Container('x', {command: ['x']});",
     "allow(",
     "publish(",
+    "new Machine({provider: 'Amazon', role: 'master', memory: '8G', cpu: {min: 2}, replicas: 3});",
     "replicas: ",
     "65535",
     "-1",
@@ -153,28 +154,44 @@ fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
     input
 }
 
-#[test]
-fn blueprints() {
+/// What Amazon says: instances, a firewall, a refusal; and a file of credentials.
+const ANSWERS: [&str; 4] = [
+    "<DescribeInstancesResponse xmlns='http://ec2.amazonaws.com/doc/2016-11-15/'><reservationSet><item><instancesSet>\
+     <item><instanceId>i-1</instanceId><instanceState><code>16</code><name>running</name></instanceState>\
+     <instanceType>t3.small</instanceType><ipAddress>203.0.113.7</ipAddress><privateIpAddress>10.0.0.4\
+     </privateIpAddress><tagSet><item><key>weft:machine</key><value>master-1</value></item><item><key>weft:node</key>\
+     <value>master-1-abc</value></item></tagSet></item></instancesSet></item></reservationSet><nextToken>t</nextToken>\
+     </DescribeInstancesResponse>",
+    "<DescribeSecurityGroupsResponse><securityGroupInfo><item><groupId>sg-1</groupId><groupName>weft-x</groupName>\
+     <ipPermissions><item><ipProtocol>tcp</ipProtocol><fromPort>22</fromPort><toPort>22</toPort><ipRanges><item>\
+     <cidrIp>10.0.0.0/8</cidrIp></item></ipRanges><groups><item><groupId>sg-1</groupId></item></groups></item>\
+     </ipPermissions></item></securityGroupInfo></DescribeSecurityGroupsResponse>",
+    "<?xml version='1.0'?><Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>&lt;slow&gt;</Message>\
+     </Error></Errors><RequestID>r</RequestID></Response>",
+    "[default]\naws_access_key_id = A\naws_secret_access_key = b=c\n[work]\n",
+];
+
+/// Gives mutations of the seeds to `body` for a while.
+fn fuzz(name: &str, seeds: &[Vec<u8>], body: fn(&[u8])) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
     let seconds = number("WEFT_FUZZ_SECONDS").unwrap_or(3);
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64);
     let seed = number("WEFT_FUZZ_SEED").unwrap_or_else(clock);
-    println!("blueprints: WEFT_FUZZ_SEED={seed} WEFT_FUZZ_SECONDS={seconds}");
-    let seeds = corpus();
+    println!("{name}: WEFT_FUZZ_SEED={seed} WEFT_FUZZ_SECONDS={seconds}");
     let began = Instant::now();
     let mut count = 0;
     while began.elapsed() < Duration::from_secs(seconds) {
         let mut random = Random(seed ^ count);
         // The corpus itself first.
-        let input = seeds.get(count as usize).cloned().unwrap_or_else(|| mutate(&mut random, &seeds));
+        let input = seeds.get(count as usize).cloned().unwrap_or_else(|| mutate(&mut random, seeds));
         let shown = || String::from_utf8_lossy(&input).into_owned();
         let start = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(|| quilt::fuzzing::blueprint(&input)));
+        let result = catch_unwind(AssertUnwindSafe(|| body(&input)));
         assert!(result.is_ok(), "WEFT_FUZZ_SEED={seed}, input {count}:\n{}", shown());
         assert!(start.elapsed() < INPUT_TIME_MAX, "WEFT_FUZZ_SEED={seed}, input {count} hangs:\n{}", shown());
         count += 1;
     }
-    println!("blueprints: {count} inputs in {:.1} s", began.elapsed().as_secs_f64());
+    println!("{name}: {count} inputs in {:.1} s", began.elapsed().as_secs_f64());
     assert!(count as usize >= seeds.len());
 }
 
@@ -190,4 +207,15 @@ fn deployments() {
     let seeds: Vec<Vec<u8>> = printed.iter().map(read).filter(|text| text.len() < INPUT_MAX).collect();
     assert!(seeds.len() >= 8);
     packet::fuzzing::bounded::fuzz_seeds("deployments", &seeds, b"{}[]\":,0e-", quilt::fuzzing::deployment);
+}
+
+#[test]
+fn blueprints() {
+    fuzz("blueprints", &corpus(), quilt::fuzzing::blueprint);
+}
+
+#[test]
+fn answers_of_amazon() {
+    let seeds: Vec<Vec<u8>> = ANSWERS.iter().map(|text| text.as_bytes().to_vec()).collect();
+    fuzz("answers of Amazon", &seeds, quilt::fuzzing::amazon);
 }

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use commands::{
-    blueprint, exec, export, graph, images, import, logs, netbricks, openflow, original, pox, ps, quilt,
-    roles, softnic, stop, top, up, why,
+    blueprint, exec, export, graph, images, import, logs, machines, netbricks, openflow, original, pox, ps,
+    quilt, roles, softnic, stop, top, up, why,
 };
 
 /// Exit code for work that could not be done.
@@ -59,6 +59,8 @@ enum Command {
     Graph(graph::Graph),
     /// Watch traffic and drops, live
     Top(top::Top),
+    /// List the machines that were rented for deployments
+    Machines(machines::Machines),
     /// Stop everything and leave nothing behind but named volumes
     Stop(stop::Stop),
     /// List the images that are kept, and remove them
@@ -133,6 +135,7 @@ fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Import(command) => command.run()?,
         Command::Graph(command) => command.run()?,
         Command::Top(command) => command.run()?,
+        Command::Machines(command) => command.run()?,
         Command::Stop(command) => command.run()?,
         Command::Images(command) => command.run()?,
         Command::Netbricks(command) => return command.run(),

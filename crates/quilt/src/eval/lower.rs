@@ -3,6 +3,7 @@
 mod dynamics;
 mod expect;
 mod image;
+mod machine;
 mod placement;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -69,6 +70,7 @@ pub(crate) fn lower(raw: Raw, spans: &[Span], file: &str, files: &mut Files) -> 
     each(raw.take("invariants"), |entry| lower.invariant(&entry));
     each(raw.take("placements"), |entry| lower.placement(&entry));
     each(raw.take("aliases"), |entry| lower.alias(entry));
+    lower.machines(raw.take("machines"));
     Lowered { blueprint: lower.blueprint, faults: lower.faults, notes: lower.notes }
 }
 
@@ -163,7 +165,7 @@ impl<'a> Lower<'a> {
         if !matches!(options, Raw::Map(_)) {
             return self.shape(&At { span: &span, what: "argument of deployment()" }, "an object", options);
         }
-        self.unknown_options("deployment()", options, &["name", "denied"], &span);
+        self.unknown_options("deployment()", options, &["name", "denied", "adminACL", "maxPrice"], &span);
         if let Some(name) =
             self.text(&At { span: &span, what: "name of the deployment" }, options.get("name"))
         {
@@ -175,6 +177,7 @@ impl<'a> Lower<'a> {
             Raw::Undefined => {}
             other => self.shape(&At { span: &span, what: "denied" }, "'refuse' or 'drop'", other),
         }
+        self.admins(options, &span);
     }
 
     fn unknown_options(&mut self, of: &str, options: &Raw, known: &[&str], span: &Span) {

@@ -32,6 +32,7 @@ const invariants = [];
 const notes = [];
 const aliases = [];
 const placements = [];
+const machines = [];
 const finishers = [];
 let record;
 
@@ -46,10 +47,15 @@ export function setDeployment(options, at) {
   deployment.at = at;
 }
 
-/** Sets the name only where the script has not. */
-export function setNamespace(name, at) {
-  deployment.options = { name };
+/** Sets the name only where the script has not; `admins` and `maxPrice` are about machines. */
+export function setNamespace(name, at, adminACL, maxPrice) {
+  deployment.options = { name, adminACL, maxPrice };
   deployment.at = at;
+}
+
+/** Records a machine; `options()` is asked at the end. One of an `old` dialect may be what weft cannot boot. */
+export function addMachine(options, at, old) {
+  push(machines, { get options() { return options(); }, at, old });
 }
 
 /** Records a container; `name()` and `options()` are asked at the end. */
@@ -106,7 +112,7 @@ export function setRecord(describe) {
 export function collect() {
   for (let i = 0; i < finishers.length; i += 1) finishers[i]();
   const original = record === undefined ? undefined : record();
-  return { deployment, containers, services, links, publishes, invariants, placements, aliases, notes, original };
+  return { deployment, containers, services, links, publishes, invariants, placements, aliases, machines, notes, original };
 }
 
 /** The end of a link that stands for everything outside. */

@@ -4,7 +4,7 @@
 // Connections and host names are recorded as they are allowed and given; what was deployed, once the script is done.
 
 import {
-  addAlias, addContainer, addPlacement, addService, claimed, connect, copy, here, host, isArray, late, members, note,
+  addAlias, addContainer, addMachine, addPlacement, addService, claimed, connect, copy, here, host, isArray, late, members, note,
   publicInternet as outside, push, registerParty, Secret as CoreSecret, setNamespace, setRecord,
   whenDone,
 } from 'weft:core';
@@ -87,7 +87,6 @@ export class Infrastructure {
       this.machines = withRoles(this);
     }
     mark(this, here('Infrastructure'));
-    note('machines are accepted and ignored: everything runs on this one');
     current = this;
   }
 
@@ -161,6 +160,11 @@ export class Machine {
   replicate(count) {
     return apply(replicate, this, [count]);
   }
+}
+
+/** A machine in the words of the model. */
+function bootable({ provider, region, size, floatingIp, diskSize, sshKeys, preemptible }, role) {
+  return { provider, role, region, size, floatingIp, diskSize, sshKeys, preemptible };
 }
 
 const atLeastOne = (least) => (least < 1 ? 1 : least);
@@ -458,7 +462,9 @@ function describe(infrastructure) {
 /** Records what was deployed in the words of the model. */
 function finish() {
   if (current === undefined) return;
-  if (current.namespace !== DEFAULT_NAMESPACE) setNamespace(current.namespace, marked(current));
+  setNamespace(current.namespace !== DEFAULT_NAMESPACE ? current.namespace : undefined, marked(current), current.adminACL);
+  for (const one of current.masters) addMachine(() => bootable(one, 'Master'), marked(current), true);
+  for (const one of current.workers) addMachine(() => bootable(one, 'Worker'), marked(current), true);
   for (const container of current.containers) {
     for (const rule of container.placements) {
       const { provider, size, region, floatingIp } = rule;

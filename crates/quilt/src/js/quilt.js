@@ -5,7 +5,7 @@
 // without `new` counts.
 
 import {
-  addAlias, addContainer, addPlacement, addService, claim as expect, claimed, connect, copy, here, host, isArray, members, note,
+  addAlias, addContainer, addMachine, addPlacement, addService, claim as expect, claimed, connect, copy, here, host, isArray, members, note,
   publicInternet as outside, push, registerParty, setNamespace, setRecord, whenDone,
 } from 'weft:core';
 import { flag, githubKeys, listOf, Names, number, Port, publicPort, Range, range, texts, wrong } from 'weft:arguments';
@@ -113,6 +113,11 @@ Machine.prototype.asWorker = function asWorker() {
 };
 
 Machine.prototype.replicate = replicate;
+
+/** A machine in the words of the model. */
+function bootable({ provider, role, region, size, floatingIp, diskSize, sshKeys, cpu, ram, preemptible }) {
+  return { provider, role, region, size, floatingIp, diskSize, sshKeys, cpu, ram, preemptible };
+}
 
 // --- containers
 
@@ -373,10 +378,9 @@ function finish() {
   // Not a blueprint of Quilt: nothing of it is touched, whatever the script has redefined.
   const { services: deployedServices, machines, invariants } = deployment;
   if (deployedServices.length + machines.length + invariants.length === 0) return;
-  if (deployment.namespace !== DEFAULT_NAMESPACE) setNamespace(label(deployment.namespace), marked(deployment));
-  if (machines.length > 0) {
-    note('machines are accepted and ignored: everything runs on this one', marked(deployment));
-  }
+  const named = deployment.namespace !== DEFAULT_NAMESPACE ? label(deployment.namespace) : undefined;
+  setNamespace(named, marked(deployment), deployment.adminACL, deployment.maxPrice);
+  for (const one of machines) addMachine(() => bootable(one), marked(deployment), true);
   const deployed = [...new Set(deployedServices)];
   const names = nameAll(deployed);
   for (const one of deployed) {

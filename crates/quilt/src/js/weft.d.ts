@@ -223,6 +223,37 @@ export class Secret {
   constructor(name: string);
 }
 
+/** What is asked of a machine. */
+export interface MachineOptions {
+  /** Whose it is to be. Only Amazon's can be booted so far. */
+  provider: 'Amazon' | 'Azure' | 'DigitalOcean' | 'Google' | 'Vagrant';
+  /** A master decides and runs containers too; a worker (the default) runs containers. A cluster needs a master. */
+  role?: 'master' | 'worker';
+  /** Where, in the provider's words; 'us-west-1' without. All machines of a deployment are in one region. */
+  region?: string;
+  /** How large, in the provider's words; without, the cheapest size that has what is asked for. */
+  size?: string;
+  /** Least number of cores, or a range. */
+  cpu?: number | { min?: number; max?: number };
+  /** Least memory, in bytes or text such as '8G', or a range. */
+  memory?: number | string | { min?: number | string; max?: number | string };
+  /** Size of the disk, in GiB; 32 without. */
+  disk?: number;
+  /** Rented at the market's price; the provider may take it away again at any time. */
+  spot?: boolean;
+  /** An address that outlives the machine: one that is yours, or true for a new one that is given back with it. */
+  floatingIp?: string | boolean;
+  /** Public keys that may log in. */
+  sshKeys?: readonly string[];
+  /** How many of them; one without. */
+  replicas?: number;
+}
+
+/** A machine of a cloud. `weft up --target machines` boots them, makes one Kubernetes cluster of them and deploys there. */
+export class Machine {
+  constructor(options: MachineOptions);
+}
+
 /** A directory that outlives containers. */
 export class Volume {
   constructor(name: string, options?: { readOnly?: boolean });
@@ -237,7 +268,14 @@ interface HostPath {
 export function hostPath(path: string, options?: { readOnly?: boolean }): HostPath;
 
 /** Names the deployment (the file's name without), and says how denied packets are turned away: 'refuse' (the default) at once, 'drop' silently. */
-export function deployment(options: { name?: Name; denied?: 'refuse' | 'drop' }): void;
+export function deployment(options: {
+  name?: Name;
+  denied?: 'refuse' | 'drop';
+  /** Networks (CIDR) that may reach the API server of machines, and log in. Your own address must be among them. */
+  adminACL?: readonly string[];
+  /** The most that an hour of one machine may cost, in US dollars. */
+  maxPrice?: number;
+}): void;
 
 /** The values of `--arg name=value`. */
 export const args: Readonly<Record<string, string>>;

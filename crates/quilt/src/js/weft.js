@@ -1,7 +1,7 @@
 // The module 'weft': weft's own blueprint language. Its types are in weft.d.ts.
 
 import {
-  addContainer, addPlacement, addService, args, claim, claimed, connect, copy, dependencies, here, isArray, members, open, Port,
+  addContainer, addMachine, addPlacement, addService, args, claim, claimed, connect, copy, dependencies, here, isArray, members, open, Port,
   PortRange,
   publicInternet, registerParty, Secret, setDeployment,
 } from 'weft:core';
@@ -105,6 +105,14 @@ export class Service extends Party {
 
 /** The original's word for a service. */
 export const LoadBalancer = Service;
+
+/** A machine of a cloud, which `weft up --target machines` boots. */
+export class Machine {
+  constructor(options = {}) {
+    this.options = copy(options);
+    addMachine(() => this.options, here('Machine super'));
+  }
+}
 
 /** A directory that outlives containers. */
 export class Volume {

@@ -72,6 +72,11 @@ impl Store {
         ImageStore::new(&self.state)
     }
 
+    /// The directory of all state.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
     /// Every directory that weft keeps something in.
     pub(crate) fn directories(&self) -> Vec<PathBuf> {
         if self.state == self.sockets {

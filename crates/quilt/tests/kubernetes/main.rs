@@ -2,5 +2,6 @@
 //! their policies.
 
 mod exported;
+mod gateway;
 mod judges;
 mod policies;

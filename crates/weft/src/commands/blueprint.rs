@@ -12,6 +12,8 @@ use quilt::eval::{Dialect, Options};
 use quilt::model::Span;
 use quilt::runtime::{self, RuntimeError, Store};
 
+use super::cluster::{self, Access, Manifests, Where};
+use super::machines::{self, Booting};
 use super::{manifests, print_json};
 
 /// The blueprint a command reads.
@@ -88,18 +90,36 @@ pub(super) fn located(error: &RuntimeError, loaded: &Loaded) -> Report {
 
 /// Show what `up` would change, and change nothing.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  weft plan examples/shop.js")]
+#[command(
+    after_help = "Example:\n  weft plan examples/shop.js\n  weft plan examples/shop.js --target kubernetes"
+)]
 pub(crate) struct Plan {
     #[command(flatten)]
     source: Source,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
+    manifests: Manifests,
+    #[command(flatten)]
+    booting: Booting,
+    /// Take over fields that another program has set
+    #[arg(long, help_heading = "Kubernetes")]
+    force: bool,
 }
 
 impl Plan {
     pub(crate) fn run(&self) -> miette::Result<()> {
         let loaded = self.source.load()?;
+        match self.access.target()? {
+            Where::Kubernetes => {
+                return cluster::plan(&self.access, &self.manifests, &loaded, self.force, self.json);
+            }
+            Where::Machines => return machines::plan(&loaded, &self.booting, self.json),
+            Where::Here => machines::note(&loaded.blueprint),
+        }
         let store = Store::from_env().map_err(super::report)?;
         let plan = runtime::plan(&store, &loaded.blueprint).map_err(|error| located(&error, &loaded))?;
         if self.json {

@@ -4,10 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use quilt::fault::Faults;
-use quilt::kubernetes::export::{self, HOST_IMAGE};
 
 use super::blueprint::Source;
+use super::cluster::Manifests;
 
 /// Write a blueprint for another system.
 #[derive(Debug, Subcommand)]
@@ -27,18 +26,18 @@ impl Export {
 /// Write a blueprint as Kubernetes manifests: links become network policies.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  weft export kubernetes examples/shop.js --image weft:latest > shop.yaml\n\n\
+    after_help = "Example:\n  weft export kubernetes examples/shop.js --image weft:latest > shop.yaml\n  \
+                        weft export kubernetes examples/shop.js --gateway envoy --http 8080 > shop.yaml\n\n\
                         Policies hold only where the cluster's network enforces them."
 )]
 pub(crate) struct Kubernetes {
     #[command(flatten)]
     source: Source,
-    /// Image of containers that run on this machine's files
-    #[arg(long, value_name = "IMAGE", default_value = HOST_IMAGE)]
-    image: String,
-    /// A network that pods have their addresses from: what is published is not open to it
-    #[arg(long = "pod-network", value_name = "CIDR")]
-    pod_networks: Vec<String>,
+    #[command(flatten)]
+    manifests: Manifests,
+    /// A namespace that is there; without, one of the deployment's name is written too
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
     /// Write the values of secrets too
     #[arg(long)]
     with_secrets: bool,
@@ -50,18 +49,8 @@ pub(crate) struct Kubernetes {
 impl Kubernetes {
     fn run(&self) -> miette::Result<()> {
         let loaded = self.source.load_for(self.with_secrets)?;
-        let lookup: &dyn Fn(&str) -> Option<String> = &quilt::secret;
-        let options = export::Options {
-            host_image: &self.image,
-            pod_networks: &self.pod_networks,
-            secrets: self.with_secrets.then_some(lookup),
-        };
-        let exported = export::export(&loaded.blueprint, &options)
-            .map_err(|faults| Faults::finish(faults, &loaded.sources, String::new()).into_report())?;
+        let exported = self.manifests.of(&loaded, self.with_secrets, self.namespace.as_deref())?;
         let text = exported.yaml().map_err(|error| miette::miette!("{error}"))?;
-        for note in &exported.notes {
-            eprintln!("note: {note}");
-        }
         match &self.output {
             Some(path) => {
                 std::fs::write(path, text).map_err(|error| miette::miette!("{}: {error}", path.display()))

@@ -1,6 +1,7 @@
 //! One file a command: its arguments, what it calls, how it shows the answer.
 
 pub(crate) mod blueprint;
+pub(crate) mod cluster;
 pub(crate) mod exec;
 pub(crate) mod export;
 pub(crate) mod graph;
@@ -8,6 +9,7 @@ pub(crate) mod images;
 pub(crate) mod import;
 pub(crate) mod live;
 pub(crate) mod logs;
+pub(crate) mod machines;
 mod manifests;
 pub(crate) mod netbricks;
 pub(crate) mod openflow;
@@ -36,6 +38,11 @@ pub(crate) struct Which {
 }
 
 impl Which {
+    /// The name that was given.
+    fn name(&self) -> Option<&str> {
+        self.deployment.as_deref()
+    }
+
     /// Finds it.
     fn find(&self) -> miette::Result<Deployment> {
         let store = Store::from_env().map_err(report)?;

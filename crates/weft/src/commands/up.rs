@@ -4,15 +4,20 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use quilt::cluster::READY_LIMIT;
 use quilt::runtime::{self, Progress, Store};
 
 use super::blueprint::{Source, coloured, located};
+use super::cluster::{Access, Apply, Manifests, Where};
+use super::machines::{self, Booting};
 use super::{ps, report};
 
 /// Start what a blueprint asks for, or change what runs into it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  weft up examples/shop.js && curl http://localhost:8080/\n  weft up --timings examples/shop.js\n\n\
+    after_help = "Example:\n  weft up examples/shop.js && curl http://localhost:8080/\n  weft up --timings examples/shop.js\n  \
+                  weft up examples/shop.js --target kubernetes --context staging\n  \
+                  weft up cluster.js --target machines --admin 203.0.113.7/32\n\n\
                   Containers with `dependsOn` are started once what they depend on is ready; members of a service with\n\
                   `update` are replaced a batch at a time. What is interrupted, or stops since something does not get\n\
                   ready, the next `weft up` goes on with."
@@ -26,6 +31,18 @@ pub(crate) struct Up {
     /// Say on standard error how long each step took
     #[arg(long)]
     timings: bool,
+    #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
+    manifests: Manifests,
+    #[command(flatten)]
+    booting: Booting,
+    /// Take over fields that another program has set
+    #[arg(long, help_heading = "Kubernetes")]
+    force: bool,
+    /// How long to wait for containers to become ready
+    #[arg(long, value_name = "SECONDS", default_value_t = READY_LIMIT.as_secs(), help_heading = "Kubernetes")]
+    timeout: u64,
 }
 
 impl Up {
@@ -40,6 +57,11 @@ impl Up {
         bar.set_message("reading the blueprint");
         let mut timings = Timings::new();
         let loaded = bar.suspend(|| self.source.load())?;
+        match self.access.target()? {
+            Where::Kubernetes => return self.apply().run(&loaded, &self.access.connect()?, &bar),
+            Where::Machines => return machines::up(&self.apply(), &self.booting, &loaded, &bar),
+            Where::Here => bar.suspend(|| machines::note(&loaded.blueprint)),
+        }
         let store = Store::from_env().map_err(report)?;
         let file = std::path::absolute(self.source.file()).unwrap_or_else(|_| self.source.file().to_owned());
         let result = runtime::up(&store, &loaded.blueprint, &file, &mut |progress| {
@@ -58,6 +80,16 @@ impl Up {
             eprint!("{}", timings.text());
         }
         Ok(())
+    }
+
+    fn apply(&self) -> Apply<'_> {
+        Apply {
+            access: &self.access,
+            manifests: &self.manifests,
+            force: self.force,
+            limit: Duration::from_secs(self.timeout),
+            is_quiet: self.quiet,
+        }
     }
 }
 

@@ -7,13 +7,14 @@
 //! | `replicas: n` | `Deployment` of n pods and a `Service`; where something names a replica, a `Deployment` for each |
 //! | service | `Service`: its own address for single ports, the addresses of its members for ranges |
 //! | link | a rule of the `NetworkPolicy` of each end; everything else is denied but DNS |
-//! | published port | port of a `LoadBalancer` service, and a rule that lets everyone outside in |
+//! | published port | port of a `LoadBalancer` service, and a rule that lets everyone outside in; or listener and route of a [`Gateway`], and a rule that lets the gateway in |
 //! | rule of placement | affinity of pods, required: for nodes by their labels, for or against other pods by node |
 //! | file, secret, volume | `ConfigMap`, `Secret`, `PersistentVolumeClaim` (or `hostPath`) |
 //!
 //! What a manifest cannot say is told in [`Exported::notes`].
 
 mod dynamics;
+mod gateway;
 mod placement;
 mod pods;
 mod policies;
@@ -23,9 +24,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
+use super::gateway::{GatewaySpec, RouteSpec};
 use super::manifest::{
     ClaimSpec, DataObject, Map, Metadata, NetworkPolicySpec, Object, ServiceSpec, WorkloadSpec,
 };
+pub use gateway::Gateway;
+
 use crate::fault::{Fault, Kind};
 use crate::model::{Blueprint, Container, Image, Party, PlacementRule, Restart, Service, Text};
 
@@ -46,6 +50,10 @@ pub struct Options<'a> {
     pub host_image: &'a str,
     /// Networks that pods have their addresses from, so that what is open to everyone outside is not open to them.
     pub pod_networks: &'a [String],
+    /// Published ports as a gateway; without it they are services of type `LoadBalancer`.
+    pub gateway: Option<&'a Gateway<'a>>,
+    /// A namespace that is there; without, the deployment gets one of its own name.
+    pub namespace: Option<&'a str>,
     /// Values of secrets; without it no `Secret` is written.
     pub secrets: Option<&'a SecretOf>,
 }
@@ -55,7 +63,7 @@ pub const HOST_IMAGE: &str = "debian:stable-slim";
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Options { host_image: HOST_IMAGE, pod_networks: &[], secrets: None }
+        Options { host_image: HOST_IMAGE, pod_networks: &[], gateway: None, namespace: None, secrets: None }
     }
 }
 
@@ -93,6 +101,10 @@ pub enum Manifest {
     Service(Object<ServiceSpec>),
     /// `Deployment` or `Job`.
     Workload(Box<Object<WorkloadSpec>>),
+    /// `Gateway`.
+    Gateway(Object<GatewaySpec>),
+    /// `HTTPRoute`, `TCPRoute` or `UDPRoute`.
+    Route(Object<RouteSpec>),
 }
 
 /// Writes a checked blueprint as manifests. Policies come before pods, so that no pod is ever open.
@@ -111,12 +123,15 @@ pub fn export(blueprint: &Blueprint, options: &Options<'_>) -> Result<Exported, 
         notes: BTreeSet::new(),
         faults: Vec::new(),
     };
-    let mut manifests = vec![Manifest::Namespace(Object {
-        api_version: "v1".into(),
-        kind: "Namespace".into(),
-        metadata: Metadata { namespace: None, ..exporter.metadata(&blueprint.name) },
-        spec: Map::new(),
-    })];
+    let mut manifests = Vec::new();
+    if options.namespace.is_none() {
+        manifests.push(Manifest::Namespace(Object {
+            api_version: "v1".into(),
+            kind: "Namespace".into(),
+            metadata: Metadata { namespace: None, ..exporter.metadata(&blueprint.name) },
+            spec: Map::new(),
+        }));
+    }
     let policies = exporter.policies();
     let services = exporter.services();
     let (files, pods) = exporter.pods();
@@ -126,6 +141,7 @@ pub fn export(blueprint: &Blueprint, options: &Options<'_>) -> Result<Exported, 
     manifests.extend(exporter.claims());
     manifests.extend(services);
     manifests.extend(pods);
+    manifests.extend(exporter.gateway());
     exporter.lost();
     if !exporter.faults.is_empty() {
         return Err(exporter.faults);
@@ -268,10 +284,15 @@ impl<'a> Exporter<'a> {
         ];
         Metadata {
             name: name.to_owned(),
-            namespace: Some(self.blueprint.name.clone()),
+            namespace: Some(self.namespace().to_owned()),
             labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             annotations: Map::new(),
         }
+    }
+
+    /// Where everything goes.
+    fn namespace(&self) -> &str {
+        self.options.namespace.unwrap_or(&self.blueprint.name)
     }
 
     /// Labels of the pods a party stands for.

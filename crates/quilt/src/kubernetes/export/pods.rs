@@ -16,6 +16,8 @@ use crate::model::{Container, Image, Limits, MountSource, Restart, Text};
 
 /// Key of a secret's value in its object.
 const SECRET_KEY: &str = "value";
+/// Annotation of a pod: a fingerprint of its files.
+const FILES_ANNOTATION: &str = "weft/files";
 /// How much storage a named volume asks for.
 const VOLUME_SIZE: &str = "1Gi";
 
@@ -41,8 +43,13 @@ impl<'a> Exporter<'a> {
             labels.insert(member_label(&service.name), MEMBER.to_owned());
         }
         let always = container.restart == Restart::Always;
+        // Mounted files do not follow their configuration: other files are another pod.
+        let annotations = (!container.files.is_empty())
+            .then(|| Container { files: container.files.clone(), ..Container::default() }.fingerprint())
+            .map(|print| (FILES_ANNOTATION.to_owned(), print));
+        let annotations = annotations.into_iter().collect();
         let template = PodTemplate {
-            metadata: Metadata { labels, ..Metadata::default() },
+            metadata: Metadata { labels, annotations, ..Metadata::default() },
             spec: PodSpec {
                 automount_service_account_token: Some(false),
                 enable_service_links: Some(false),
@@ -250,7 +257,7 @@ impl<'a> Exporter<'a> {
                 self.notes.insert(format!(
                     "the value of secret {secret} is not exported; set it with: kubectl -n {} create secret generic \
                      {object} --from-literal={SECRET_KEY}=…",
-                    self.blueprint.name
+                    self.namespace()
                 ));
                 continue;
             };

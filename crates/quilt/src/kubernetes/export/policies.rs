@@ -107,8 +107,12 @@ impl Exporter<'_> {
         Peer { pod_selector: Some(selector), ..Peer::default() }
     }
 
-    /// Everyone outside: also private addresses, as which load balancers often show.
+    /// Who published ports are open to: the gateway, or everyone outside, also private addresses, as which load
+    /// balancers often show.
     fn everyone(&self) -> Vec<Peer> {
+        if let Some(gateway) = self.options.gateway {
+            return gateway.peers(&self.blueprint.name);
+        }
         let block = |cidr: &str, is_ipv6: bool| {
             let except = self.options.pod_networks.iter().filter(|network| network.contains(':') == is_ipv6);
             address_block(cidr, except.cloned().collect())

@@ -40,7 +40,8 @@ impl Exporter<'_> {
                 target_port: Some(PortName::Number(publish.container_port)),
                 protocol: Some(word(publish.protocol).into()),
             });
-            let kind = Some("LoadBalancer".into());
+            // A gateway reaches them through an address of the cluster.
+            let kind = self.options.gateway.is_none().then(|| "LoadBalancer".into());
             let spec = ServiceSpec { kind, ports: ports.collect(), ..ServiceSpec::default() };
             manifests.push(self.service(&self.public_name(party.name()), spec, party));
         }
@@ -85,7 +86,7 @@ impl Exporter<'_> {
     }
 
     /// A name that no container or service has.
-    fn public_name(&self, name: &str) -> String {
+    pub(super) fn public_name(&self, name: &str) -> String {
         let is_taken = |name: &str| {
             self.blueprint.services.iter().any(|service| service.name == name)
                 || self.workloads.iter().any(|workload| workload.name == name)
