@@ -172,9 +172,13 @@ class Lab:
         """What cloud-init would do: the machine becomes a node."""
         if not self.api:
             return
-        tags = {form[key]: form.get(key[:-3] + "Value") for key in form if key.startswith("TagSpecification.1.") and key.endswith(".Key")}
+        keys = [key for key in form if key.startswith("TagSpecification.1.") and key.endswith(".Key")]
+        tags = {form[key]: form.get(key[:-3] + "Value") for key in keys}
+        if "weft:node" not in tags:
+            return
         node = {
-            "apiVersion": "v1", "kind": "Node", "metadata": {"name": tags["weft:node"], "labels": {"weft/machine": tags["weft:machine"]}}, "spec": {},
+            "apiVersion": "v1", "kind": "Node", "spec": {},
+            "metadata": {"name": tags["weft:node"], "labels": {"weft/machine": tags["weft:machine"]}},
             "status": {"conditions": [{"type": "Ready", "status": "True"}],
                        "nodeInfo": dict.fromkeys(["architecture", "bootID", "containerRuntimeVersion", "kernelVersion",
                                                   "kubeProxyVersion", "machineID", "operatingSystem", "osImage",

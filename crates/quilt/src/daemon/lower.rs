@@ -336,6 +336,8 @@ deployment.assert(enough, true);
         direct.publishes.iter_mut().for_each(|one| one.span = span.clone());
         direct.placements.iter_mut().for_each(|one| one.span = span.clone());
         direct.invariants.iter_mut().for_each(|one| one.span = span.clone());
+        // Whoever deploys has booted the machines: the daemon takes them as given.
+        direct.machines = model::Machines::default();
         direct.containers.sort_by(|a, b| a.name.cmp(&b.name));
         lowered.containers.sort_by(|a, b| a.name.cmp(&b.name));
         for links in [&mut direct.links, &mut lowered.links] {

@@ -321,7 +321,7 @@ fn an_address_of_ones_own_is_kept_and_one_of_anothers_is_not_taken() {
     let error = lab.up_failed();
     assert!(error.contains("the account has no elastic address 198.51.100.9 in this region"), "{error}");
     lab.boto(
-        "c.associate_address(AllocationId=c.describe_addresses()['Addresses'][0]['AllocationId'], InstanceId=\
+        "c.associate_address(AllocationId=c.describe_addresses()['Addresses'][0]['AllocationId'], AllowReassociation=True, InstanceId=\
          c.run_instances(ImageId='ami-0old', InstanceType='t3.small', MinCount=1, MaxCount=1)['Instances'][0]\
          ['InstanceId'])",
     );
