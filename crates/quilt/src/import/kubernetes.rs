@@ -375,6 +375,14 @@ fn publishes(services: &[(&Service, Vec<usize>)], cluster: &Cluster, labels: &[S
     for (service, members) in services {
         let is_open = matches!(service.spec.kind.as_deref(), Some("LoadBalancer" | "NodePort"));
         let Some(first) = members.first().filter(|_| is_open) else { continue };
+        let names: Vec<&String> = members.iter().map(|at| &labels[*at]).collect();
+        let of_all =
+            draft.services.iter().find(|(_, of)| names.len() > 1 && of.iter().eq(names.iter().copied()));
+        let to = of_all.map_or(&labels[*first], |(name, _)| name).clone();
+        if of_all.is_none() && names.len() > 1 {
+            draft
+                .note(format!("service {} leads to several workloads: only {to} is published", service.name));
+        }
         for port in &service.spec.ports {
             for (transport, inside) in pod_ports(port, &cluster.workloads[*first]) {
                 let protocol = match transport {
@@ -388,7 +396,7 @@ fn publishes(services: &[(&Service, Vec<usize>)], cluster: &Cluster, labels: &[S
                         port.port, service.name
                     ));
                 } else {
-                    draft.publishes.push((labels[*first].clone(), port.port, inside, protocol));
+                    draft.publishes.push((to.clone(), port.port, inside, protocol));
                 }
             }
         }
