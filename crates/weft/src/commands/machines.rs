@@ -105,7 +105,7 @@ pub(super) fn note(blueprint: &Blueprint) {
         0 => {}
         1 => eprintln!("note: the machine of the blueprint is not booted: --target machines does"),
         count => {
-            eprintln!("note: the {count} machines of the blueprint are not booted: --target machines does")
+            eprintln!("note: the {count} machines of the blueprint are not booted: --target machines does");
         }
     }
 }
@@ -156,7 +156,7 @@ fn show(bar: &ProgressBar, progress: &Progress) {
     match progress {
         Progress::Step(step) => bar.set_message(step.clone()),
         Progress::Joined { ready, all } => {
-            bar.set_message(format!("{ready} of {all} machines are in the cluster"))
+            bar.set_message(format!("{ready} of {all} machines are in the cluster"));
         }
         _ => {}
     }
