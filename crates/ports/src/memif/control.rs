@@ -252,13 +252,13 @@ impl Thread {
     /// Sleeps until something is to be done: which sessions have something to read, and whether a client waits.
     fn wait(&self) -> (Vec<bool>, bool) {
         let pending = self.sessions.iter().filter(|live| !live.is_up()).count();
+        let has_port = !self.shared.interfaces().is_empty();
+        // Not before there is a port: the first thing a client hears is how many queues it may have.
         let listener = match &self.place {
-            Place::Listener(listener) if pending < PENDING_MAX => Some(listener),
+            Place::Listener(listener) if has_port && pending < PENDING_MAX => Some(listener),
             _ => None,
         };
-        let connects = matches!(self.place, Place::Connector(_))
-            && self.sessions.is_empty()
-            && !self.shared.interfaces().is_empty();
+        let connects = matches!(self.place, Place::Connector(_)) && self.sessions.is_empty() && has_port;
         let retry = connects.then_some(self.retry);
         let due = self.sessions.iter().filter_map(Live::next_deadline).chain(retry).min();
         let timeout = due.map(|due| {
@@ -314,4 +314,34 @@ fn find(shared: &Shared, id: u32, taken: &[Arc<Interface>]) -> Result<Arc<Interf
         return Err(Reason::Busy(id));
     }
     Ok(interface)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::{MESSAGE, Message};
+    use super::*;
+
+    #[test]
+    fn nobody_is_greeted_before_it_is_known_how_many_queues_there_are() {
+        let path = format!("@weft-memif-greeting-{}", std::process::id());
+        let address = seqpacket::address(&path).unwrap();
+        let listener = seqpacket::listener("memif", &path, &address, BACKLOG).unwrap();
+        let control = Control::start(&path, Place::Listener(listener)).unwrap();
+        let client = seqpacket::socket().unwrap();
+        connect(&client, &address).unwrap();
+        let greeted = |millis: i64| {
+            let timeout = Timespec { tv_sec: millis / 1000, tv_nsec: millis % 1000 * 1_000_000 };
+            poll(&mut [PollFd::new(&client, PollFlags::IN)], Some(&timeout)).unwrap() > 0
+        };
+        assert!(!greeted(100), "there is no port yet");
+        let config = MemifConfig { role: Role::Server, queues: 3, ..MemifConfig::default() };
+        let interface = Interface::new(&path, &config, control.shared.wake.clone()).unwrap();
+        control.admit(Arc::new(interface));
+        assert!(greeted(20_000));
+        let mut bytes = [0; MESSAGE];
+        let (len, _) = rustix::net::recv(&client, &mut bytes, rustix::net::RecvFlags::empty()).unwrap();
+        let Ok(Message::Hello(hello)) = Message::decode(&bytes[..len]) else { panic!("{bytes:?}") };
+        assert_eq!((hello.to_server_max, hello.to_client_max), (2, 2));
+        control.stop();
+    }
 }

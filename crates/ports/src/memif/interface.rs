@@ -32,7 +32,9 @@ impl<T> Slot<T> {
     }
 
     fn put(&self, value: Option<T>) {
-        *self.lock() = value;
+        let mut held = self.lock();
+        *held = value;
+        // Under the lock: whoever takes the value takes it with its own generation, and never finds it gone.
         self.generation.fetch_add(1, Ordering::Release);
     }
 
