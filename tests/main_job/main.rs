@@ -21,6 +21,7 @@ mod policy;
 mod publish;
 mod quilt;
 mod redeploy;
+mod runtime;
 mod scale;
 mod secrets;
 mod shop;

@@ -41,6 +41,8 @@ pub struct Cgroups {
     controllers: Vec<String>,
     /// Version 1 controllers and the directory below which their groups are made.
     legacy: Vec<(String, PathBuf)>,
+    /// The same of other hierarchies, in which only OCI runtimes make groups.
+    others: Vec<PathBuf>,
 }
 
 /// The groups of one container.
@@ -67,27 +69,34 @@ impl Cgroups {
                 let controllers = fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
                 found.controllers = controllers.split_whitespace().map(str::to_owned).collect();
             } else if kind == "cgroup" {
-                for controller in ["memory", "cpu", "pids"] {
-                    if options.split(',').any(|option| option == controller)
-                        && let Some(base) = writable_below(&mount, own_group(&own, controller))
-                    {
-                        found.legacy.push((controller.into(), base));
+                let has = |controller: &&str| options.split(',').any(|option| option == *controller);
+                let ours: Vec<&str> = ["memory", "cpu", "pids"].into_iter().filter(has).collect();
+                for controller in &ours {
+                    if let Some(base) = writable_below(&mount, own_group(&own, controller)) {
+                        found.legacy.push(((*controller).into(), base));
                     }
+                }
+                if ours.is_empty() {
+                    found.others.push(mount);
                 }
             }
         }
         found
     }
 
-    /// The directories a container with these limits will use. Nothing is made yet: the list goes
-    /// into the journal first.
+    /// The directories a container with these limits will use, and those where an OCI runtime makes groups if it has one.
+    /// Nothing is made yet: the list goes into the journal first.
     #[must_use]
-    pub fn plan(&self, deployment: &str, name: &str, limits: &Limits) -> Vec<PathBuf> {
+    pub fn plan(&self, deployment: &str, name: &str, limits: &Limits, runtime: bool) -> Vec<PathBuf> {
         let below = |base: &PathBuf| base.join("weft").join(deployment).join(name);
         let wanted = |controller: &str| wishes(limits).iter().any(|(wish, _)| *wish == controller);
-        let legacy =
-            self.legacy.iter().filter(|(controller, _)| wanted(controller)).map(|(_, base)| below(base));
-        self.unified.iter().map(below).chain(legacy).collect()
+        let legacy = self
+            .legacy
+            .iter()
+            .filter(|(controller, _)| runtime || wanted(controller))
+            .map(|(_, base)| below(base));
+        let others = self.others.iter().filter(|_| runtime).map(below);
+        self.unified.iter().map(below).chain(legacy).chain(others).collect()
     }
 
     /// Makes the groups of a container and sets its limits.
@@ -95,7 +104,7 @@ impl Cgroups {
     pub fn create(&self, deployment: &str, name: &str, limits: &Limits) -> Group {
         let mut group = Group::default();
         let mut unified = None;
-        for directory in self.plan(deployment, name, limits) {
+        for directory in self.plan(deployment, name, limits, false) {
             let is_unified = self.unified.as_ref().is_some_and(|base| directory.starts_with(base));
             if is_unified {
                 self.enable_controllers(&directory, limits);
@@ -161,6 +170,13 @@ impl Group {
     }
 }
 
+/// The calling process's own group within its hierarchy, of version 2 or where memory is limited.
+pub(crate) fn own() -> Option<String> {
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let group = |controller| own_group(&own, controller).filter(|group| group.contains("/weft/"));
+    group("").or_else(|| group("memory")).map(str::to_owned)
+}
+
 /// Moves the calling process into groups, those that let it.
 pub(crate) fn join<'a>(directories: impl Iterator<Item = &'a PathBuf>) {
     for directory in directories {
@@ -192,9 +208,9 @@ pub fn remove(directories: &[PathBuf]) -> Vec<String> {
 /// Removes every group of a deployment, those that no journal names, too. Says which could not be removed.
 #[must_use]
 pub fn remove_all(deployment: &str, state: &Path) -> Vec<String> {
-    let Cgroups { unified, legacy, .. } = Cgroups::detect();
+    let Cgroups { unified, legacy, others, .. } = Cgroups::detect();
     let mut failures = Vec::new();
-    for base in unified.into_iter().chain(legacy.into_iter().map(|(_, base)| base)) {
+    for base in unified.into_iter().chain(legacy.into_iter().map(|(_, base)| base)).chain(others) {
         let above = base.join("weft").join(name(deployment, state));
         let Ok(entries) = fs::read_dir(&above) else { continue };
         let groups = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));

@@ -58,6 +58,29 @@ impl Prepared {
         &self.user
     }
 
+    /// `NAME=value`, each.
+    pub(crate) fn environment(&self) -> Vec<String> {
+        self.environment.iter().map(|entry| entry.to_string_lossy().into_owned()).collect()
+    }
+
+    /// Names of the capabilities that it may hold, as in linux/capability.h.
+    pub(crate) fn capabilities(&self) -> Vec<String> {
+        self.capabilities.iter_names().map(|(name, _)| format!("CAP_{name}")).collect()
+    }
+
+    /// Looks for the program where [`Prepared::run`] would, as far as that can be done without running it.
+    pub(crate) fn find(&self) -> Result<()> {
+        let command = self.words[0].to_string_lossy().into_owned();
+        let (found, path) = match command.contains('/') {
+            true => (self.cwd.join(&command).exists(), String::new()),
+            false => {
+                let mut directories = self.path.split(':').filter(|directory| !directory.is_empty());
+                (directories.any(|directory| Path::new(directory).join(&command).exists()), self.path.clone())
+            }
+        };
+        if found { Ok(()) } else { Err(Error::MissingCommand { command, path }) }
+    }
+
     /// Becomes the command. Returns only if that failed.
     pub(crate) fn run(&self) -> Error {
         match self.give_up_powers().and_then(|()| self.change_directory()) {
@@ -177,7 +200,7 @@ impl Prepared {
     }
 }
 
-fn c_string(text: &str) -> Result<CString> {
+pub(crate) fn c_string(text: &str) -> Result<CString> {
     CString::new(text)
         .map_err(|_| Error::invalid("command or environment", text.escape_debug(), "holds a zero byte"))
 }

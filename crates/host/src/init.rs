@@ -19,6 +19,7 @@ use crate::command::Prepared;
 use crate::error::{During, Error, Result};
 use crate::health::{Checks, Health};
 use crate::log::{self, Stream};
+use crate::oci::{Oci, Outside};
 use crate::probe::{Prober, Running};
 use crate::process::OneThread;
 use crate::redact::Redactor;
@@ -55,10 +56,14 @@ pub(crate) struct Handover {
     pub(crate) lock: OwnedFd,
     pub(crate) report: File,
     pub(crate) warnings: Vec<String>,
+    /// For an OCI runtime, with the container's own control group.
+    pub(crate) outside: Option<(Outside, Option<String>)>,
 }
 
 struct Init {
     command: Prepared,
+    /// What starts the command, if not the init itself.
+    runtime: Option<Oci>,
     policy: RestartPolicy,
     status: Status,
     status_file: StatusFile,
@@ -90,9 +95,10 @@ struct Care {
 
 /// Runs the container's command to its end. Never returns.
 pub(crate) fn run(single: OneThread, spec: &ContainerSpec, handover: Handover) -> ! {
-    let Handover { status, status_file, ready, log_directory, lock, mut report, warnings } = handover;
+    let Handover { status, status_file, ready, log_directory, lock, mut report, warnings, outside } =
+        handover;
     let log = log::Writer::new(log_directory, spec.log);
-    let mut init = match Init::new(single, spec, (status, status_file, ready), log, lock) {
+    let mut init = match Init::new(single, spec, (status, status_file, ready), log, lock, outside) {
         Ok(init) => init,
         Err(error) => fail(&mut report, error),
     };
@@ -134,8 +140,15 @@ impl Init {
         (status, status_file, mark): (Status, StatusFile, Option<ReadyMark>),
         log: log::Writer,
         lock: OwnedFd,
+        outside: Option<(Outside, Option<String>)>,
     ) -> Result<Self> {
         let command = Prepared::new(spec)?;
+        let runtime = match (&spec.runtime, outside) {
+            (Some(program), Some((outside, group))) => {
+                Some(Oci::new(spec, program, &command, outside, group.as_deref())?)
+            }
+            _ => None,
+        };
         let signals = sys::signals_to_descriptor().during("receive", "signals")?;
         let pipe = || -> Result<(PipeReader, OwnedFd)> {
             let (reader, writer) = std::io::pipe().during("make", "a pipe")?;
@@ -155,6 +168,7 @@ impl Init {
         });
         Ok(Self {
             command,
+            runtime,
             policy: spec.restart,
             status,
             status_file,
@@ -221,7 +235,10 @@ impl Init {
             return error;
         }
         sys::default_signals();
-        self.command.run()
+        match &self.runtime {
+            Some(runtime) => self.command.find().err().unwrap_or_else(|| runtime.run()),
+            None => self.command.run(),
+        }
     }
 
     /// Sleeps until something happens, and sees to it.

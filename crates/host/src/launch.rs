@@ -28,6 +28,7 @@ use crate::error::{During, Error, Result};
 use crate::init::{self, Handover, Report};
 use crate::layout::{Container, Deployment, Journal};
 use crate::network::{self, PeerNamespaces};
+use crate::oci::Outside;
 use crate::process::{OneThread, ProcessId};
 use crate::root::Builder;
 use crate::spec::ContainerSpec;
@@ -150,7 +151,7 @@ impl Launcher {
             skeleton::ensure(&Deployment::new(&spec.state).skeleton())?;
         }
         let above = cgroup::name(&spec.deployment, &spec.state);
-        traces.cgroups = self.cgroups.plan(&above, &spec.name, &spec.limits);
+        traces.cgroups = self.cgroups.plan(&above, &spec.name, &spec.limits, spec.runtime.is_some());
         let mut noted = spec.clone();
         for file in noted.files.values_mut() {
             file.content = Vec::new().into();
@@ -307,6 +308,9 @@ struct First<'a> {
     rootless: bool,
 }
 
+/// What comes of building a container.
+type Built = (Status, StatusFile, Vec<String>, Option<(Outside, Option<String>)>);
+
 impl First<'_> {
     fn run(
         &self,
@@ -318,10 +322,10 @@ impl First<'_> {
     ) -> ! {
         let built = self.build(&lock, directory, &log_directory, ready.as_ref(), &report);
         match built {
-            Ok((status, status_file, warnings)) => init::run(
+            Ok((status, status_file, warnings, outside)) => init::run(
                 self.single,
                 self.spec,
-                Handover { status, status_file, ready, log_directory, lock, report, warnings },
+                Handover { status, status_file, ready, log_directory, lock, report, warnings, outside },
             ),
             Err(error) => init::fail(&mut report, error),
         }
@@ -334,7 +338,7 @@ impl First<'_> {
         log_directory: &OwnedFd,
         ready: Option<&ReadyMark>,
         report: &File,
-    ) -> Result<(Status, StatusFile, Vec<String>)> {
+    ) -> Result<Built> {
         let mut kept: Vec<&dyn AsRawFd> = vec![lock, &directory, log_directory, report, &self.gate];
         if let Some(peer) = self.peer {
             kept.push(peer);
@@ -349,14 +353,16 @@ impl First<'_> {
         let status = Status::starting(ProcessId::current()?);
         status_file.write(&status);
         self.group.join(!self.in_unified);
+        let group = self.spec.runtime.as_ref().and_then(|_| cgroup::own());
         // Kernels without cgroup namespaces show the host's paths instead.
         let _ = sys::unshare(libc::CLONE_NEWCGROUP);
         let mut warnings = network::set_up(self.spec.network.as_ref(), self.peer)?;
         rustix::system::sethostname(self.spec.hostname.as_bytes())
             .during("set the hostname", &self.spec.hostname)?;
-        warnings.extend(Builder::new(self.spec, self.container, self.rootless).build()?);
+        let (more, outside) = Builder::new(self.spec, self.container, self.rootless).build()?;
+        warnings.extend(more);
         self.wait_at_gate()?;
-        Ok((status, status_file, warnings))
+        Ok((status, status_file, warnings, outside.map(|outside| (outside, group))))
     }
 
     /// Waits until the other end of the interface is there.

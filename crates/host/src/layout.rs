@@ -192,6 +192,11 @@ impl Container {
         self.directory.join("root")
     }
 
+    /// Where an OCI runtime finds its configuration and keeps its state.
+    pub(crate) fn bundle(&self) -> PathBuf {
+        self.directory.join("bundle")
+    }
+
     pub(crate) fn lock(&self) -> PathBuf {
         self.directory.join("lock")
     }

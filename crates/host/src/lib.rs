@@ -60,6 +60,7 @@ mod launch;
 mod layout;
 mod lower;
 mod mounts;
+mod oci;
 mod probe;
 mod process;
 mod redact;

@@ -9,6 +9,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -17,8 +18,16 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use crate::error::{During, Error, Result};
 use crate::layout::Container;
+use crate::oci::Outside;
 use crate::spec::ContainerSpec;
 use crate::{devices, mounts, sys};
+
+/// Parts of /proc that reach the whole machine: shown read-only.
+pub(crate) const READ_ONLY: [&str; 5] =
+    ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"];
+/// And those that are covered.
+pub(crate) const COVERED: [&str; 5] =
+    ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/latency_stats", "/proc/sched_debug"];
 
 /// Builds a root in the calling process's mount namespace and moves into it.
 pub(crate) struct Builder<'a> {
@@ -48,8 +57,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Does it all. Returns what had to be done differently than asked for.
-    pub(crate) fn build(mut self) -> Result<Vec<String>> {
+    /// Does it all. Returns what had to be done differently than asked for, and what an OCI runtime needs if there is one.
+    pub(crate) fn build(mut self) -> Result<(Vec<String>, Option<Outside>)> {
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         rustix::mount::mount_change("/", private).during("make private", "the mounts")?;
         make_dir(&self.target)?;
@@ -64,15 +73,17 @@ impl<'a> Builder<'a> {
         self.scratch("tmp", 0o1777, "mode=1777,size=256m")?;
         // Taken hold of while the host's paths still mean something, put in place when only the container's do.
         let binds = self.open_binds()?;
+        let before = self.spec.runtime.as_ref().map(|_| leave_mounts()).transpose()?;
         pivot(&self.target)?;
-        self.hide()?;
+        let hidden = self.hide()?;
         self.write_files()?;
         for (tree, mount) in binds {
             mounts::attach(&tree, &mount.target, mount.writable)?;
         }
         self.cover_proc();
         rustix::process::chdir("/").during("change to", "/")?;
-        Ok(self.warnings)
+        let rootless = self.rootless;
+        Ok((self.warnings, before.map(|mounts| Outside { mounts, hidden, rootless })))
     }
 
     /// Makes a directory of the root that something is mounted on. In an image it may be a link to anywhere.
@@ -127,15 +138,13 @@ impl<'a> Builder<'a> {
         if self.rootless {
             return;
         }
-        for path in ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"] {
+        for path in READ_ONLY {
             let path = Path::new(path);
             if rustix::mount::mount_bind(path, path).is_ok() {
                 let _ = sys::c_path(path).and_then(|path| sys::mount_read_only(&path));
             }
         }
-        for path in
-            ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/latency_stats", "/proc/sched_debug"]
-        {
+        for path in COVERED {
             let _ = rustix::mount::mount_bind("/dev/null", path);
         }
     }
@@ -145,16 +154,18 @@ impl<'a> Builder<'a> {
         spec.mounts.iter().map(|mount| Ok((mounts::Tree::open(&mount.source)?, mount))).collect()
     }
 
-    /// Covers the state of weft and what else shall not be seen.
-    fn hide(&self) -> Result<()> {
+    /// Covers the state of weft and what else shall not be seen. Says what is there to be covered.
+    fn hide(&self) -> Result<Vec<PathBuf>> {
+        let mut hidden = Vec::new();
         for path in self.spec.hide.iter().chain([&self.spec.state]) {
             if path.is_dir() {
                 let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
                 rustix::mount::mount("tmpfs", path, "tmpfs", flags, Some(c"size=4k,mode=555"))
                     .during("hide", path.display())?;
+                hidden.push(path.clone());
             }
         }
-        Ok(())
+        Ok(hidden)
     }
 
     fn write_files(&self) -> Result<()> {
@@ -174,6 +185,13 @@ impl<'a> Builder<'a> {
             .iter()
             .try_for_each(|(path, file)| write_file(path, file.content.as_bytes(), file.mode & 0o7777))
     }
+}
+
+/// Goes on in a copy of the mounts; those that were stay as they are, for whoever has the descriptor.
+fn leave_mounts() -> Result<OwnedFd> {
+    let own = fs::File::open("/proc/self/ns/mnt").during("open", "the mount namespace")?;
+    sys::unshare(libc::CLONE_NEWNS).during("copy", "the mounts")?;
+    Ok(own.into())
 }
 
 /// Makes `target` the root and lets go of the old one (pivot_root(2), "pivot_root(".", ".")").

@@ -88,6 +88,9 @@ pub struct ContainerSpec {
     /// Whether set-uid programs lose their effect (`PR_SET_NO_NEW_PRIVS`).
     #[serde(default)]
     pub no_new_privs: bool,
+    /// An OCI runtime of the host (runc, crun) that starts the command; the init does so itself when absent.
+    #[serde(default)]
+    pub runtime: Option<PathBuf>,
 }
 
 fn root_path() -> PathBuf {
@@ -372,6 +375,7 @@ impl ContainerSpec {
             log: LogSpec::default(),
             capabilities: Capabilities::default(),
             no_new_privs: false,
+            runtime: None,
         }
     }
 
@@ -385,6 +389,7 @@ impl ContainerSpec {
         check_name("hostname", &self.hostname)?;
         check_path("state directory", &self.state)?;
         check_path("working directory", &self.cwd)?;
+        self.runtime.as_deref().map_or(Ok(()), |path| check_path("runtime", path))?;
         if self.command.first().is_none_or(String::is_empty) {
             return Err(Error::invalid("command of container", &self.name, "is empty"));
         }

@@ -120,7 +120,7 @@ fn clean(container: &Container, options: StopOptions) -> Result<()> {
     wait_for_lock(container)?;
     remove_tree(&container.ready_mark())?;
     if options.keep_logs {
-        for path in [container.layers(), container.bases(), container.root()] {
+        for path in [container.layers(), container.bases(), container.root(), container.bundle()] {
             remove_tree(&path)?;
         }
     } else {

@@ -21,7 +21,7 @@ use super::proto::{
 use super::tables::{self, View};
 use super::{DEPLOYMENT_BYTES_MAX, Deployment, VERSION};
 use crate::check;
-use crate::runtime::{self, During, Progress, RuntimeError, Store};
+use crate::runtime::{self, During, Progress, RuntimeError, Start, Store};
 
 /// The file in the state directory that holds what is tracked.
 const FILE: &str = "quilt.json";
@@ -179,13 +179,13 @@ impl Daemon {
                 });
                 return Err(wrong(told(faults.collect())));
             }
-            let source = Path::new("quilt daemon");
+            let start = Start { source: Path::new("quilt daemon"), runtime: None };
             let progress = &mut |progress| {
                 if let Progress::Warning(text) = progress {
                     eprintln!("warning: {text}");
                 }
             };
-            let up = runtime::up(&self.store, &lowered.blueprint, source, progress);
+            let up = runtime::up(&self.store, &lowered.blueprint, start, progress);
             if let Err(error) = up {
                 return Err(failed(&error));
             }

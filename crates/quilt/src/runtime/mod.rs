@@ -40,7 +40,7 @@ pub use record::{Record, Unfinished};
 pub use roles::{dataplane as run_dataplane, edge as run_edge, sandbox as run_sandbox};
 pub use stop::{GRACE, Stopped, run as run_stopper, stop};
 pub use store::{Deployment, Store};
-pub use up::{Progress, plan, up};
+pub use up::{Progress, Start, plan, up};
 pub use view::{
     ContainerRow, Listing, PublishedRow, ServiceRow, dataplane, list, snapshot, state_name, this_machine,
 };

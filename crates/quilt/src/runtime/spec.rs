@@ -1,6 +1,6 @@
 //! From a container of the model to what the `host` room launches.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use host::{Capabilities, Content, FileSpec, Limits, LogSpec, MountSpec, Restart, RestartPolicy, RootSpec};
 use host::{ContainerSpec, Mac, NetworkKind, NetworkSpec, ProcessId};
@@ -20,6 +20,7 @@ pub(super) struct Specs<'a> {
     deployment: &'a Deployment,
     addresses: &'a AddressPlan,
     images: &'a Prepared,
+    runtime: Option<&'a Path>,
     /// Everything weft keeps on this machine; no container shall see it.
     hide: Vec<PathBuf>,
     weft: PathBuf,
@@ -33,11 +34,13 @@ impl<'a> Specs<'a> {
         store: &Store,
         addresses: &'a AddressPlan,
         images: &'a Prepared,
+        runtime: Option<&'a Path>,
     ) -> Result<Self, RuntimeError> {
         Ok(Self {
             deployment,
             addresses,
             images,
+            runtime,
             hide: store.directories(),
             weft: std::env::current_exe().during("find the path of this program")?,
             tap: host::tap::available(),
@@ -97,6 +100,7 @@ impl<'a> Specs<'a> {
             log: LogSpec::default(),
             capabilities: Capabilities::default(),
             no_new_privs: false,
+            runtime: self.runtime.map(Path::to_owned),
         })
     }
 

@@ -82,6 +82,16 @@ pub fn plan(store: &Store, blueprint: &Blueprint) -> Result<Plan, RuntimeError> 
     Ok(Plan::between(running.as_ref(), blueprint))
 }
 
+/// Where a blueprint comes from, and how its containers are started.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// Its file.
+    pub source: &'a Path,
+    /// An OCI runtime of this machine that starts the commands of containers, as an absolute path; weft does it itself
+    /// without. Containers that run already stay as they are.
+    pub runtime: Option<&'a Path>,
+}
+
 /// Starts what the blueprint asks for, or changes what runs into it.
 ///
 /// # Errors
@@ -90,7 +100,7 @@ pub fn plan(store: &Store, blueprint: &Blueprint) -> Result<Plan, RuntimeError> 
 pub fn up(
     store: &Store,
     blueprint: &Blueprint,
-    source: &Path,
+    start: Start<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Deployment, Plan), RuntimeError> {
     outside::ports(blueprint)?;
@@ -103,8 +113,8 @@ pub fn up(
         if !fresh {
             end_strays(&deployment)?;
         }
-        let images = images(store, &deployment, blueprint, source, progress)?;
-        Up::prepare(&deployment, store, blueprint, source, images)?.run(progress)
+        let images = images(store, &deployment, blueprint, start.source, progress)?;
+        Up::prepare(&deployment, store, blueprint, start, images)?.run(progress)
     })();
     match result {
         Ok(plan) => Ok((deployment, plan)),
@@ -187,6 +197,7 @@ pub(super) struct Up<'a> {
     pub(super) plan: Plan,
     pub(super) record: Record,
     images: Prepared,
+    runtime: Option<&'a Path>,
     before: Option<Before>,
     pub(super) instances: Instances,
 }
@@ -196,7 +207,7 @@ impl<'a> Up<'a> {
         deployment: &'a Deployment,
         store: &'a Store,
         wanted: &'a Blueprint,
-        source: &Path,
+        Start { source, runtime }: Start<'a>,
         images: Prepared,
     ) -> Result<Self, RuntimeError> {
         let recorded = deployment.record()?;
@@ -215,8 +226,8 @@ impl<'a> Up<'a> {
         record.deployed = Deployed { blueprint: wanted.clone(), fingerprints };
         let old: BTreeSet<String> =
             plan.replace.iter().map(|replace| &replace.name).chain(&plan.remove).cloned().collect();
-        let mut up =
-            Self { deployment, store, wanted, plan, record, images, before, instances: Instances::default() };
+        let instances = Instances::default();
+        let mut up = Self { deployment, store, wanted, plan, record, images, runtime, before, instances };
         up.instances = Instances { fresh: up.fresh(&old), old, resting: BTreeSet::new() };
         Ok(up)
     }
@@ -315,7 +326,8 @@ impl<'a> Up<'a> {
 
     /// What is to be launched for these containers.
     fn orders(&self, names: &BTreeSet<String>) -> Result<Vec<Order>, RuntimeError> {
-        let specs = Specs::new(self.deployment, self.store, &self.record.addresses, &self.images)?;
+        let specs =
+            Specs::new(self.deployment, self.store, &self.record.addresses, &self.images, self.runtime)?;
         let containers = self.wanted.containers.iter().filter(|container| names.contains(&container.name));
         containers
             .map(|container| {

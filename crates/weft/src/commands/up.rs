@@ -1,11 +1,12 @@
 //! `weft up`: the main job.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use quilt::cluster::READY_LIMIT;
-use quilt::runtime::{self, Progress, Store};
+use quilt::runtime::{self, Progress, Start, Store};
 
 use super::blueprint::{Source, coloured, located};
 use super::cluster::{Access, Apply, Manifests, Where};
@@ -28,6 +29,9 @@ pub(crate) struct Up {
     /// Say nothing but what went wrong
     #[arg(short, long)]
     quiet: bool,
+    /// Have an OCI runtime of this machine start what comes anew: runc, crun, or the path of one
+    #[arg(long, value_name = "PROGRAM", value_parser = program)]
+    runtime: Option<PathBuf>,
     /// Say on standard error how long each step took
     #[arg(long)]
     timings: bool,
@@ -64,7 +68,8 @@ impl Up {
         }
         let store = Store::from_env().map_err(report)?;
         let file = std::path::absolute(self.source.file()).unwrap_or_else(|_| self.source.file().to_owned());
-        let result = runtime::up(&store, &loaded.blueprint, &file, &mut |progress| {
+        let start = Start { source: &file, runtime: self.runtime.as_deref() };
+        let result = runtime::up(&store, &loaded.blueprint, start, &mut |progress| {
             timings.hear(&progress);
             show(&bar, progress);
         });
@@ -91,6 +96,21 @@ impl Up {
             is_quiet: self.quiet,
         }
     }
+}
+
+/// A program of this machine, by its path or a name that is looked for in `PATH`.
+fn program(name: &str) -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let candidates = if name.contains('/') {
+        vec![std::path::absolute(name).map_err(|error| error.to_string())?]
+    } else {
+        let usual = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+        std::env::split_paths(&path).chain(usual).map(|directory| directory.join(name)).collect()
+    };
+    let found = candidates.into_iter().find(|path| path.is_absolute() && path.is_file());
+    found.ok_or_else(|| {
+        format!("there is no '{name}' here: install it (Debian, Ubuntu: apt-get install runc)")
+    })
 }
 
 /// How long each step took, steps of one name together, in the order in which they first came.
