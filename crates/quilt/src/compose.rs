@@ -53,7 +53,7 @@ pub struct Service {
     pub image: Option<String>,
     /// What its image is built from.
     #[serde(default)]
-    pub build: Option<serde_json::Value>,
+    pub build: Option<Build>,
     /// Program and arguments, in place of the image's entry point.
     #[serde(default)]
     pub entrypoint: Option<Words>,
@@ -126,6 +126,32 @@ pub struct Service {
     /// A name of its own in place of the service's.
     #[serde(default)]
     pub hostname: Option<String>,
+}
+
+/// What an image is built from, in its two forms.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Build {
+    /// The directory; its Dockerfile is called that.
+    Context(String),
+    /// In words.
+    Options {
+        /// The directory.
+        #[serde(default)]
+        context: Option<String>,
+        /// The Dockerfile, relative to the directory.
+        #[serde(default)]
+        dockerfile: Option<String>,
+        /// The Dockerfile itself.
+        #[serde(default)]
+        dockerfile_inline: Option<String>,
+        /// Values for ARG.
+        #[serde(default)]
+        args: Option<Environment>,
+        /// The stage that is wanted.
+        #[serde(default)]
+        target: Option<String>,
+    },
 }
 
 /// How it is found out whether a service does its work.

@@ -31,6 +31,48 @@ fn compose(text: &str) -> (Blueprint, String) {
 }
 
 #[test]
+fn what_compose_builds_is_built() {
+    let text = r#"
+services:
+  api: {build: ./api, image: acme/api}
+  job:
+    build: {context: jobs/, dockerfile: Dockerfile.prod, target: run, args: ["LEVEL=${LEVEL:-2}"]}
+  own:
+    build:
+      context: .
+      dockerfile_inline: "FROM scratch\nCOPY a /a\nCMD [\"/a\"]\n"
+"#;
+    let compose = quilt::compose::read("compose.yaml", &text.into()).unwrap();
+    let text = import::write(&import::compose::draft(&compose, "folder", "compose.yaml"));
+    for line in [
+        "image: new Image({ name: 'acme/api', file: './api/Dockerfile', context: './api' }),",
+        "image: new Image({ file: 'jobs/Dockerfile.prod', context: 'jobs/', args: { 'LEVEL': '2' }, target: 'run' }),",
+        r#"image: new Image({ dockerfile: "FROM scratch\nCOPY a /a\nCMD [\"/a\"]\n", context: '.' }),"#,
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(!text.contains("not taken over") && !text.contains("has no image"), "{text}");
+
+    // As files that are there, they make a blueprint.
+    let folder = tempfile::tempdir().unwrap();
+    for (file, content) in [
+        ("api/Dockerfile", "FROM host\nCMD true\n"),
+        ("jobs/Dockerfile.prod", "FROM host AS run\nARG LEVEL\nENV LEVEL=$LEVEL\nCMD [\"true\"]\n"),
+        ("a", "a"),
+        ("made.js", text.as_str()),
+    ] {
+        let path = folder.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let evaluation = evaluate(&folder.path().join("made.js"), &Options::default());
+    let evaluation = evaluation.unwrap_or_else(|faults| panic!("{faults}: {:?}", faults.faults));
+    let images: Vec<String> =
+        evaluation.blueprint.containers.iter().map(|container| container.image.to_string()).collect();
+    assert_eq!(images, ["acme/api", "job", "own"]);
+}
+
+#[test]
 fn a_compose_file_gets_the_links_that_it_shows_to_be_needed() {
     let (blueprint, text) = compose(
         r#"

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::needs::{Mention, host_variable, image_ports, mentions};
-use super::{Container, Draft, Link, Source, dynamics, label};
+use super::{Built, Container, Dockerfile, Draft, Link, Source, dynamics, label};
 use crate::compose::{
-    Compose, Environment, Names, PortEntry, Published, Scalar, Service, VolumeEntry, Words,
+    Build, Compose, Environment, Names, PortEntry, Published, Scalar, Service, VolumeEntry, Words,
 };
 use crate::model::{Ports, Protocol, Restart, Text};
 
@@ -106,7 +106,7 @@ fn needs(service: &Service, other: &str, target: &Service) -> Vec<(Ports, Protoc
             }
         }
     };
-    let env = environment(service);
+    let env = environment(service.environment.as_ref());
     for (key, value) in &env {
         let of_host = host_variable(key);
         let sibling = of_host.as_ref().and_then(|port| env.get(port)?.parse().ok()).filter(|port| *port != 0);
@@ -127,13 +127,13 @@ fn needs(service: &Service, other: &str, target: &Service) -> Vec<(Ports, Protoc
     needs
 }
 
-fn environment(service: &Service) -> BTreeMap<String, String> {
+fn environment(environment: Option<&Environment>) -> BTreeMap<String, String> {
     let entry = |text: &Scalar| {
         let text = text.to_string();
         let (name, value) = text.split_once('=')?;
         Some((name.to_owned(), interpolated(value)))
     };
-    match &service.environment {
+    match environment {
         None => BTreeMap::new(),
         Some(Environment::List(list)) => list.iter().filter_map(entry).collect(),
         Some(Environment::Map(map)) => map
@@ -219,11 +219,10 @@ fn container(name: &str, service: &Service, draft: &mut Draft) -> Container {
     let own = words(service.command.as_ref());
     let deploy = service.deploy.clone().unwrap_or_default();
     let limits = deploy.resources.and_then(|resources| resources.limits).unwrap_or_default();
-    if service.image.is_none() {
+    if service.image.is_none() && service.build.is_none() {
         draft.note(format!("{name} has no image: it runs on this machine's files"));
     }
     let lost = [
-        (service.build.is_some(), "build"),
         (service.env_file.is_some(), "env_file"),
         (service.extends.is_some(), "extends"),
         (service.hostname.is_some(), "hostname"),
@@ -234,13 +233,17 @@ fn container(name: &str, service: &Service, draft: &mut Draft) -> Container {
     for (_, option) in lost.iter().filter(|(is, _)| *is) {
         draft.note(format!("{option} of {name} is not taken over"));
     }
-    let env = environment(service).into_iter().map(|(key, value)| (key, Text::Plain(value))).collect();
+    let env = environment(service.environment.as_ref())
+        .into_iter()
+        .map(|(key, value)| (key, Text::Plain(value)))
+        .collect();
     let memory = service.mem_limit.as_ref().or(limits.memory.as_ref()).map(memory);
     let cpu = service.cpus.as_ref().or(limits.cpus.as_ref()).and_then(|cpus| cpus.to_string().parse().ok());
     let pids = service.pids_limit.and_then(|pids| u32::try_from(pids).ok()).or(limits.pids);
     Container {
         name: name.to_owned(),
-        image: service.image.clone().map(|image| interpolated(&image)),
+        image: service.image.as_ref().map(|image| interpolated(image)),
+        build: service.build.as_ref().map(|build| built(build, name, draft)),
         command: entry.into_iter().chain(own).collect(),
         env,
         files: BTreeMap::new(),
@@ -260,6 +263,36 @@ fn container(name: &str, service: &Service, draft: &mut Draft) -> Container {
         health: service.healthcheck.as_ref().and_then(dynamics::health),
         depends_on: Vec::new(),
         replicas: service.scale.or(deploy.replicas).unwrap_or(1),
+    }
+}
+
+/// What an image is built from, seen from where the compose file lies.
+fn built(build: &Build, name: &str, draft: &mut Draft) -> Built {
+    let (context, file, text, args, target) = match build {
+        Build::Context(context) => (Some(context), None, None, None, None),
+        Build::Options { context, dockerfile, dockerfile_inline, args, target } => (
+            context.as_ref(),
+            dockerfile.as_ref(),
+            dockerfile_inline.as_ref(),
+            args.as_ref(),
+            target.as_ref(),
+        ),
+    };
+    let context = interpolated(context.map_or(".", |context| context));
+    if context.contains("://") || context.starts_with("git@") {
+        draft.note(format!("{name} is built from {context}: bring that here, and write its directory"));
+    }
+    let file = interpolated(file.map_or("Dockerfile", |file| file));
+    let file = if file.starts_with('/') || context == "." {
+        file
+    } else {
+        format!("{}/{file}", context.trim_end_matches('/'))
+    };
+    Built {
+        dockerfile: text.map_or(Dockerfile::File(file), |text| Dockerfile::Text(interpolated(text))),
+        context,
+        args: environment(args),
+        target: target.map(|target| interpolated(target)),
     }
 }
 

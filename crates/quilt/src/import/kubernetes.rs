@@ -297,6 +297,7 @@ fn container(cluster: &Cluster, workload: &Workload, name: &str, draft: &mut Dra
     Container {
         name: name.to_owned(),
         image: own.image.clone(),
+        build: None,
         command: words.map(|word| word.replace("$$(", "$(")).collect(),
         env: env(cluster, &workload.namespace, own),
         files,

@@ -48,6 +48,8 @@ pub struct Container {
     pub name: String,
     /// Its image; the host's own files without.
     pub image: Option<String>,
+    /// What its image is built from; then `image` is only what it is called.
+    pub build: Option<Built>,
     /// Program and arguments.
     pub command: Vec<String>,
     /// Environment.
@@ -74,6 +76,28 @@ pub struct Container {
     pub depends_on: Vec<String>,
     /// How many there are.
     pub replicas: u32,
+}
+
+/// What an image is built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// The Dockerfile.
+    pub dockerfile: Dockerfile,
+    /// The directory that COPY takes from.
+    pub context: String,
+    /// Values for ARG.
+    pub args: BTreeMap<String, String>,
+    /// The stage that is wanted; the last one without.
+    pub target: Option<String>,
+}
+
+/// A Dockerfile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dockerfile {
+    /// Its path.
+    File(String),
+    /// Its text.
+    Text(String),
 }
 
 /// What is seen at a mount.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::{Container, Draft, Link, Source, dynamics};
+use super::{Built, Container, Dockerfile, Draft, Link, Source, dynamics};
 use crate::model::{Ports, Protocol, Restart, Text};
 
 /// Words that no variable can be called, and names that the blueprint imports.
-const TAKEN: [&str; 56] = [
+const TAKEN: [&str; 57] = [
     "Container",
+    "Image",
     "PortRange",
     "Secret",
     "Service",
@@ -133,6 +134,9 @@ fn imports(draft: &Draft) -> BTreeSet<&'static str> {
     for (source, _) in draft.containers.iter().flat_map(|container| container.mounts.values()) {
         imports.insert(if matches!(source, Source::Host(_)) { "hostPath" } else { "Volume" });
     }
+    if draft.containers.iter().any(|container| container.build.is_some()) {
+        imports.insert("Image");
+    }
     if !draft.services.is_empty() {
         imports.insert("Service");
     }
@@ -179,12 +183,31 @@ fn names(draft: &Draft) -> BTreeMap<&str, String> {
     names
 }
 
+/// An image that is built.
+fn built(build: &Built, name: Option<&str>) -> String {
+    let mut options = Vec::new();
+    options.extend(name.map(|name| format!("name: {}", quoted(name))));
+    options.push(match &build.dockerfile {
+        Dockerfile::File(file) => format!("file: {}", quoted(file)),
+        Dockerfile::Text(text) => format!("dockerfile: {}", quoted(text)),
+    });
+    options.push(format!("context: {}", quoted(&build.context)));
+    if !build.args.is_empty() {
+        let args = build.args.iter().map(|(name, value)| format!("{}: {}", quoted(name), quoted(value)));
+        options.push(format!("args: {{ {} }}", args.collect::<Vec<_>>().join(", ")));
+    }
+    options.extend(build.target.as_ref().map(|target| format!("target: {}", quoted(target))));
+    format!("new Image({{ {} }})", options.join(", "))
+}
+
 fn options(text: &mut String, container: &Container) {
     let mut option = |name: &str, value: String| {
         let _ = writeln!(text, "  {name}: {value},");
     };
-    if let Some(image) = &container.image {
-        option("image", quoted(image));
+    match (&container.build, &container.image) {
+        (Some(build), name) => option("image", built(build, name.as_deref())),
+        (None, Some(image)) => option("image", quoted(image)),
+        (None, None) => {}
     }
     if !container.command.is_empty() {
         let words: Vec<String> = container.command.iter().map(|word| quoted(word)).collect();

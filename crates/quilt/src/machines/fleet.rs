@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 use super::plan::{fingerprint, short_hash};
 use super::provider::{Boot, Cleaned, Firewall, Found, Ground, Opening, State};
 use super::{Identity, Kept, MachineError, MachinePlan, MachineStore, Provider, ProviderError, user_data};
-use crate::cluster::{Cluster, Target};
-use crate::model::{Blueprint, Machine, Protocol, Role};
+use crate::cluster::{Cluster, Node, Target};
+use crate::kubernetes::export::node_labels;
+use crate::model::{Blueprint, Machine, MachineKind, Protocol, Role};
 
 /// How long machines may take to run, and to be gone.
 const RUN_LIMIT: Duration = Duration::from_secs(600);
-/// How often the provider is asked how far they are.
-const ASK_PAUSE: Duration = Duration::from_secs(2);
-/// How often the cluster is asked who has joined.
-const JOIN_PAUSE: Duration = Duration::from_millis(500);
+/// Pause before the provider or the cluster is asked again how far they are; it doubles each time.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// The longest such pause.
+const PAUSE_MAX: Duration = Duration::from_secs(3);
 /// Most machines of one name whose tokens are tried: each was rented and given back within a day or so.
 const ATTEMPTS_MAX: usize = 100;
 /// Port of the API server.
@@ -241,6 +242,7 @@ impl Fleet {
         show: &mut dyn FnMut(Progress),
     ) -> Result<(), MachineError> {
         let start = Instant::now();
+        let mut pauses = Pauses::default();
         loop {
             let found: HashMap<String, Found> =
                 self.machines()?.into_iter().map(|found| (found.name.clone(), found)).collect();
@@ -262,22 +264,24 @@ impl Fleet {
                 });
             }
             show(Progress::Step(format!("waiting for {}", missing.join(", "))));
-            sleep(ASK_PAUSE);
+            pauses.sleep();
         }
     }
 
-    /// Waits until every machine is a node of the cluster that is ready. `server` is where the API server is reached
-    /// in place of a master's own address.
+    /// Waits until every machine is a node of the cluster that is ready, and has the labels that rules of placement go
+    /// by. `server` is where the API server is reached in place of a master's own address.
     ///
     /// # Errors
-    /// When they are not within `limit`.
+    /// When they are not within `limit`, or the cluster refuses.
     pub fn join(
         &mut self,
+        plan: &MachinePlan,
         server: Option<&str>,
         limit: Duration,
         show: &mut dyn FnMut(Progress),
     ) -> Result<Cluster, MachineError> {
         let start = Instant::now();
+        let mut pauses = Pauses::default();
         let mut reason;
         loop {
             let machines: Vec<Found> =
@@ -285,8 +289,10 @@ impl Fleet {
             let cluster = self.cluster(&machines, server)?;
             let mut missing: Vec<String> = machines.iter().map(|machine| machine.name.clone()).collect();
             reason = None;
+            let mut nodes = Vec::new();
             match cluster.nodes() {
-                Ok(nodes) => {
+                Ok(found) => {
+                    nodes = found;
                     let is_ready =
                         |machine: &Found| nodes.iter().any(|node| node.is_ready && node.name == machine.node);
                     missing = machines
@@ -299,14 +305,44 @@ impl Fleet {
             }
             show(Progress::Joined { ready: machines.len() - missing.len(), all: machines.len() });
             if missing.is_empty() {
+                self.label(plan, &machines, &nodes, &cluster)?;
                 return Ok(cluster);
             }
             if start.elapsed() >= limit {
                 let seconds = start.elapsed().as_secs();
                 return Err(MachineError::NotJoined { seconds, machines: missing, reason });
             }
-            sleep(JOIN_PAUSE);
+            pauses.sleep();
         }
+    }
+
+    /// Gives nodes the labels that the manifests' affinities ask for. k3s calls every size `k3s`, so that here it is said
+    /// again.
+    fn label(
+        &self,
+        plan: &MachinePlan,
+        machines: &[Found],
+        nodes: &[Node],
+        cluster: &Cluster,
+    ) -> Result<(), MachineError> {
+        for machine in machines {
+            let lasts = plan.floating.iter().any(|(name, of)| *name == machine.name && !of.is_none());
+            let kind = MachineKind {
+                provider: self.kept.provider.clone(),
+                size: machine.size.clone(),
+                region: self.kept.region.clone(),
+                floating_ip: machine
+                    .public_address
+                    .filter(|_| lasts)
+                    .map_or_else(String::new, |address| address.to_string()),
+            };
+            let labels = node_labels(&kind);
+            let has = |node: &Node| labels.iter().all(|(key, value)| node.labels.get(key) == Some(value));
+            if nodes.iter().any(|node| node.name == machine.node && !has(node)) {
+                cluster.label_node(&machine.node, &labels)?;
+            }
+        }
+        Ok(())
     }
 
     fn cluster(&self, machines: &[Found], server: Option<&str>) -> Result<Cluster, MachineError> {
@@ -374,6 +410,7 @@ impl Fleet {
             self.provider.terminate(&alive)?;
         }
         let start = Instant::now();
+        let mut pauses = Pauses::default();
         loop {
             // A firewall can only go when no machine stands behind it any more.
             let left = self.machines()?;
@@ -385,11 +422,27 @@ impl Fleet {
                 return Err(MachineError::NotRunning { seconds: start.elapsed().as_secs(), machines });
             }
             show(Progress::Step(format!("waiting for {} machines to be gone", left.len())));
-            sleep(ASK_PAUSE);
+            pauses.sleep();
         }
         let cleaned = self.provider.clean(&name)?;
         self.store.remove()?;
         Ok((alive.len(), cleaned))
+    }
+}
+
+/// The pauses of whoever waits: short at first, so that what is quick is seen soon, and then longer.
+struct Pauses(Duration);
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self(PAUSE_MIN)
+    }
+}
+
+impl Pauses {
+    fn sleep(&mut self) {
+        sleep(self.0);
+        self.0 = (self.0 * 2).min(PAUSE_MAX);
     }
 }
 

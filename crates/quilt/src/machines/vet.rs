@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::sizes::{PROVIDERS, price_micros};
+use crate::check::placement;
 use crate::fault::{Fault, Kind};
 use crate::model::{Blueprint, Floating, Machine, Role};
 
@@ -62,6 +63,11 @@ pub fn vet(blueprint: &Blueprint, admins: &[String]) -> Vec<Fault> {
         if spans.insert(&machine.span) {
             one(machine, machines.max_price_micros, &mut faults);
         }
+    }
+    if let Err(obstacle) = placement::enough(blueprint) {
+        let span = obstacle.places().into_iter().next().map_or_else(|| first.span.clone(), |(_, span)| span);
+        let help = "ask for more machines or larger ones, or for less of them";
+        faults.push(Fault::new(Kind::Deployment { what: obstacle.to_string(), help: help.into() }, span));
     }
     faults
 }

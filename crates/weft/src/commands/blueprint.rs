@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use quilt::Loaded;
-use quilt::check::placement::place_on_one;
+use quilt::check::placement::{nodes, place, place_on_one};
 use quilt::eval::{Dialect, Options};
 use quilt::model::Span;
 use quilt::runtime::{self, RuntimeError, Store};
@@ -175,6 +175,12 @@ impl Check {
         // It may be for another machine: no fault, but worth knowing.
         if let Err(obstacle) = place_on_one(blueprint, &runtime::this_machine()) {
             pass_on(&format!("note: not for this machine alone: {obstacle}\n"));
+        }
+        let machines = nodes(&blueprint.machines.all);
+        if !machines.is_empty()
+            && let Err(obstacle) = place(blueprint, &machines)
+        {
+            pass_on(&format!("note: not for the machines that it asks for: {obstacle}\n"));
         }
         if self.json {
             return print_json(blueprint);

@@ -140,7 +140,7 @@ pub(super) fn up(
         }
         let plan = fleet.boot(&loaded.blueprint, &booting.admins, show)?;
         let limit = Duration::from_secs(booting.join_timeout);
-        let cluster = fleet.join(apply.access.server(), limit, show)?;
+        let cluster = fleet.join(&plan, apply.access.server(), limit, show)?;
         fleet.retire(&plan, &cluster, show)?;
         Ok((fleet, cluster))
     };

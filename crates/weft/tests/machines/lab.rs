@@ -10,6 +10,22 @@ use serde_json::{Value, json};
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
+fn place(name: &str) -> String {
+    format!("{}/../../tests/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The interpreter beside what a script of the tests puts in place.
+fn python(script: &[&str]) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
+    let mut command = Command::new(place(script[0]));
+    let run = command.args(&script[1..]).env("CARGO_TARGET_DIR", target).output().expect("bash");
+    assert!(run.status.success(), "{script:?}: {}", String::from_utf8_lossy(&run.stderr));
+    PathBuf::from(String::from_utf8(run.stdout).expect("a path").trim()).join("python")
+}
+
+/// What puts Amazon's API in place.
+const MOTO: [&str; 2] = ["pypi.sh", "moto"];
+
 /// A server that ends with the test.
 pub(crate) struct Server {
     child: Child,
@@ -18,13 +34,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn start(script: &str, program: &str, arguments: &[String]) -> Server {
-        let place = |name: &str| format!("{}/../../tests/{name}", env!("CARGO_MANIFEST_DIR"));
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
-        let run = Command::new(place(script)).env("CARGO_TARGET_DIR", target).output().expect("bash");
-        assert!(run.status.success(), "{script}: {}", String::from_utf8_lossy(&run.stderr));
-        let programs = PathBuf::from(String::from_utf8(run.stdout).expect("a path").trim());
-        let mut child = Command::new(programs.join("python"))
+    /// Starts a program in Python where a script of the tests has put what it needs.
+    fn start(script: &[&str], program: &str, arguments: &[String]) -> Server {
+        let mut child = Command::new(python(script))
             .arg(place(program))
             .args(arguments)
             .stdin(Stdio::piped())
@@ -56,10 +68,10 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn new() -> Lab {
-        let cluster = Server::start("kubernetes.sh", "kubernetes/apiserver.py", &[]);
+        let cluster = Server::start(&["kubernetes.sh"], "kubernetes/apiserver.py", &[]);
         let url = |line: &str| format!("http://127.0.0.1:{}", line.split(' ').next().unwrap_or_default());
         let cluster_url = url(&cluster.line);
-        let cloud = Server::start("ec2.sh", "ec2/server.py", &["--api".into(), cluster_url.clone()]);
+        let cloud = Server::start(&MOTO, "ec2/server.py", &["--api".into(), cluster_url.clone()]);
         let cloud_url = url(&cloud.line);
         let words: Vec<&str> = cloud.line.split(' ').collect();
         let key = [words[1].to_owned(), words[2].to_owned()];
@@ -205,7 +217,7 @@ impl Lab {
         let options = [("--certificate", "k3s.crt"), ("--key", "k3s.key"), ("--clients", "client.crt")];
         let options: Vec<String> =
             options.iter().flat_map(|(option, name)| [(*option).to_owned(), path(name)]).collect();
-        let server = Server::start("kubernetes.sh", "kubernetes/apiserver.py", &options);
+        let server = Server::start(&["kubernetes.sh"], "kubernetes/apiserver.py", &options);
         let url = format!("https://127.0.0.1:{}", server.line);
         (server, url)
     }
@@ -232,16 +244,12 @@ impl Lab {
 
     /// What of a kind Amazon has, as its own client tells: an expression of boto3's over `c`.
     pub(crate) fn boto(&self, expression: &str) -> Value {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
-        let script = format!("{}/../../tests/ec2.sh", env!("CARGO_MANIFEST_DIR"));
-        let run = Command::new(script).env("CARGO_TARGET_DIR", target).output().expect("bash");
-        let python = PathBuf::from(String::from_utf8(run.stdout).expect("a path").trim()).join("python");
         let text = format!(
             "import boto3, json\nc = boto3.client('ec2', endpoint_url='{}', region_name='us-west-1', \
              aws_access_key_id='{}', aws_secret_access_key='{}')\nprint(json.dumps({expression}, default=str))",
             self.cloud, self.key[0], self.key[1]
         );
-        let run = Command::new(python).args(["-c", &text]).output().expect("python");
+        let run = Command::new(python(&MOTO)).args(["-c", &text]).output().expect("python");
         serde_json::from_slice(&run.stdout).unwrap_or_else(|_| panic!("{expression}: {}", whole(&run)))
     }
 

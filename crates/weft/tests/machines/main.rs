@@ -47,6 +47,7 @@ fn machines_are_booted_once_changed_and_given_back() {
     );
     assert_eq!(lab.calls().iter().filter(|call| *call == "RunInstances").count(), 3);
     amazon_has_what_was_asked_for(&lab);
+    nodes_have_what_affinities_ask_for(&lab);
 
     // The same again asks, and changes nothing.
     lab.up_done();
@@ -103,6 +104,20 @@ fn the_kubeconfig_is_one_that_the_cluster_trusts(lab: &Lab) {
         let arguments = ["--target", "kubernetes", "--kubeconfig", what, "--server", &url];
         let error = lab.failed(&[&["plan", "shop.js"], &arguments[..]].concat());
         assert!(error.contains("does not answer"), "{what}: {error}");
+    }
+}
+
+/// By the labels that the cluster has of its nodes.
+fn nodes_have_what_affinities_ask_for(lab: &Lab) {
+    let nodes = Lab::ask(&format!("{}/api/v1/nodes", lab.cluster), "GET", None);
+    let address = &lab.machines()[0]["public_address"];
+    for node in nodes["items"].as_array().unwrap() {
+        let labels = &node["metadata"]["labels"];
+        let is_master = labels["weft/machine"] == "master-1";
+        assert_eq!(labels["weft/provider"], "Amazon");
+        assert_eq!(labels["node.kubernetes.io/instance-type"], "t3.medium");
+        assert_eq!(labels["topology.kubernetes.io/region"], "us-west-1");
+        assert_eq!(labels.get("weft/floating-ip"), is_master.then_some(address), "{labels}");
     }
 }
 
@@ -291,6 +306,10 @@ fn machines_that_could_not_be_a_cluster_are_faults() {
             "'1.2.3.4' is no network",
         ),
         (&format!("{master} deployment({{name: 'shop', maxPrice: 'much'}});"), "maxPrice"),
+        (
+            &format!("{master} new Container('db', {{command: ['db'], memory: '64G'}});"),
+            "db finds no machine: master-1 has 2 GiB of memory, and it needs 64 GiB",
+        ),
     ] {
         let error = fault(machines);
         assert!(error.contains(why), "{machines}: {error}");

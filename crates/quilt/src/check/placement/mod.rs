@@ -34,7 +34,8 @@ mod early;
 mod search;
 mod why;
 
-use crate::model::{Blueprint, MachineKind};
+use crate::machines::sizes;
+use crate::model::{Blueprint, Floating, Machine, MachineKind, Role};
 
 use classes::Classes;
 pub use why::{Obstacle, Reason};
@@ -81,7 +82,51 @@ pub fn place_on_one(blueprint: &Blueprint, node: &Node) -> Result<(), Obstacle> 
     place(&alone, std::slice::from_ref(node)).map(drop)
 }
 
-/// Whether there are machines enough for a blueprint that runs on one, which has enough of everything.
-pub(super) fn enough(blueprint: &Blueprint) -> Result<(), Obstacle> {
-    place_on_one(blueprint, &Node { name: THIS_MACHINE.into(), ..Node::default() })
+/// The machines that a blueprint asks for, masters among them: they run containers too. What the system of a machine
+/// takes of it is not known here.
+///
+/// ```
+/// use quilt::check::placement::nodes;
+/// use quilt::eval::{evaluate_text, Options};
+///
+/// let text = "import {Container, Machine} from 'weft';
+/// new Container('web', {command: ['x']});
+/// new Machine({provider: 'Amazon', role: 'master'});
+/// new Machine({provider: 'Amazon', size: 'm6i.large', replicas: 2});";
+/// let nodes = nodes(&evaluate_text("shop.js", text, &Options::default())?.blueprint.machines.all);
+/// assert_eq!(nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>(), ["master-1", "worker-1", "worker-2"]);
+/// assert_eq!((nodes[2].cpu_milli, nodes[2].memory_bytes), (Some(2_000), Some(8 << 30)));
+/// # Ok::<(), quilt::fault::Faults>(())
+/// ```
+pub fn nodes(machines: &[Machine]) -> Vec<Node> {
+    let mut counts = [0; 2];
+    let node = |machine: &Machine| {
+        let count = &mut counts[usize::from(machine.role == Role::Worker)];
+        *count += 1;
+        let size = sizes::of(&machine.provider).iter().find(|size| size.name == machine.size);
+        let floating_ip = match &machine.floating {
+            Floating::Of(address) => address.clone(),
+            Floating::None | Floating::New => String::new(),
+        };
+        Node {
+            name: format!("{}-{count}", machine.role),
+            kind: MachineKind {
+                provider: machine.provider.clone(),
+                size: machine.size.clone(),
+                region: machine.region.clone(),
+                floating_ip,
+            },
+            cpu_milli: size.map(|size| u64::from(size.cores) * 1_000),
+            memory_bytes: size.map(|size| (size.memory_gib * f64::from(1 << 30)) as u64),
+        }
+    };
+    machines.iter().map(node).collect()
+}
+
+/// Whether there are machines enough: those that the blueprint asks for, or else one, which has enough of everything.
+pub(crate) fn enough(blueprint: &Blueprint) -> Result<(), Obstacle> {
+    if blueprint.machines.is_empty() {
+        return place_on_one(blueprint, &Node { name: THIS_MACHINE.into(), ..Node::default() });
+    }
+    place(blueprint, &nodes(&blueprint.machines.all)).map(drop)
 }

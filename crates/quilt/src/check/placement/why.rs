@@ -134,7 +134,7 @@ impl Resource {
 
 impl Obstacle {
     /// The rules that it comes from, each in words.
-    pub(in crate::check) fn places(&self) -> Vec<(String, Span)> {
+    pub(crate) fn places(&self) -> Vec<(String, Span)> {
         match self {
             Obstacle::NoMachine { machines, .. } => {
                 let place = |(_, reason): &(String, Reason)| match reason {

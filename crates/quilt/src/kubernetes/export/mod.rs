@@ -29,6 +29,7 @@ use super::manifest::{
     ClaimSpec, DataObject, Map, Metadata, NetworkPolicySpec, Object, ServiceSpec, WorkloadSpec,
 };
 pub use gateway::Gateway;
+pub(crate) use placement::node_labels;
 
 use crate::fault::{Fault, Kind};
 use crate::model::{Blueprint, Container, Image, Party, PlacementRule, Restart, Service, Text};

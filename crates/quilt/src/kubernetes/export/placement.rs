@@ -8,7 +8,9 @@
 //!
 //! All of them are required, not preferred. A size is the label `node.kubernetes.io/instance-type` of nodes and a region
 //! `topology.kubernetes.io/region`, as clouds set them; a provider is `weft/provider` and a lasting address
-//! `weft/floating-ip`, which whoever makes the nodes has to set.
+//! `weft/floating-ip`, which whoever makes the nodes has to set: `weft up --target machines` does.
+
+use std::collections::BTreeMap;
 
 use super::{CONTAINER_LABEL, Exporter, MEMBER, Workload, member_label};
 use crate::kubernetes::manifest::{
@@ -50,7 +52,7 @@ impl Exporter<'_> {
         }
         if nodes.iter().any(|one| one.key == PROVIDER_LABEL || one.key == ADDRESS_LABEL) {
             self.notes.insert(format!(
-                "placement by provider or address goes by the labels {PROVIDER_LABEL} and {ADDRESS_LABEL} of nodes: set them"
+                "placement by provider or address goes by the labels {PROVIDER_LABEL} and {ADDRESS_LABEL} of nodes: set them, unless weft boots the machines"
             ));
         }
         let pods = |required: Vec<PodTerm>| (!required.is_empty()).then_some(PodAffinity { required });
@@ -65,19 +67,26 @@ impl Exporter<'_> {
     }
 }
 
-fn requirements(kind: &MachineKind, operator: &str) -> Vec<Requirement> {
+/// The labels of a node that is of a kind.
+pub(crate) fn node_labels(kind: &MachineKind) -> BTreeMap<String, String> {
     let said = [
         (PROVIDER_LABEL, &kind.provider),
         (SIZE_LABEL, &kind.size),
         (REGION_LABEL, &kind.region),
         (ADDRESS_LABEL, &kind.floating_ip),
     ];
-    let required = |(key, value): (&str, &String)| Requirement {
-        key: key.to_owned(),
+    said.into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(key, value)| (key.to_owned(), value.clone()))
+        .collect()
+}
+
+fn requirements(kind: &MachineKind, operator: &str) -> impl Iterator<Item = Requirement> {
+    node_labels(kind).into_iter().map(move |(key, value)| Requirement {
+        key,
         operator: operator.to_owned(),
-        values: vec![value.clone()],
-    };
-    said.into_iter().filter(|(_, value)| !value.is_empty()).map(required).collect()
+        values: vec![value],
+    })
 }
 
 fn term(party: &Party) -> Option<PodTerm> {
