@@ -1,15 +1,8 @@
-//! Bounded fuzzing of Dockerfiles and layers on stable Rust, through the bodies that the coverage-guided targets share.
-//!
-//! `WEFT_FUZZ_SECONDS` (3); `WEFT_FUZZ_SEED` repeats a run: an input depends on the seed and its number alone.
+//! Mutated Dockerfiles and layers.
 
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Bytes of the longest input.
-const INPUT_MAX: usize = 64 << 10;
-/// One input that takes longer is a hang.
-const INPUT_TIME_MAX: Duration = Duration::from_secs(10);
+use crate::fuzz;
 
 /// Pieces that mean something to the parser.
 const PIECES: &[&str] = &[
@@ -91,72 +84,6 @@ const MARKS: &[&[u8]] = &[
     b"\x50\x2a\x4d\x18\x04\0\0\0",
 ];
 
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
-}
-
-fn mutate(random: &mut Random, seeds: &[Vec<u8>], pieces: &[&[u8]]) -> Vec<u8> {
-    let mut input = seeds[random.below(seeds.len())].clone();
-    for _ in 0..=random.below(6) {
-        let at = random.below(input.len() + 1);
-        let end = (at + random.below(60)).min(input.len());
-        let piece = pieces[random.below(pieces.len())];
-        match random.below(6) {
-            0 => _ = input.splice(at..at, piece.iter().copied()),
-            1 => _ = input.splice(at..(at + piece.len()).min(input.len()), piece.iter().copied()),
-            2 => _ = input.drain(at..end),
-            3 if at < input.len() => input[at] ^= 1 << random.below(8),
-            4 => {
-                let piece = input[at..end].to_vec();
-                input.splice(at..at, piece.repeat(1 << random.below(6)));
-            }
-            _ => {
-                let other = &seeds[random.below(seeds.len())];
-                let from = random.below(other.len());
-                let piece = other[from..(from + random.below(600)).min(other.len())].to_vec();
-                input.splice(at..end, piece);
-            }
-        }
-        input.truncate(INPUT_MAX);
-    }
-    input
-}
-
-fn bounded(what: &str, seeds: &[Vec<u8>], pieces: &[&[u8]], body: fn(&[u8])) {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
-    let seconds = number("WEFT_FUZZ_SECONDS").unwrap_or(3);
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64);
-    let seed = number("WEFT_FUZZ_SEED").unwrap_or_else(clock);
-    println!("{what}: WEFT_FUZZ_SEED={seed} WEFT_FUZZ_SECONDS={seconds}");
-    let began = Instant::now();
-    let mut count = 0;
-    while began.elapsed() < Duration::from_secs(seconds) {
-        let mut random = Random(seed ^ count);
-        let input = seeds.get(count as usize).cloned().unwrap_or_else(|| mutate(&mut random, seeds, pieces));
-        let start = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(|| body(&input)));
-        let shown = || input.escape_ascii().to_string();
-        assert!(result.is_ok(), "WEFT_FUZZ_SEED={seed}, input {count}:\n{}", shown());
-        assert!(start.elapsed() < INPUT_TIME_MAX, "WEFT_FUZZ_SEED={seed}, input {count} hangs:\n{}", shown());
-        count += 1;
-    }
-    println!("{what}: {count} inputs in {:.1} s", began.elapsed().as_secs_f64());
-    assert!(count as usize >= seeds.len());
-}
-
 #[test]
 fn dockerfiles() {
     let seeds = [
@@ -167,7 +94,7 @@ fn dockerfiles() {
     ];
     let seeds = seeds.map(|seed| seed.as_bytes().to_vec());
     let pieces: Vec<&[u8]> = PIECES.iter().map(|piece| piece.as_bytes()).collect();
-    bounded("dockerfiles", &seeds, &pieces, quilt::fuzzing::dockerfile);
+    fuzz("dockerfiles", &seeds, &pieces, quilt::fuzzing::dockerfile);
 }
 
 /// An archive with an entry of every kind.
@@ -217,5 +144,5 @@ fn layers() {
     packed.write_all(&plain[0]).expect("to pack");
     let [first, second] = plain;
     let seeds = [first, second, packed.finish().expect("to pack")];
-    bounded("layers", &seeds, MARKS, quilt::fuzzing::layer);
+    fuzz("layers", &seeds, MARKS, quilt::fuzzing::layer);
 }

@@ -1,16 +1,8 @@
-//! Bounded fuzzing of the evaluator on stable Rust: mutated blueprints through the body that the coverage-guided
-//! target shares.
-//!
-//! `WEFT_FUZZ_SECONDS` (3); `WEFT_FUZZ_SEED` repeats a run: an input depends on the seed and its number alone.
+//! Mutated blueprints, deployments of the originals, and answers of Amazon's.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Bytes of the longest input.
-const INPUT_MAX: usize = 16 << 10;
-/// One input that takes longer is a hang: its deadline, the grace period, and a loaded machine.
-const INPUT_TIME_MAX: Duration = Duration::from_secs(10);
+use crate::{INPUT_MAX, fuzz};
 
 /// Pieces that mean something to the parser, the sandbox or the model.
 const PIECES: &[&str] = &[
@@ -92,23 +84,6 @@ const PIECES: &[&str] = &[
     "static {",
 ];
 
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
-}
-
 /// The seeds of the coverage-guided target, and the examples.
 fn corpus() -> Vec<Vec<u8>> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -122,36 +97,6 @@ fn corpus() -> Vec<Vec<u8>> {
     paths.sort();
     assert!(paths.len() >= 5, "{paths:?}");
     paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
-}
-
-fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
-    let mut input = seeds[random.below(seeds.len())].clone();
-    for _ in 0..=random.below(5) {
-        let at = random.below(input.len() + 1);
-        let end = (at + random.below(60)).min(input.len());
-        match random.below(7) {
-            0 | 1 => _ = input.splice(at..at, PIECES[random.below(PIECES.len())].bytes()),
-            2 => _ = input.drain(at..end),
-            3 => {
-                let other = &seeds[random.below(seeds.len())];
-                let from = random.below(other.len());
-                let piece = other[from..(from + random.below(200)).min(other.len())].to_vec();
-                input.splice(at..end, piece);
-            }
-            4 if at < input.len() => input[at] ^= 1 << random.below(8),
-            5 => {
-                let piece = input[at..end].to_vec();
-                let times = 1 << random.below(8);
-                input.splice(at..at, piece.repeat(times));
-            }
-            _ => {
-                let number = [0, 1, 80, 65_536, u64::from(u32::MAX), u64::MAX][random.below(6)].to_string();
-                input.splice(at..end.min(at + 2), number.into_bytes());
-            }
-        }
-        input.truncate(INPUT_MAX);
-    }
-    input
 }
 
 /// What Amazon says: instances, a firewall, a refusal; and a file of credentials.
@@ -171,30 +116,6 @@ const ANSWERS: [&str; 4] = [
     "[default]\naws_access_key_id = A\naws_secret_access_key = b=c\n[work]\n",
 ];
 
-/// Gives mutations of the seeds to `body` for a while.
-fn fuzz(name: &str, seeds: &[Vec<u8>], body: fn(&[u8])) {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
-    let seconds = number("WEFT_FUZZ_SECONDS").unwrap_or(3);
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64);
-    let seed = number("WEFT_FUZZ_SEED").unwrap_or_else(clock);
-    println!("{name}: WEFT_FUZZ_SEED={seed} WEFT_FUZZ_SECONDS={seconds}");
-    let began = Instant::now();
-    let mut count = 0;
-    while began.elapsed() < Duration::from_secs(seconds) {
-        let mut random = Random(seed ^ count);
-        // The corpus itself first.
-        let input = seeds.get(count as usize).cloned().unwrap_or_else(|| mutate(&mut random, seeds));
-        let shown = || String::from_utf8_lossy(&input).into_owned();
-        let start = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(|| body(&input)));
-        assert!(result.is_ok(), "WEFT_FUZZ_SEED={seed}, input {count}:\n{}", shown());
-        assert!(start.elapsed() < INPUT_TIME_MAX, "WEFT_FUZZ_SEED={seed}, input {count} hangs:\n{}", shown());
-        count += 1;
-    }
-    println!("{name}: {count} inputs in {:.1} s", began.elapsed().as_secs_f64());
-    assert!(count as usize >= seeds.len());
-}
-
 /// Deployments that the originals printed, changed.
 #[test]
 fn deployments() {
@@ -206,16 +127,21 @@ fn deployments() {
     let read = |path: &std::path::PathBuf| std::fs::read(path).expect("a file");
     let seeds: Vec<Vec<u8>> = printed.iter().map(read).filter(|text| text.len() < INPUT_MAX).collect();
     assert!(seeds.len() >= 8);
-    packet::fuzzing::bounded::fuzz_seeds("deployments", &seeds, b"{}[]\":,0e-", quilt::fuzzing::deployment);
+    let pieces: Vec<&[u8]> = b"{}[]\":,0e-".iter().map(std::slice::from_ref).collect();
+    fuzz("deployments", &seeds, &pieces, quilt::fuzzing::deployment);
+}
+
+fn pieces() -> Vec<&'static [u8]> {
+    PIECES.iter().map(|piece| piece.as_bytes()).collect()
 }
 
 #[test]
 fn blueprints() {
-    fuzz("blueprints", &corpus(), quilt::fuzzing::blueprint);
+    fuzz("blueprints", &corpus(), &pieces(), quilt::fuzzing::blueprint);
 }
 
 #[test]
 fn answers_of_amazon() {
     let seeds: Vec<Vec<u8>> = ANSWERS.iter().map(|text| text.as_bytes().to_vec()).collect();
-    fuzz("answers of Amazon", &seeds, quilt::fuzzing::amazon);
+    fuzz("answers of Amazon", &seeds, &pieces(), quilt::fuzzing::amazon);
 }
