@@ -1,8 +1,9 @@
 //! EC2's API as moto serves it, an API server of Kubernetes, and weft between them.
 
-use std::io::{BufRead, BufReader};
+use std::cell::RefCell;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -26,9 +27,19 @@ fn python(script: &[&str]) -> PathBuf {
 /// What puts Amazon's API in place.
 const MOTO: [&str; 2] = ["pypi.sh", "moto"];
 
+/// A process that ends with the test.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A server that ends with the test.
 pub(crate) struct Server {
-    child: Child,
+    _child: Ends,
     /// What it printed first.
     line: String,
 }
@@ -45,14 +56,7 @@ impl Server {
             .expect("python");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
-        Server { child, line: line.trim().to_owned() }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        Server { _child: Ends(child), line: line.trim().to_owned() }
     }
 }
 
@@ -64,6 +68,7 @@ pub(crate) struct Lab {
     pub(crate) cloud: String,
     key: [String; 2],
     folder: tempfile::TempDir,
+    boto: RefCell<Option<(Ends, BufReader<ChildStdout>)>>,
 }
 
 impl Lab {
@@ -76,7 +81,15 @@ impl Lab {
         let words: Vec<&str> = cloud.line.split(' ').collect();
         let key = [words[1].to_owned(), words[2].to_owned()];
         let folder = tempfile::tempdir().expect("a folder");
-        Lab { _cluster: cluster, _cloud: cloud, cluster: cluster_url, cloud: cloud_url, key, folder }
+        Lab {
+            _cluster: cluster,
+            _cloud: cloud,
+            cluster: cluster_url,
+            cloud: cloud_url,
+            key,
+            folder,
+            boto: RefCell::default(),
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -244,13 +257,27 @@ impl Lab {
 
     /// What of a kind Amazon has, as its own client tells: an expression of boto3's over `c`.
     pub(crate) fn boto(&self, expression: &str) -> Value {
+        let mut boto = self.boto.borrow_mut();
+        let (child, answers) = boto.get_or_insert_with(|| self.start_boto());
+        writeln!(child.0.stdin.as_ref().expect("a pipe"), "{expression}").expect("to ask");
+        let mut line = String::new();
+        answers.read_line(&mut line).expect("an answer");
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("{expression}: {line}"))
+    }
+
+    /// Amazon's own client, which takes a second to start and then answers one expression after another.
+    fn start_boto(&self) -> (Ends, BufReader<ChildStdout>) {
         let text = format!(
-            "import boto3, json\nc = boto3.client('ec2', endpoint_url='{}', region_name='us-west-1', \
-             aws_access_key_id='{}', aws_secret_access_key='{}')\nprint(json.dumps({expression}, default=str))",
+            "import boto3, json, sys\nc = boto3.client('ec2', endpoint_url='{}', region_name='us-west-1', \
+             aws_access_key_id='{}', aws_secret_access_key='{}')\nfor line in sys.stdin:\n    \
+             print(json.dumps(eval(line), default=str), flush=True)",
             self.cloud, self.key[0], self.key[1]
         );
-        let run = Command::new(python(&MOTO)).args(["-c", &text]).output().expect("python");
-        serde_json::from_slice(&run.stdout).unwrap_or_else(|_| panic!("{expression}: {}", whole(&run)))
+        let mut command = Command::new(python(&MOTO));
+        let mut child =
+            command.args(["-c", &text]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python");
+        let answers = BufReader::new(child.stdout.take().expect("a pipe"));
+        (Ends(child), answers)
     }
 
     /// What Amazon has that is not its own from the start: living instances, groups, keys, addresses.

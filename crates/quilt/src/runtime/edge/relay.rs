@@ -19,7 +19,7 @@ use super::{CONNECTIONS_MAX, COPY_BYTES, UDP_SENDERS_MAX};
 
 /// How long a target may take to accept.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
-/// How often a target that refuses is asked.
+/// How often a target that refuses, or has nobody just now, is asked.
 const CONNECT_ATTEMPTS: u32 = 6;
 /// Pause after the first refusal; it doubles with each one.
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);
@@ -78,12 +78,13 @@ async fn carry(mut outside: TcpStream, target: SocketAddr) -> io::Result<()> {
 }
 
 /// Connects to the target. A service gives each attempt to its next member, so one that has only just started and
-/// does not listen yet costs a moment and no connection.
+/// does not listen yet costs a moment and no connection; nor does a moment in which no member is in rotation.
 async fn connect(target: SocketAddr) -> io::Result<TcpStream> {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable};
     let mut pause = CONNECT_PAUSE;
     for _ in 1..CONNECT_ATTEMPTS {
         match TcpStream::connect(target).await {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => sleep(pause).await,
+            Err(error) if matches!(error.kind(), ConnectionRefused | HostUnreachable) => sleep(pause).await,
             outcome => return outcome,
         }
         pause *= 2;
