@@ -47,6 +47,7 @@ test_packages=(
 )
 bench_packages=(
   "dpdk-dev dpdk-testpmd"            # the packet forwarder the network functions are measured beside
+  "openvswitch-switch-dpdk /usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk" # its datapath in memory
   "valgrind valgrind"                # counts instructions
   "pkgconf pkg-config"               # finds DPDK's headers
   "libdpdk-dev /usr/include/dpdk/rte_lpm.h" # the prefix table that ours is measured beside

@@ -5,16 +5,29 @@ use std::net::{IpAddr, Ipv4Addr};
 use lookup::acl::classbench::{self, Flavour, Version};
 use lookup::acl::{Networks, Prefix, ProtocolMatch, Rule};
 use lookup::lpm::sample::{self, Random};
+use openflow::Version;
+use openflow::action::Action;
+use openflow::flow::FlowMod;
+use openflow::instruction::Instruction;
+use openflow::live::HubConfig;
+use openflow::live::agent::AgentConfig;
+use openflow::matching::Match;
+use openflow::message::{Body, Message};
+use openflow::oxm::Oxm;
+use openflow::port::{Port, PortNo};
+use openflow::switch::{ConnectionId, SwitchConfig};
 use packet::Batch;
 use packet::flow::{FlowKey, Tuple};
 use packet::wire::IpProtocol;
+use packet::{Pool, PoolConfig};
 use softnic::engine::{Context, Gate, Module};
 use softnic::modules::{
     Acl, Bypass, ExactMatch, ExternalAddress, Field, Fields, IpChecksum, IpLookup, IpSwap, L2Forward,
-    L4Checksum, MacSwap, Nat, NatConfig, Rewrite, UpdateTtl,
+    L4Checksum, MacSwap, Nat, NatConfig, OpenFlowSwitch, Rewrite, UpdateTtl,
 };
 
 use crate::flows::{FRAME, Flows, HOT, STATIONS, hot_set, station};
+use crate::peer::BUFFERS;
 
 /// Flows, prefixes and rules of the large tables.
 const MILLION: usize = 1_000_000;
@@ -123,6 +136,26 @@ pub(crate) fn testpmd(mode: &str) -> Vec<Step> {
         "csum" => vec![step(MacSwap), step(IpChecksum::new()), step(L4Checksum::new())],
         other => panic!("no mode {other}"),
     }
+}
+
+/// Two ports and, as there, a flow each way.
+pub(crate) fn open_flow_switch() -> Step {
+    let pool = Pool::new(PoolConfig { buffers: BUFFERS, ..PoolConfig::default() }).expect("a pool");
+    let config = AgentConfig::new(SwitchConfig::default(), Vec::new());
+    let (mut switch, _) =
+        OpenFlowSwitch::new(config, vec![Port::default(); 2], pool, HubConfig::default()).expect("a switch");
+    switch.change(|switch, now| {
+        let controller = ConnectionId(u64::MAX);
+        switch.connect(now, controller, Version::V13);
+        for (from, to) in [(1, 2), (2, 1)] {
+            let matching = Match::new().with(Oxm::exact(openflow::field::Field::InPort, from));
+            let instructions = vec![Instruction::ApplyActions(vec![Action::output(PortNo(to))])];
+            let flow = FlowMod { matching, instructions, ..FlowMod::default() };
+            switch.handle_message(now, controller, &Message::new(1, Body::FlowMod(flow)));
+        }
+        switch.disconnect(now, controller);
+    });
+    Step { module: Box::new(switch), input: 0, output: 1 }
 }
 
 fn rewrite_module() -> Rewrite {

@@ -1,10 +1,10 @@
 //! BESS's graphs in our engine: CPU time, cycles and instructions per packet of 60 bytes, one worker, in memory.
 //!
-//! `cargo bench -p softnic --bench bess` prints three tables: the graphs that a real bessd was measured with, and the same
-//! with large tables; the five-module chain in other ways than the engine's; and `dpdk-testpmd`, from Debian's `dpdk-dev`,
-//! beside the same work done here, in one run. Instructions are callgrind's, from Debian's `valgrind`.
+//! `cargo bench -p softnic --bench bess` prints four tables: the graphs that a real bessd was measured with, and the same
+//! with large tables; the five-module chain in other ways than the engine's; `dpdk-testpmd`, from Debian's `dpdk-dev`,
+//! beside the same work done here; and the userspace datapath of Debian's `openvswitch-switch-dpdk`, all in one run. Instructions are callgrind's, from Debian's `valgrind`.
 //!
-//! `… --bench bess -- ROW…` prints these rows alone, without instructions, and `… -- count ROW PACKETS` sends so many
+//! `… --bench bess -- ovs` is Open vSwitch's table alone. `… -- ROW…` prints these rows alone, without instructions, and `… -- count ROW PACKETS` sends so many
 //! packets through one and ends, for a profiler.
 //!
 //! * CPU time is the worker's own, so that other load on the machine matters little. Cycles are those of the processor's
@@ -17,6 +17,7 @@
 
 mod flows;
 mod graphs;
+mod open_vswitch;
 #[path = "../../../netbricks/benches/peer/testpmd.rs"]
 mod peer;
 
@@ -30,11 +31,14 @@ use softnic::modules::{Sink, Source};
 
 use flows::FRAME;
 use graphs::{Graph, OTHER_WAYS, Step, TABLE};
+use open_vswitch::OpenVSwitch;
 use peer::{BUFFERS, Device, Testpmd, cpu_ns, median};
 
 const ROUNDS: usize = 5;
 /// How long one measurement takes, ours and testpmd's.
 const TIME: Duration = Duration::from_millis(400);
+/// The same of Open vSwitch's, whose counters are some milliseconds old when they are told.
+const LONG: Duration = Duration::from_secs(2);
 /// Packets of testpmd's warm-up, and of ours beside it.
 const WARM_UP: u64 = 100_000;
 /// Packets between the two runs whose instructions are counted.
@@ -151,6 +155,21 @@ fn beside_testpmd(name: &str, device: Device<'_>, source: impl Fn() -> Source) {
     }
 }
 
+/// The same two flows in both; the packets are the null ports', all zero.
+fn beside_open_vswitch() {
+    println!("\n| null ports | Open vSwitch, ns | weft, ns | weft / Open vSwitch |\n|---|---|---|---|");
+    let switch = OpenVSwitch::start(FRAME);
+    let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        theirs.push(switch.measure(LONG));
+        let running = Running::start(blank(), vec![graphs::open_flow_switch()]);
+        running.wait(WARM_UP);
+        ours.push(running.measure());
+    }
+    let (theirs, ours) = (median(theirs), median(ours));
+    println!("| OpenFlow switch, two flows | {theirs:.1} | {ours:.1} | {:.2} |", ours / theirs);
+}
+
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let all = || TABLE.iter().chain(&OTHER_WAYS[1..]);
@@ -164,6 +183,9 @@ fn main() {
     }
     println!("{FRAME} B, one worker, CPU time per packet, median of {ROUNDS} rounds");
     head("graph");
+    if words == ["ovs"] {
+        return beside_open_vswitch();
+    }
     if !words.is_empty() {
         all().filter(|graph| words.iter().any(|word| word == graph.word)).for_each(|graph| row(graph, false));
         return;
@@ -179,4 +201,5 @@ fn main() {
     let mut writer = packet::pcap::Writer::new(file, packet::pcap::LinkType::ETHERNET).expect("a header");
     writer.write(0, &frame).and_then(|()| writer.flush()).expect("a record");
     beside_testpmd("copied frames", Device::Copied(&capture), || Source::new(pool(), &frame));
+    beside_open_vswitch();
 }
