@@ -5,15 +5,16 @@
 # tests may ask at once.
 set -euo pipefail
 
-name="${1:?os-ken, faucet, grpcio or moto}"
+name="${1:?os-ken, faucet, grpcio, moto or topohub}"
 extras=
 case "$name" in
   os-ken) version=4.2.2 ;;   # a controller and message library, which judges ours
   grpcio) version=1.85.3 ;;  # a gRPC client that nobody here wrote
   faucet) version=1.10.12 ;; # an OpenFlow 1.3 controller that networks run on, which drives our switch
   moto) version=5.2.5 extras='[ec2,iam,server]' ;; # Amazon's EC2 API
+  topohub) version=1.5.1 ;;  # 707 graphs of networks: data, of which no program runs
   *)
-    echo "$name: os-ken, faucet, grpcio and moto are what the tests use" >&2
+    echo "$name: os-ken, faucet, grpcio, moto and topohub are what the tests use" >&2
     exit 2
     ;;
 esac

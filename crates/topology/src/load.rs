@@ -12,6 +12,8 @@
 //! | [`rocketfuel_weights`] | Rocketfuel `weights.intra` | weight |
 //! | [`edge_list`] | a link a line: `a b [Mbit/s [ms]]` | capacity, delay |
 //! | [`json`] | our own | all |
+//!
+//! [`by_name`] chooses by the name of the file.
 
 mod edge_list;
 mod gml;
@@ -28,6 +30,7 @@ pub use node_link::node_link;
 pub use rocketfuel::rocketfuel_weights;
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use crate::graph::{TEXT_BYTES_MAX, Topology, TopologyError};
 use crate::link::LinkSpec;
@@ -73,6 +76,23 @@ impl std::fmt::Display for Line {
 impl LoadError {
     fn at(line: usize, what: impl Into<String>) -> Self {
         Self::Malformed { line, what: what.into() }
+    }
+}
+
+/// Reads a file by what its name ends in: `.graphml` or `.xml`, `.gml`, `.json` (node-link JSON, or our own), `.intra`
+/// (Rocketfuel's weights); anything else is an edge list.
+///
+/// # Errors
+/// As the loader of that format.
+pub fn by_name(path: &Path, text: &str) -> Result<Topology, LoadError> {
+    let end = path.extension().map(|end| end.to_string_lossy().to_ascii_lowercase());
+    match end.as_deref() {
+        Some("graphml" | "xml") => graphml(text),
+        Some("gml") => gml(text),
+        Some("intra") => rocketfuel_weights(text),
+        // Both have nodes and links; the fault of the more common one is told.
+        Some("json") => json(text).or_else(|_| node_link(text)),
+        _ => edge_list(text),
     }
 }
 
@@ -196,4 +216,24 @@ fn json_error(error: &serde_json::Error) -> LoadError {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or(&text);
     LoadError::at(error.line(), format!("{what} (column {})", error.column()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_says_the_format() {
+        let links =
+            |name: &str, text: &str| by_name(Path::new(name), text).map(|topology| topology.link_count());
+        let node_link = r#"{"nodes": [{"id": 0}, {"id": 1}], "links": [{"source": 0, "target": 1}]}"#;
+        assert_eq!(links("a.json", node_link), Ok(1));
+        let own = to_json(&by_name(Path::new("a.json"), node_link).unwrap());
+        assert_eq!(links("dir.gml/b.JSON", &own), Ok(1));
+        assert_eq!(links("a.gml", "graph [ node [ id 0 ] node [ id 1 ] edge [ source 0 target 1 ] ]"), Ok(1));
+        assert_eq!(links("weights.intra", "a b 2.5"), Ok(1));
+        assert_eq!(links("links.txt", "a b\nb c"), Ok(2));
+        assert_eq!(links("links", "a b"), Ok(1));
+        assert!(links("a.graphml", "a b").is_err());
+    }
 }

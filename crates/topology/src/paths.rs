@@ -10,11 +10,13 @@
 mod flow;
 mod routes;
 mod shortest;
+mod usage;
 mod yen;
 
 pub use flow::{Cut, FlowError, edge_connectivity, edge_disjoint_paths, min_cut};
 pub use routes::{AllRoutes, ROUTES_NODES_MAX, Routes, TooManyNodes};
 pub use shortest::ShortestPaths;
+pub use usage::{most_used, usage};
 pub use yen::{PATHS_MAX, k_shortest};
 
 use crate::graph::Topology;

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 use topology::paths::{
     AllRoutes, FlowError, Path, Routes, ShortestPaths, by_hops, by_weight, edge_connectivity,
-    edge_disjoint_paths, k_shortest, min_cut,
+    edge_disjoint_paths, k_shortest, min_cut, most_used, usage,
 };
 use topology::{Hop, Link, LinkId, LinkSpec, NodeId, Topology, generate};
 use twins::{crossing, cut_capacity, distances, ids, path_costs, small};
@@ -28,6 +28,29 @@ fn check_path(topology: &Topology, path: &Path, to: NodeId, cost: impl Fn(&Link)
 
 fn weight(link: &Link) -> u64 {
     link.weight.get().into()
+}
+
+proptest! {
+    #[test]
+    fn used_links_are_counted(topology in small(9, 24)) {
+        let mut expected = vec![0; topology.link_bound()];
+        for to in ids(&topology) {
+            let routes = Routes::towards(&topology, to, by_weight);
+            for mut node in ids(&topology) {
+                while let Some(hop) = routes.next_hop(node) {
+                    expected[hop.link.index()] += 1;
+                    node = hop.node;
+                }
+            }
+        }
+        prop_assert_eq!(usage(&topology, ids(&topology), by_weight), expected.clone());
+        let busiest = most_used(&topology, 3, by_weight);
+        prop_assert_eq!(busiest.len(), topology.link_count().min(3));
+        if let Some(last) = busiest.last() {
+            let more = |link: &&Link| expected[link.id().index()] > expected[last.index()];
+            prop_assert!(topology.links().filter(more).count() < busiest.len());
+        }
+    }
 }
 
 proptest! {

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use commands::{
-    blueprint, exec, export, graph, images, import, logs, machines, netbricks, openflow, original, pox, ps,
-    quilt, roles, softnic, stop, top, up, why,
+    blueprint, ddc, e2, exec, export, graph, images, import, logs, machines, netbricks, openflow, original,
+    pox, ps, quilt, rc3, roles, sim, softnic, stop, top, up, why,
 };
 
 /// Exit code for work that could not be done.
@@ -65,6 +65,12 @@ enum Command {
     Stop(stop::Stop),
     /// List the images that are kept, and remove them
     Images(images::Images),
+    /// Data-Driven Connectivity: how far packets walk while links fail
+    #[command(subcommand)]
+    Ddc(ddc::Ddc),
+    /// Policies of network functions: checked, placed and drawn
+    #[command(subcommand)]
+    E2(e2::E2),
     /// Network functions on ports and capture files
     #[command(subcommand)]
     Netbricks(netbricks::Netbricks),
@@ -75,6 +81,12 @@ enum Command {
     /// Blueprints in the dialects of Quilt and Kelda
     #[command(subcommand)]
     Quilt(quilt::Quilt),
+    /// RC3: recursively cautious congestion control
+    #[command(subcommand)]
+    Rc3(rc3::Rc3),
+    /// Simulations: scenario files, as tables and plots
+    #[command(subcommand)]
+    Sim(sim::Sim),
     /// The software NIC, and BESS's control interface
     #[command(subcommand)]
     Softnic(softnic::Softnic),
@@ -138,10 +150,14 @@ fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Machines(command) => command.run()?,
         Command::Stop(command) => command.run()?,
         Command::Images(command) => command.run()?,
+        Command::Ddc(command) => return command.run(),
+        Command::E2(command) => command.run()?,
         Command::Netbricks(command) => return command.run(),
         Command::Openflow(command) => return command.run(),
         Command::Pox(command) => return command.run(),
         Command::Quilt(command) => command.run()?,
+        Command::Rc3(command) => command.run()?,
+        Command::Sim(command) => command.run()?,
         Command::Softnic(command) => return command.run(),
         Command::Tool(tool) => tool.run().map_err(|error| miette::miette!("{error}"))?,
         Command::Completions { shell } => {

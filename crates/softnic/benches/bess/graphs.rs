@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use lookup::acl::classbench::{self, Flavour, Version};
 use lookup::acl::{Networks, Prefix, ProtocolMatch, Rule};
 use lookup::lpm::sample::{self, Random};
-use openflow::Version;
 use openflow::action::Action;
 use openflow::flow::FlowMod;
 use openflow::instruction::Instruction;
@@ -146,7 +145,7 @@ pub(crate) fn open_flow_switch() -> Step {
         OpenFlowSwitch::new(config, vec![Port::default(); 2], pool, HubConfig::default()).expect("a switch");
     switch.change(|switch, now| {
         let controller = ConnectionId(u64::MAX);
-        switch.connect(now, controller, Version::V13);
+        switch.connect(now, controller, openflow::Version::V13);
         for (from, to) in [(1, 2), (2, 1)] {
             let matching = Match::new().with(Oxm::exact(openflow::field::Field::InPort, from));
             let instructions = vec![Instruction::ApplyActions(vec![Action::output(PortNo(to))])];

@@ -2,6 +2,8 @@
 
 pub(crate) mod blueprint;
 pub(crate) mod cluster;
+pub(crate) mod ddc;
+pub(crate) mod e2;
 pub(crate) mod exec;
 pub(crate) mod export;
 pub(crate) mod graph;
@@ -17,7 +19,9 @@ pub(crate) mod original;
 pub(crate) mod pox;
 pub(crate) mod ps;
 pub(crate) mod quilt;
+pub(crate) mod rc3;
 pub(crate) mod roles;
+pub(crate) mod sim;
 pub(crate) mod softnic;
 pub(crate) mod stop;
 pub(crate) mod top;
