@@ -266,9 +266,6 @@ impl<'a> Between<'a> {
 
     /// What a source of now and one of the new program's rules both stand for.
     fn shared(&self, from: &Selector, source: &Selector) -> Vec<Selector> {
-        if from == source {
-            return vec![from.clone()];
-        }
         let expand = |selector: &Selector, of: usize| -> BTreeSet<String> {
             match selector {
                 Selector::Endpoint(name) => BTreeSet::from([name.clone()]),
@@ -280,6 +277,10 @@ impl<'a> Between<'a> {
             }
         };
         let (one, two) = (expand(from, NOW), expand(source, NEW));
+        // One name may stand for others now: for those that rest behind it until their connections are over.
+        if from == source && one.is_subset(&two) {
+            return vec![from.clone()];
+        }
         one.intersection(&two).cloned().map(Selector::Endpoint).collect()
     }
 }

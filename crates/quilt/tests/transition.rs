@@ -205,3 +205,24 @@ proptest! {
         }
     }
 }
+
+/// A service of one name whose only member now is one that rests: the new blueprint speaks of others by that name.
+#[test]
+fn who_rests_behind_a_name_is_not_who_has_it_next() {
+    let read = |text: &str| {
+        let text = format!("import {{Container, PortRange, Service, allow}} from 'weft';\n{text}");
+        quilt::eval::evaluate_text("x.js", &text, &quilt::eval::Options::default()).expect(&text).blueprint
+    };
+    let one = |name: &str, version: u32| {
+        format!("const {name} = new Container('{name}', {{command: ['v{version}']}});\n")
+    };
+    let old = one("a", 0) + &one("d", 0) + &one("f", 1);
+    let old = read(&(old + "allow(new Service('s', [a]), new Service('u', [d]), 3);"));
+    let new = one("d", 1) + &one("f", 0);
+    let new = read(&(new + "allow(new Service('s', [f]), new Service('t', [d]), new PortRange(2, 3));"));
+    let flags = |name: &str| NAMES.map(|one| one == name);
+    let moment = Moment::new(&old, &new, &flags("d"), &flags("a"));
+    assert_eq!((moment.is("a"), moment.is("d"), moment.is("f")), (Is::Old, Is::Fresh, Is::Old));
+    let fabric = Fabric::new(&moment.program, 1).expect("a program that makes sense");
+    assert!(fabric.explain("a", "d", Protocol::Tcp, 3).expect("both are there").rule.is_none());
+}
