@@ -58,7 +58,7 @@ fn runs(who: Who) {
 
     // What it is given is what weft gives by itself.
     assert_eq!(weft.inside("client", &["curl", "-sS", "http://web/"]), "from runc\n");
-    assert_eq!(weft.row("web")["health"]["state"], "healthy", "{}", weft.row("web"));
+    assert!(eventually(|| weft.row("web")["health"]["state"] == "healthy"), "{}", weft.row("web"));
     weft.inside("web", &["sh", "-c", "echo kept > /data/file; echo here > /written"]);
     let root = |path: &str| fs::read_to_string(format!("/proc/{web}/root{path}"));
     assert_eq!(root("/data/file").expect("the volume"), "kept\n");
