@@ -16,7 +16,7 @@
 //! assert!(results.svg().starts_with("<svg"));
 //!
 //! let fault = Scenario::parse(&text.replace("100mbit 10ms", "-1mbit 10ms"), &|_| Err(String::new())).unwrap_err();
-//! assert_eq!((fault.line, fault.column), (2, 60));
+//! assert_eq!((fault.line, fault.column), (2, 11));
 //! # Ok::<(), rc3::scenario::ScenarioError>(())
 //! ```
 
