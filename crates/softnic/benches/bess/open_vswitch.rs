@@ -53,7 +53,9 @@ impl OpenVSwitch {
         assert!(now(&own, &["set", "Open_vSwitch", ".", "other_config:dpdk-init=true", &extra, second]));
         let database = format!("unix:{}", own.file("db.sock"));
         let control = format!("--unixctl={}", own.file("switch.ctl"));
-        let mut command = Command::new(SWITCH);
+        // In a network of its own, which ends with it: the interfaces of its bridges would outlive it.
+        let mut command = Command::new("unshare");
+        command.args(["--net", SWITCH]);
         command.env("OVS_RUNDIR", own.directory.path()).env("OVS_LOGDIR", own.directory.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         own.switch = Some(command.args([database, control]).spawn().expect(SWITCH));
