@@ -159,7 +159,11 @@ impl Cluster {
                 Next::Do(Step::EndDetour)
             }
             // Then it does not begin again either.
-            Next::Do(Step::StartDetour) if observed.moved_to == Side::Target => Next::WaitForEnd,
+            Next::Do(Step::StartDetour)
+                if self.broken == Broken::EndsDetourAtFlip && observed.moved_to == Side::Target =>
+            {
+                Next::WaitForEnd
+            }
             other => other,
         }
     }
