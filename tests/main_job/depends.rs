@@ -90,7 +90,8 @@ fn not_ready(who: Who) {
 #[test]
 fn a_job_that_fails_keeps_nobody_waiting() {
     let weft = Weft::new(Who::User);
-    let text = "import {Container} from 'weft';\nconst job = new Container('job', {command: 'echo no luck; exit 7', restart: 'never'});\nnew Container('web', {command: ['sleep', '1000'], dependsOn: [job]});\n";
+    // Its check fails for as long as it works: else it would be ready, now and then, before it has ended.
+    let text = "import {Container} from 'weft';\nconst job = new Container('job', {command: 'echo no luck; exit 7', restart: 'never', health: {command: 'false'}});\nnew Container('web', {command: ['sleep', '1000'], dependsOn: [job]});\n";
     let file = weft.blueprint("job.js", text);
     let error = weft.fails(&["up", &file]);
     let told = flat(&error);
