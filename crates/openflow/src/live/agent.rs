@@ -182,10 +182,21 @@ impl Agent {
         result
     }
 
-    /// A packet came in at a port.
+    /// A packet came in at a port; what it leads to is polled.
     pub fn receive(&mut self, links: &mut Links<'_>, port: PortNo, packet: &[u8]) {
         self.switch.receive(links.now(), port, packet);
         self.settle(links);
+    }
+
+    /// As [`Switch::forward`]: the port by which the caller sends the packet as it came, or `None` where what it leads to
+    /// is polled.
+    #[must_use]
+    pub fn forward(&mut self, links: &mut Links<'_>, port: PortNo, packet: &[u8]) -> Option<PortNo> {
+        let to = self.switch.forward(links.now(), port, packet);
+        if to.is_none() {
+            self.settle(links);
+        }
+        to
     }
 
     /// The next packet to be sent.

@@ -16,11 +16,27 @@ pub const CACHE_SLOTS: usize = 8192;
 /// Steps of one way at most.
 pub const CACHED_OPS_MAX: usize = 64;
 
+/// What is done with packets of a key.
 #[derive(Debug)]
-struct Way {
+pub(super) struct Way {
     generation: u64,
     key: Words,
-    ops: Box<[Op]>,
+    pub(super) ops: Box<[Op]>,
+    /// The port by which a packet leaves as it came, where that and counting is all.
+    pub(super) unchanged: Option<u32>,
+}
+
+/// See [`Way::unchanged`].
+fn unchanged(ops: &[Op]) -> Option<u32> {
+    let mut port = None;
+    for op in ops {
+        match *op {
+            Op::Lookup { .. } | Op::Group(_) | Op::Bucket { .. } => {}
+            Op::Output { port: to, queue: None } if port.is_none() => port = Some(to),
+            _ => return None,
+        }
+    }
+    port
 }
 
 /// The cache. Each key has one place, where the latest stays.
@@ -46,17 +62,17 @@ impl Cache {
         state.finish() as usize & (CACHE_SLOTS - 1)
     }
 
-    /// The steps of packets of that key.
-    pub(super) fn find(&mut self, key: &Words, generation: u64) -> Option<&[Op]> {
+    /// What is done with packets of that key.
+    pub(super) fn find(&mut self, key: &Words, generation: u64) -> Option<&Way> {
         let place = self.place(key);
-        let way = self.ways.get(place).and_then(Option::as_ref);
+        let way = self.ways.get(place).and_then(Option::as_deref);
         let way = way.filter(|way| way.generation == generation && way.key == *key);
         if way.is_some() {
             self.hits += 1;
         } else {
             self.misses += 1;
         }
-        way.map(|way| &*way.ops)
+        way
     }
 
     /// Keeps the steps of packets of that key.
@@ -68,6 +84,7 @@ impl Cache {
             self.ways.resize_with(CACHE_SLOTS, || None);
         }
         let place = self.place(key);
-        self.ways[place] = Some(Box::new(Way { generation, key: *key, ops: ops.into() }));
+        self.ways[place] =
+            Some(Box::new(Way { generation, key: *key, ops: ops.into(), unchanged: unchanged(ops) }));
     }
 }

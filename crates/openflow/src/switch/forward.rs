@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::frame::Frame;
+use super::cache::Way;
+use super::frame::{Frame, parse};
+use super::key::Key;
 use super::op::{Op, Walk};
 use super::pipeline::Run;
 use super::ports::{PortState, bump};
@@ -12,42 +14,56 @@ use crate::port::{PortNo, config};
 use crate::version::Version;
 
 impl Switch {
-    /// A packet came in. Frames shorter than an Ethernet header are counted as errors.
+    /// A packet came in; what it leads to is polled. Frames shorter than an Ethernet header are counted as errors.
     pub fn receive(&mut self, now: Duration, port: PortNo, packet: &[u8]) {
-        let Some(state) = self.datapath.ports.get(port.0) else { return };
+        if let Some(port) = self.forward(now, port, packet) {
+            self.push_unasked(Output::Packet { port, queue: None, bytes: packet.to_vec() });
+        }
+    }
+
+    /// As [`Self::receive`], but a packet that is known to leave by one port as it came is not copied: it is counted, and
+    /// the caller sends it out of the port returned. What is to be polled already goes first.
+    #[must_use]
+    pub fn forward(&mut self, now: Duration, port: PortNo, packet: &[u8]) -> Option<PortNo> {
+        let state = self.datapath.ports.get(port.0)?;
         if packet.len() < FRAME_MIN || packet.len() > FRAME_MAX {
             bump(&state.rx_errors);
-            return;
+            return None;
         }
         state.received.add(packet.len());
-        let frame = Frame::new(packet.to_vec(), port.0, self.datapath.fragments == FRAGMENTS_NORMAL);
-        if !admits(&self.datapath, state, &frame) {
+        let hides_ports = self.datapath.fragments == FRAGMENTS_NORMAL;
+        let mut key = Key::arriving(port.0);
+        let layout = parse(packet, &mut key, hides_ports);
+        if !admits(&self.datapath, state, &key) {
             bump(&state.rx_dropped);
-            return;
+            return None;
         }
-        match self.cache.find(&frame.key.0, self.generation) {
-            Some(ops) => {
-                let (datapath, effects) = (&self.datapath, &mut self.effects);
-                let mut walk = Walk { datapath, now, frame, saved: Vec::new(), effects, is_trial: false };
-                for (at, &op) in ops.iter().enumerate() {
-                    let goes_on = walk.step(op, at + 1 == ops.len());
-                    // A TTL at its end: the steps that follow are those of that.
-                    if !goes_on && matches!(op, Op::Meter(_)) {
-                        break;
-                    }
+        let known = self.cache.find(&key.0, self.generation);
+        if let Some(Way { ops, unchanged: Some(to), .. }) = known {
+            ops.iter().for_each(|&op| self.datapath.count(op, now, packet.len()));
+            return self.datapath.lets_out(*to, None, packet.len()).then_some(PortNo(*to));
+        }
+        let frame = Frame { bytes: packet.to_vec(), key, layout, hides_ports };
+        if let Some(way) = known {
+            let (datapath, effects) = (&self.datapath, &mut self.effects);
+            let mut walk = Walk { datapath, now, frame, saved: Vec::new(), effects, is_trial: false };
+            for (at, &op) in way.ops.iter().enumerate() {
+                let goes_on = walk.step(op, at + 1 == way.ops.len());
+                // A TTL at its end: the steps that follow are those of that.
+                if !goes_on && matches!(op, Op::Meter(_)) {
+                    break;
                 }
             }
-            None => {
-                let key = frame.key.0;
-                let mut run = Run::new(&self.datapath, now, frame, &mut self.effects);
-                run.pipeline(0);
-                if let Some(ops) = run.record {
-                    self.cache.keep(&key, self.generation, &ops);
-                }
+        } else {
+            let mut run = Run::new(&self.datapath, now, frame, &mut self.effects);
+            run.pipeline(0);
+            if let Some(ops) = run.record {
+                self.cache.keep(&key.0, self.generation, &ops);
             }
         }
         self.settle(now);
         self.tell_monitors();
+        None
     }
 
     /// Sends a packet through the tables from the first on, as `OFPP_TABLE` does.
@@ -108,9 +124,9 @@ impl Switch {
 }
 
 /// Whether a port takes a packet in, and the switch the fragment.
-pub(super) fn admits(datapath: &Datapath, state: &PortState, frame: &Frame) -> bool {
-    let is_fragment = frame.get(crate::field::Field::IpFrag) != 0;
-    let is_spanning_tree = frame.key.eth_dst() == 0x0180_c200_0000;
+pub(super) fn admits(datapath: &Datapath, state: &PortState, key: &Key) -> bool {
+    let is_fragment = key.fragment() != 0;
+    let is_spanning_tree = key.eth_dst() == 0x0180_c200_0000;
     // 1.0: NO_RECV leaves spanning tree frames in, which NO_RECV_STP is for.
     let receives = if is_spanning_tree {
         let no_stp = state.port.config & (config::PORT_DOWN | config::NO_RECV_STP) != 0;

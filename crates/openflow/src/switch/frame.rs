@@ -17,27 +17,30 @@ pub(super) struct Frame {
     pub(super) key: Key,
     pub(super) layout: Layout,
     /// Fragments have no ports, not even the first (`OFPC_FRAG_NORMAL`).
-    hides_ports: bool,
+    pub(super) hides_ports: bool,
+}
+
+/// Reads a packet's fields into `key`; where its headers are.
+pub(super) fn parse(bytes: &[u8], key: &mut Key, hides_ports: bool) -> Layout {
+    let mut layout = read(bytes, key);
+    if hides_ports && key.fragment() != 0 {
+        (layout.transport, layout.has_target) = (None, false);
+        key.hide_transport();
+    }
+    layout
 }
 
 impl Frame {
     /// As it came in by a port.
     pub(super) fn new(bytes: Vec<u8>, in_port: u32, hides_ports: bool) -> Self {
-        let mut key = Key::default();
-        key.set_in_port(in_port);
-        key.set(Field::InPhyPort, u128::from(in_port));
-        let mut frame = Self { bytes, key, layout: Layout::default(), hides_ports };
-        frame.reread();
-        frame
+        let mut key = Key::arriving(in_port);
+        let layout = parse(&bytes, &mut key, hides_ports);
+        Self { bytes, key, layout, hides_ports }
     }
 
     /// Looks again, after headers came or went.
     pub(super) fn reread(&mut self) {
-        self.layout = read(&self.bytes, &mut self.key);
-        if self.hides_ports && self.key.get(Field::IpFrag) != 0 {
-            (self.layout.transport, self.layout.has_target) = (None, false);
-            self.key.hide_transport();
-        }
+        self.layout = parse(&self.bytes, &mut self.key, self.hides_ports);
     }
 
     /// Whether the packet has that field.

@@ -169,6 +169,14 @@ pub(super) fn get(words: &Words, field: Field) -> u128 {
 pub(super) struct Key(pub(super) Words);
 
 impl Key {
+    /// Of a packet that came in by a port, and of which nothing is known yet.
+    pub(super) const fn arriving(port: u32) -> Self {
+        let mut words = [0; WORDS];
+        words[0] = (port as u64) << 32;
+        words[24] = port as u64;
+        Self(words)
+    }
+
     pub(super) fn get(&self, field: Field) -> u128 {
         get(&self.0, field)
     }
@@ -208,6 +216,11 @@ impl Key {
 
     pub(super) const fn protocol(&self) -> u8 {
         (self.0[11] >> 8) as u8
+    }
+
+    /// [`FRAGMENT_ANY`] and [`FRAGMENT_LATER`], or 0.
+    pub(super) const fn fragment(&self) -> u8 {
+        self.0[11] as u8 & (FRAGMENT_ANY | FRAGMENT_LATER)
     }
 
     pub(super) const fn ttl(&self) -> u8 {
@@ -353,6 +366,16 @@ mod tests {
                 assert!(!shared || apart(needs(one), needs(other)) || same(one, other), "{one} and {other}");
             }
         }
+    }
+
+    #[test]
+    fn a_packet_arrives_by_one_port() {
+        let mut key = Key::default();
+        key.set(Field::InPort, 7);
+        key.set(Field::InPhyPort, 7);
+        assert_eq!(Key::arriving(7), key);
+        key.set(Field::IpFrag, 3);
+        assert_eq!((key.fragment(), Key::arriving(7).fragment()), (3, 0));
     }
 
     #[test]

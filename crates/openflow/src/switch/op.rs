@@ -7,6 +7,7 @@ use super::Datapath;
 use super::frame::Frame;
 use super::macs::Station;
 use super::meters::{Verdict, remark};
+use super::ports::{PortState, bump};
 use super::tables::EntryId;
 use crate::field::Field;
 use crate::flow::{FlowMod, PacketInReason};
@@ -155,18 +156,12 @@ impl Walk<'_> {
     /// Does a step; `false` where the packet's way ends. `is_last`: nobody needs the packet after it.
     pub(super) fn step(&mut self, op: Op, is_last: bool) -> bool {
         match op {
-            Op::Lookup { table, entry } => self.count(table, entry),
+            Op::Lookup { .. } | Op::Group(_) | Op::Bucket { .. } => {
+                if !self.is_trial {
+                    self.datapath.count(op, self.now, self.frame.bytes.len());
+                }
+            }
             Op::Meter(number) => return self.meter(number),
-            Op::Group(number) => {
-                if let Some(group) = self.datapath.groups.get(number).filter(|_| !self.is_trial) {
-                    group.count.add(self.frame.bytes.len());
-                }
-            }
-            Op::Bucket { group, bucket } => {
-                if let Some(group) = self.datapath.groups.get(group).filter(|_| !self.is_trial) {
-                    group.bucket_counts[bucket as usize].add(self.frame.bytes.len());
-                }
-            }
             Op::Change(wanted) => return change(&mut self.frame, wanted),
             Op::Output { port, queue } => self.output(port, queue, is_last),
             Op::Punt(punt) => {
@@ -190,16 +185,6 @@ impl Walk<'_> {
         true
     }
 
-    fn count(&self, table: u8, entry: Option<EntryId>) {
-        if self.is_trial {
-            return;
-        }
-        self.datapath.tables.count_lookup(table, entry.is_some());
-        if let Some(entry) = entry.and_then(|id| self.datapath.tables.entry(id)) {
-            entry.hit(self.now, self.frame.bytes.len());
-        }
-    }
-
     fn meter(&mut self, number: u32) -> bool {
         let Some(meter) = self.datapath.meters.get(number) else { return true };
         let bytes = self.frame.bytes.len();
@@ -216,21 +201,65 @@ impl Walk<'_> {
     }
 
     fn output(&mut self, port: u32, queue: Option<u32>, is_last: bool) {
-        let Some(state) = self.datapath.ports.get(port) else { return };
-        if !state.forwards() || self.effects.outputs.len() >= COPIES_MAX {
-            if !self.is_trial {
-                super::ports::bump(&state.tx_dropped);
-            }
-            self.effects.dropped += u64::from(state.forwards());
+        let is_full = self.effects.outputs.len() >= COPIES_MAX;
+        let is_let_out = if self.is_trial {
+            self.datapath.ports.get(port).is_some_and(PortState::forwards)
+        } else if is_full {
+            self.datapath.holds_back(port)
+        } else {
+            self.datapath.lets_out(port, queue, self.frame.bytes.len())
+        };
+        if !is_let_out || is_full {
+            self.effects.dropped += u64::from(is_let_out);
             return;
-        }
-        if !self.is_trial {
-            state.sent.add(self.frame.bytes.len());
-            if let Some(queue) = queue.and_then(|queue| self.datapath.ports.queue(port, queue)) {
-                queue.sent.add(self.frame.bytes.len());
-            }
         }
         let bytes = if is_last { std::mem::take(&mut self.frame.bytes) } else { self.frame.bytes.clone() };
         self.effects.outputs.push(Sent { port, queue, bytes });
+    }
+}
+
+impl Datapath {
+    /// Counts a packet of so many bytes in what a step looks up or passes.
+    pub(super) fn count(&self, op: Op, now: Duration, bytes: usize) {
+        match op {
+            Op::Lookup { table, entry } => {
+                self.tables.count_lookup(table, entry.is_some());
+                if let Some(entry) = entry.and_then(|id| self.tables.entry(id)) {
+                    entry.hit(now, bytes);
+                }
+            }
+            Op::Group(number) => {
+                if let Some(group) = self.groups.get(number) {
+                    group.count.add(bytes);
+                }
+            }
+            Op::Bucket { group, bucket } => {
+                if let Some(group) = self.groups.get(group) {
+                    group.bucket_counts[bucket as usize].add(bytes);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a port forwards a packet of so many bytes; counts it as sent or dropped there.
+    pub(super) fn lets_out(&self, port: u32, queue: Option<u32>, bytes: usize) -> bool {
+        let Some(state) = self.ports.get(port) else { return false };
+        if !state.forwards() {
+            bump(&state.tx_dropped);
+            return false;
+        }
+        state.sent.add(bytes);
+        if let Some(queue) = queue.and_then(|queue| self.ports.queue(port, queue)) {
+            queue.sent.add(bytes);
+        }
+        true
+    }
+
+    /// Counts a packet as dropped at a port, since it is one too many; whether the port would have forwarded it.
+    fn holds_back(&self, port: u32) -> bool {
+        let Some(state) = self.ports.get(port) else { return false };
+        bump(&state.tx_dropped);
+        state.forwards()
     }
 }

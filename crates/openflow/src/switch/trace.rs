@@ -66,7 +66,7 @@ impl Switch {
         let frame = Frame::new(packet.to_vec(), port.0, self.datapath.fragments == FRAGMENTS_NORMAL);
         let flow = flow_text(&frame);
         let state = self.datapath.ports.get(port.0);
-        if state.is_some_and(|state| !admits(&self.datapath, state, &frame)) {
+        if state.is_some_and(|state| !admits(&self.datapath, state, &frame.key)) {
             let steps = vec!["the port takes no such packets in".to_owned()];
             return Trace { final_flow: flow.clone(), flow, steps, ..Trace::default() };
         }

@@ -9,6 +9,7 @@ use openflow::flow::{FlowCommand, FlowMod, PacketInReason};
 use openflow::instruction::Instruction;
 use openflow::matching::Match;
 use openflow::message::Body;
+use openflow::multipart::{MultipartReply, MultipartRequest, Reply, Request};
 use openflow::oxm::Oxm;
 use openflow::port::PortNo;
 use packet::parse::Layers;
@@ -35,6 +36,30 @@ fn done(matching: Match, actions: &[Action], packet: &[u8]) -> Vec<u8> {
     assert_eq!(rig.becomes(1, packet), first);
     assert!(rig.switch.counters().cache_hits >= 1, "stateless, so cached");
     first
+}
+
+#[test]
+fn a_known_packet_that_only_passes_is_not_copied() {
+    let packet = udp4([10, 0, 0, 1], 53, b"pass");
+    let mut rig = Rig::new();
+    rig.flow(NEW, entry(Match::new(), &[]));
+    assert_eq!(rig.switch.forward(rig.now, PortNo(1), &packet), None, "its way is not known yet");
+    assert_eq!(rig.drain().len(), 1);
+    assert_eq!(rig.switch.forward(rig.now, PortNo(1), &packet), Some(PortNo(2)));
+    assert!(rig.drain().is_empty());
+    // Sent all the same, and counted.
+    assert_eq!(rig.ports(1, &packet), [2]);
+    rig.flow(NEW, entry(Match::new(), &[set(Field::EthDst, 7)]));
+    for _ in 0..2 {
+        assert_eq!(rig.switch.forward(rig.now, PortNo(1), &packet), None, "it is changed");
+        assert_eq!(rig.drain().len(), 1);
+    }
+    let request = MultipartRequest { flags: 0, body: Request::Port(PortNo(2)) };
+    let counted = rig.ask(NEW, Body::MultipartRequest(request));
+    let Body::MultipartReply(MultipartReply { body: Reply::Port(ports), .. }) = counted else {
+        panic!("{counted:?}")
+    };
+    assert_eq!((ports[0].tx_packets, ports[0].tx_bytes), (5, 5 * packet.len() as u64));
 }
 
 #[test]

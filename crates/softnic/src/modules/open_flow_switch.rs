@@ -160,15 +160,34 @@ impl OpenFlowSwitch {
         self.send(ctx)
     }
 
-    /// Lets the packets out that the switch sends.
+    /// Lets the packets out that the switch sends; how many, and their bytes.
     fn send(&mut self, ctx: &mut Context<'_>) -> (usize, u64) {
+        let mut exit = Exit { pool: &self.pool, gates: self.gates, counters: &mut self.counters };
+        exit.send(self.hub.handler(), ctx)
+    }
+}
+
+/// Where packets leave.
+struct Exit<'a> {
+    pool: &'a Pool,
+    gates: Gate,
+    counters: &'a mut OpenFlowSwitchCounters,
+}
+
+impl Exit<'_> {
+    /// The gate of a port, which is counted where it has none.
+    fn gate(&mut self, port: PortNo) -> Option<Gate> {
+        let gate = port.0.checked_sub(1).and_then(|gate| Gate::try_from(gate).ok());
+        let gate = gate.filter(|&gate| gate < self.gates);
+        self.counters.no_gate += u64::from(gate.is_none());
+        gate
+    }
+
+    /// Lets the packets out that the switch sends; how many, and their bytes.
+    fn send(&mut self, agent: &mut Agent, ctx: &mut Context<'_>) -> (usize, u64) {
         let (mut packets, mut bytes) = (0, 0);
-        while let Some(sent) = self.hub.handler().poll_packet() {
-            let gate = sent.port.0.checked_sub(1).and_then(|gate| Gate::try_from(gate).ok());
-            let Some(gate) = gate.filter(|&gate| gate < self.gates) else {
-                self.counters.no_gate += 1;
-                continue;
-            };
+        while let Some(sent) = agent.poll_packet() {
+            let Some(gate) = self.gate(sent.port) else { continue };
             match self.pool.packet(&sent.bytes) {
                 Some(packet) => {
                     (packets, bytes) = (packets + 1, bytes + sent.bytes.len() as u64);
@@ -196,27 +215,35 @@ impl Module for OpenFlowSwitch {
 
     fn process(&mut self, ctx: &mut Context<'_>, gate: Gate, batch: &mut Batch) {
         let port = PortNo(u32::from(gate) + 1);
-        let (counters, segment) = (&mut self.counters, &mut self.segment);
+        // What a controller has sent meanwhile goes first.
+        self.send(ctx);
+        let (mut exit, segment) =
+            (Exit { pool: &self.pool, gates: self.gates, counters: &mut self.counters }, &mut self.segment);
         self.hub.with(|agent, links| {
             for mut packet in batch.drain(..) {
                 let Some(wanted) = packet.offload().segmentation else {
-                    match finish::complete(&mut packet) {
-                        Ok(()) => agent.receive(links, port, packet.data()),
-                        Err(_) => counters.unfinished += 1,
+                    if finish::complete(&mut packet).is_err() {
+                        exit.counters.unfinished += 1;
+                    } else if let Some(to) = agent.forward(links, port, packet.data()) {
+                        if let Some(gate) = exit.gate(to) {
+                            ctx.emit(gate, packet);
+                        }
+                    } else {
+                        exit.send(agent, ctx);
                     }
                     continue;
                 };
                 let Ok(mut segments) = Segments::new(&packet, wanted, false) else {
-                    counters.unfinished += 1;
+                    exit.counters.unfinished += 1;
                     continue;
                 };
                 segment.resize(segments.frame_len_max(), 0);
                 while let Some(len) = segments.write_next(segment) {
                     agent.receive(links, port, &segment[..len]);
                 }
+                exit.send(agent, ctx);
             }
         });
-        self.send(ctx);
         self.hub.flush();
         if self.hub.is_busy() {
             ctx.wake(0);
