@@ -26,6 +26,7 @@ start() { # NAME: a controller on 127.0.0.1:$port, a new one each time
   case "$1" in
     weft) exec taskset -c 0 "$weft" pox openflow.of_01 --address=127.0.0.1 --port=$port forwarding.l2_learning ;;
     ovs-testcontroller) OVS_RUNDIR="$scratch" exec taskset -c 0 ovs-testcontroller "ptcp:$port:127.0.0.1" ;;
+    kernel) exec taskset -c 0 sockperf server --tcp -i 127.0.0.1 -p $port ;;
     os-ken) OSKEN_HUB_TYPE=eventlet exec taskset -c 0 "$python" crates/weft/tests/openflow_switch/l2.py $port 1.0 ;;
   esac >"$scratch/$1" 2>&1 &
   controller=$!
@@ -62,3 +63,10 @@ for name in weft ovs-testcontroller os-ken; do
   bench connect_ms --switches 2645 --duration 0s
   echo
 done
+
+# What the kernel alone takes from one process to the other and back, with messages of a packet-in's size.
+start kernel
+taskset -c 1 sockperf ping-pong --tcp -i 127.0.0.1 -p "$port" -m 90 -t "$seconds" --full-rtt 2>/dev/null |
+  python3 -c 'import re, sys
+told = dict(re.findall(r"percentile (\S+) = +(\S+)", sys.stdin.read()))
+print("| the kernel alone, by sockperf | | | | | | |", told["50.000"], "|", told["99.000"], "| | |")'

@@ -49,6 +49,7 @@ bench_packages=(
   "dpdk-dev dpdk-testpmd"            # the packet forwarder the network functions are measured beside
   "openvswitch-switch-dpdk /usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk" # its datapath in memory
   "valgrind valgrind"                # counts instructions
+  "sockperf sockperf"                # what the kernel alone takes to carry a message there and back
   "pkgconf pkg-config"               # finds DPDK's headers
   "libdpdk-dev /usr/include/dpdk/rte_lpm.h" # the prefix table that ours is measured beside
 )
