@@ -20,6 +20,11 @@ impl Key {
     pub(crate) fn time(self) -> Time {
         Time::from_picos((self.0 >> 64) as u64)
     }
+
+    /// Counts its time from `by` on.
+    pub(crate) fn shift(&mut self, by: Time) {
+        *self = Self::new(self.time() - by, self.0 as u64);
+    }
 }
 
 /// What happens to a link.
@@ -98,6 +103,11 @@ impl<E: Copy> Heap<E> {
             at = parent;
         }
         self.0[at] = (key, event);
+    }
+
+    /// Counts times from `by` on, which is no later than the first.
+    pub(crate) fn shift(&mut self, by: Time) {
+        self.0.iter_mut().for_each(|(key, _)| key.shift(by));
     }
 
     pub(crate) fn peek(&self) -> Option<&(Key, E)> {

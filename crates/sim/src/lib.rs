@@ -14,6 +14,8 @@
 //! numbers ([`Random`]), so one seed gives one run, to the byte, on every machine. [`sweep()`] runs many on several threads and
 //! gives the same results in the same order for any number of them; [`stats`] and [`plot`] make figures of these.
 //!
+//! An [`Emulator`] is one such link for real packets and a real clock.
+//!
 //! A question and its answer over a satellite:
 //!
 //! ```
@@ -52,12 +54,14 @@
 #![forbid(unsafe_code)]
 
 mod arena;
+mod emulator;
 mod events;
 mod link;
 pub mod math;
 mod network;
 mod packets;
 pub mod plot;
+pub mod quantity;
 mod random;
 mod report;
 pub mod stats;
@@ -65,9 +69,11 @@ mod sweep;
 mod time;
 pub mod trace;
 
+pub use emulator::{Emulator, EmulatorStats, LevelStats};
 pub use link::{LEVELS_MAX, LinkSpec, LinkStats};
 pub use network::{HOPS_MAX, Hosts, LINKS_MAX, NODES_MAX, Network, PROGRESS_EVENTS};
 pub use packets::{NodeId, PACKETS_MAX, Packet};
+pub use quantity::QuantityError;
 pub use random::Random;
 pub use report::{LinkId, NetworkError, NetworkStats, Progress};
 pub use sweep::sweep;

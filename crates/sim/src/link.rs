@@ -10,6 +10,7 @@ use crate::arena::{Arena, Hop};
 use crate::events::Key;
 use crate::packets::NodeId;
 use crate::random::Random;
+use crate::report::NetworkError;
 use crate::time::{Rate, Time};
 
 /// Levels of priority.
@@ -26,7 +27,7 @@ pub struct LinkSpec {
     pub buffer_bytes: u64,
     /// The share of packets that are lost on it, 0 to 1, each by itself.
     pub loss: f64,
-    /// Added to the delay, uniform from 0 to this; the order stays.
+    /// Added to the delay, uniform from 0 to this; the order stays, but for packets that are held up.
     pub jitter: Time,
     /// The share of packets that are held up by [`LinkSpec::reorder_by`], so that later ones overtake them.
     pub reorder: f64,
@@ -46,6 +47,16 @@ impl LinkSpec {
             reorder: 0.0,
             reorder_by: Time::ZERO,
         }
+    }
+
+    /// Looks for shares that are none.
+    pub(crate) fn check(&self) -> Result<(), NetworkError> {
+        for (what, value) in [("loss", self.loss), ("reordering", self.reorder)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(NetworkError::BadShare { what, value });
+            }
+        }
+        Ok(())
     }
 
     /// The same, with another buffer.
@@ -105,10 +116,31 @@ struct Faults {
 }
 
 /// What becomes of a packet on the wire.
-pub(crate) enum Fate {
+enum Fate {
     Lost,
     /// Gets there after the delay and this.
     Late(Time),
+    /// Gets there after the delay and this, and those behind it need not wait.
+    HeldUp(Time),
+}
+
+/// When a packet that is being sent gets to the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    pub(crate) time: Time,
+    /// Whether it is held up, so that those behind it overtake.
+    pub(crate) held_up: bool,
+}
+
+/// How a packet lies among those on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// It is the next to arrive of those in [`Link::wire`].
+    First,
+    /// It arrives after others there.
+    Behind,
+    /// It overtakes one there, so it is the caller's to keep.
+    Overtakes,
 }
 
 /// A link and its queue.
@@ -126,6 +158,8 @@ pub(crate) struct Link {
     buffer_bytes: u64,
     /// What is on the wire, in order of arrival.
     pub(crate) wire: VecDeque<(Key, Hop)>,
+    /// When the last one that was not held up arrives.
+    in_order: Time,
     levels: [VecDeque<Hop>; LEVELS_MAX],
     faults: Option<Box<Faults>>,
     pub(crate) stats: LinkStats,
@@ -145,13 +179,14 @@ impl Link {
             queued_bytes: 0,
             buffer_bytes,
             wire: VecDeque::new(),
+            in_order: Time::ZERO,
             levels: [const { VecDeque::new() }; LEVELS_MAX],
             faults: (!perfect).then(|| Box::new(Faults { random, loss, jitter, reorder, reorder_by })),
             stats: LinkStats::default(),
         }
     }
 
-    pub(crate) fn fate(&mut self) -> Fate {
+    fn fate(&mut self) -> Fate {
         let Some(Faults { random, loss, jitter, reorder, reorder_by }) = self.faults.as_deref_mut() else {
             return Fate::Late(Time::ZERO);
         };
@@ -163,14 +198,44 @@ impl Link {
             late += Time::from_picos(random.below(jitter.picos().saturating_add(1)));
         }
         if *reorder > 0.0 && random.chance(*reorder) {
-            late += *reorder_by;
+            return Fate::HeldUp(late + *reorder_by);
         }
         Fate::Late(late)
     }
 
-    /// Whether later packets may overtake.
-    pub(crate) fn reorders(&self) -> bool {
-        self.faults.as_deref().is_some_and(|faults| faults.reorder > 0.0)
+    /// Sends a packet of so many bytes from `now` on: when it gets to the other end, none if it is lost.
+    pub(crate) fn transmit(&mut self, now: Time, bytes: u64) -> Option<Arrival> {
+        self.free_at = now + self.rate.time_of(bytes);
+        self.stats.packets += 1;
+        self.stats.bytes += bytes;
+        let arrives = self.free_at + self.delay;
+        match self.fate() {
+            Fate::Lost => {
+                self.stats.lost += 1;
+                None
+            }
+            Fate::Late(late) => {
+                self.in_order = self.in_order.max(arrives + late);
+                Some(Arrival { time: self.in_order, held_up: false })
+            }
+            Fate::HeldUp(late) => Some(Arrival { time: self.in_order.max(arrives + late), held_up: true }),
+        }
+    }
+
+    /// Puts a packet that is being sent on the wire, unless it overtakes one there.
+    pub(crate) fn place(&mut self, key: Key, hop: Hop) -> Placed {
+        match self.wire.back() {
+            Some((before, _)) if key.time() < before.time() => return Placed::Overtakes,
+            _ => self.wire.push_back((key, hop)),
+        }
+        if self.wire.len() == 1 { Placed::First } else { Placed::Behind }
+    }
+
+    /// Counts times from `by` on, which is no later than whatever is still to come.
+    pub(crate) fn shift(&mut self, by: Time) {
+        self.free_at = self.free_at - by;
+        self.in_order = self.in_order - by;
+        self.wire.iter_mut().for_each(|(key, _)| key.shift(by));
     }
 
     pub(crate) const fn is_empty(&self) -> bool {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use crate::arena::{Arena, Hop};
 use crate::events::{Events, Key, LinkEvent, Source};
-use crate::link::{Fate, LEVELS_MAX, Link, LinkSpec, LinkStats};
+use crate::link::{Arrival, LEVELS_MAX, Link, LinkSpec, LinkStats, Placed};
 use crate::packets::{NodeId, Packet};
 use crate::random::Random;
 use crate::report::{LinkId, NetworkError, NetworkStats, Progress};
@@ -108,11 +108,7 @@ impl<B: Copy> Network<B> {
     pub fn add_link(&mut self, from: NodeId, to: NodeId, spec: LinkSpec) -> Result<LinkId, NetworkError> {
         self.index(from)?;
         self.index(to)?;
-        for (what, value) in [("loss", spec.loss), ("reordering", spec.reorder)] {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(NetworkError::BadShare { what, value });
-            }
-        }
+        spec.check()?;
         if self.links.len() == LINKS_MAX {
             return Err(NetworkError::TooManyLinks);
         }
@@ -361,10 +357,7 @@ impl<B: Copy> Network<B> {
 
     fn transmit(&mut self, id: u32, mut hop: Hop) {
         let link = &mut self.links[id as usize];
-        let bytes = u64::from(hop.bytes);
-        link.free_at = self.now + link.rate.time_of(bytes);
-        link.stats.packets += 1;
-        link.stats.bytes += bytes;
+        let arrival = link.transmit(self.now, u64::from(hop.bytes));
         self.stats.hops += 1;
         if hop.tell_departure {
             hop.tell_departure = false;
@@ -374,27 +367,16 @@ impl<B: Copy> Network<B> {
             let record = Record { time: self.now, kind: Kind::Send, link: Some(LinkId(id)) };
             trace.record(&record, &self.arena.get(&hop));
         }
-        let Fate::Late(late) = link.fate() else {
-            link.stats.lost += 1;
+        let Some(Arrival { time, .. }) = arrival else {
             let Self { arena, departed, trace, now, .. } = self;
             return Self::gone(arena, departed, trace, *now, Some(LinkId(id)), Kind::Lose, hop);
         };
-        let time = link.free_at + link.delay + late;
         self.sequence += 1;
-        match link.wire.back() {
-            None => {
-                let key = Key::new(time, self.sequence);
-                link.wire.push_back((key, hop));
-                self.events.links.push(key, (id, LinkEvent::Arrive));
-            }
-            // Overtakes: an event of its own. The held-up one stays the last of those in order.
-            Some((before, _)) if link.reorders() && time < before.time() => {
-                self.events.late.push(Key::new(time, self.sequence), (id, hop));
-            }
-            Some((before, _)) => {
-                let key = Key::new(time.max(before.time()), self.sequence);
-                link.wire.push_back((key, hop));
-            }
+        let key = Key::new(time, self.sequence);
+        match link.place(key, hop) {
+            Placed::First => self.events.links.push(key, (id, LinkEvent::Arrive)),
+            Placed::Behind => {}
+            Placed::Overtakes => self.events.late.push(key, (id, hop)),
         }
     }
 

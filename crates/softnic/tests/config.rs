@@ -19,5 +19,5 @@ fn the_examples_are_right() {
         config::apply(&bess, &parsed).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         found += 1;
     }
-    assert!(found >= 2);
+    assert!(found >= 3);
 }

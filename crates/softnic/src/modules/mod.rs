@@ -40,6 +40,7 @@ mod ip_swap;
 mod l2_forward;
 mod l4_checksum;
 mod link;
+mod link_emulator;
 mod mac_swap;
 mod measure;
 mod merge;
@@ -114,6 +115,10 @@ pub use ip_lookup::{IpLookup, IpLookupError, PREFIXES_DEFAULT};
 pub use ip_swap::IpSwap;
 pub use l2_forward::{L2Forward, L2ForwardError, STATIONS_MAX};
 pub use l4_checksum::L4Checksum;
+pub use link_emulator::{
+    LEVELS_MAX, LINK_PACKETS_MAX, LevelMap, LevelMapError, LinkEmulator, LinkEmulatorConfig,
+    LinkEmulatorCounters, LinkEmulatorError,
+};
 pub use mac_swap::MacSwap;
 pub use measure::{Measure, MeasureConfig, MeasureError, Measured};
 pub use merge::Merge;

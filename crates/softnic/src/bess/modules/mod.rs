@@ -30,6 +30,7 @@ mod ip_lookup;
 mod ip_swap;
 mod l2_forward;
 mod l4_checksum;
+mod link_emulator;
 mod mac_swap;
 mod measure;
 mod merge;
@@ -97,6 +98,7 @@ pub(crate) const CLASSES: &[Class] = &[
     ip_swap::CLASS,
     l2_forward::CLASS,
     l4_checksum::CLASS,
+    link_emulator::CLASS,
     mac_swap::CLASS,
     measure::CLASS,
     merge::CLASS,

@@ -2,6 +2,7 @@
 
 mod daemon;
 mod drawing;
+mod link;
 mod monitor;
 mod picture;
 mod run;
@@ -31,6 +32,8 @@ pub(crate) enum Softnic {
     Run(run::Run),
     Daemon(Daemon),
     Upgrade(upgrade::Upgrade),
+    // Has as many arguments as the others together.
+    Link(Box<link::Link>),
     /// Show what a daemon runs
     #[command(subcommand)]
     Show(show::Show),
@@ -45,6 +48,7 @@ impl Softnic {
             Self::Run(command) => command.run(),
             Self::Daemon(command) => command.run(),
             Self::Upgrade(command) => command.run(),
+            Self::Link(command) => command.run(),
             Self::Show(command) => command.run(),
             Self::Monitor(command) => command.run(),
             Self::Tcpdump(command) => command.run(),
