@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use packet::flow::{FlowHasher, FlowKey};
 use packet::wire::IpProtocol;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::rate::{Rate, shown};
@@ -78,9 +78,23 @@ impl Fields {
     /// Where a packet lies among [`HashRange::SPACE`]: the same for all packets that agree in these fields, and for both
     /// directions if they are symmetric.
     pub fn hash(self, hasher: &FlowHasher, key: &FlowKey) -> u32 {
+        HashRange::hash_of(self.digest(hasher, key))
+    }
+
+    /// All 64 bits of the hash: what tells one key from another where flows are told apart.
+    pub fn digest(self, hasher: &FlowHasher, key: &FlowKey) -> u64 {
         let masked = self.masked(key); // before it is ordered: what is not in the key must not decide the order
-        let masked = if self.is_symmetric() { masked.symmetric() } else { masked };
-        (hasher.hash(&masked) >> 48) as u32
+        hasher.hash(&if self.is_symmetric() { masked.symmetric() } else { masked })
+    }
+
+    /// As bits, in the order in which fields are named.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Those whose bits are set; bits beyond are none.
+    pub const fn of_bits(bits: u8) -> Self {
+        Self(bits & Self::FLOW.0)
     }
 
     fn masked(self, key: &FlowKey) -> FlowKey {
@@ -154,7 +168,7 @@ impl Serialize for Fields {
 }
 
 /// A part of the hashes, from `start` up to but without `end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HashRange {
     /// The first hash in it.
     pub start: u32,
@@ -167,6 +181,11 @@ impl HashRange {
     pub const SPACE: u32 = 1 << 16;
     /// All hashes.
     pub const ALL: Self = Self { start: 0, end: Self::SPACE };
+
+    /// Where a [digest](Fields::digest) lies.
+    pub const fn hash_of(digest: u64) -> u32 {
+        (digest >> 48) as u32
+    }
 
     /// The ranges of `count` instances: contiguous, disjoint, all hashes together, sizes within one of each other.
     pub fn split(count: u32) -> impl Iterator<Item = Self> {

@@ -9,7 +9,7 @@
 //!
 //! A [`policy`] says which traffic passes which network functions and on what hardware. [`compile`] makes a plan of it; each step is a
 //! function of what the steps before made. [`place`] finds the servers, with a bound that no placement is below. [`scale`] is the
-//! protocol that moves load between instances. After Palkar et al., "E2: A Framework for NFV Applications", SOSP'15.
+//! protocol that moves load between instances. [`deploy`] says what the sites of a plan do, [`plane`] does it, [`live`] runs it. After Palkar et al., "E2: A Framework for NFV Applications", SOSP'15.
 //!
 //! ```
 //! use e2::{compile, policy::Policy};
@@ -41,11 +41,14 @@
 #![forbid(unsafe_code)]
 
 pub mod compile;
+pub mod deploy;
 pub mod draw;
 pub mod filter;
 pub mod fuzzing;
 pub mod key;
+pub mod live;
 pub mod place;
+pub mod plane;
 pub mod policy;
 mod rate;
 pub mod sample;

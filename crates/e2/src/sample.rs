@@ -52,7 +52,7 @@ fn make(count: usize, seed: u64, varied: bool) -> Policy {
     let hardware = Hardware {
         switch: Switch { name: "tor".into(), entries: 1 << 20, place },
         servers: (1..=servers).map(|number| named(format!("s{number}"))).collect(),
-        ports: ["outside", "inside"].map(|name| Port { name: name.into(), rate, place }).into(),
+        ports: ["outside", "inside"].map(|name| Port { name: name.into(), rate, at: None, place }).into(),
     };
     Policy { functions, pipelets, hardware }
 }
@@ -69,6 +69,8 @@ fn function(place: usize, varied: bool, random: &mut Random) -> Function {
         scalable: true,
         rewrites: Fields::NONE,
         switch_entries: None,
+        run: Vec::new(),
+        inside: Vec::new(),
         place: Place::default(),
     };
     if !varied {
@@ -89,6 +91,8 @@ fn function(place: usize, varied: bool, random: &mut Random) -> Function {
             _ => Fields::NONE,
         },
         switch_entries: (random.below(6) == 0).then_some(16),
+        run: Vec::new(),
+        inside: Vec::new(),
         ..plain
     }
 }

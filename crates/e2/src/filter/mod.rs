@@ -200,13 +200,18 @@ impl Filter {
 
     /// Whether a packet is one of them; `attribute` says which it was given.
     pub fn matches(&self, key: &FlowKey, attribute: &dyn Fn(&Attribute) -> bool) -> bool {
+        self.matches_frame(Some(key), attribute)
+    }
+
+    /// The same of a frame that need not be IP: then no test of its header holds.
+    pub fn matches_frame(&self, key: Option<&FlowKey>, attribute: &dyn Fn(&Attribute) -> bool) -> bool {
         match self {
             Self::Constant(value) => *value,
-            Self::Header(test) => test.matches(key),
+            Self::Header(test) => key.is_some_and(|key| test.matches(key)),
             Self::Attribute(name) => attribute(name),
-            Self::Not(filter) => !filter.matches(key, attribute),
-            Self::All(filters) => filters.iter().all(|filter| filter.matches(key, attribute)),
-            Self::Any(filters) => filters.iter().any(|filter| filter.matches(key, attribute)),
+            Self::Not(filter) => !filter.matches_frame(key, attribute),
+            Self::All(filters) => filters.iter().all(|filter| filter.matches_frame(key, attribute)),
+            Self::Any(filters) => filters.iter().any(|filter| filter.matches_frame(key, attribute)),
         }
     }
 

@@ -36,7 +36,8 @@ impl<'a> Checker<'a> {
             return Err(Faults(self.faults));
         }
         let hardware = self.hardware(&file.hardware.value, &mut taken);
-        let functions: Vec<Function> = file.nfs.iter().map(|raw| self.function(raw, &mut taken)).collect();
+        let functions: Vec<Function> =
+            file.nfs.iter().map(|raw| self.function(raw, &hardware, &mut taken)).collect();
         for (at, port) in file.hardware.value.ports.iter().enumerate() {
             self.ends.entry(&port.value.name.value).or_insert(End::Port(at));
         }
@@ -195,13 +196,14 @@ impl<'a> Checker<'a> {
             ports.push(Port {
                 name,
                 rate: self.rate(&port.value.rate, "a port"),
+                at: port.value.at.as_ref().map(|at| self.at(at)),
                 place: place(&port.value.name),
             });
         }
         Hardware { switch, servers, ports }
     }
 
-    fn function(&mut self, raw: &Spanned<RawFunction>, taken: &mut Taken) -> Function {
+    fn function(&mut self, raw: &Spanned<RawFunction>, hardware: &Hardware, taken: &mut Taken) -> Function {
         let raw = &raw.value;
         let name = self.name(&raw.name, "network function", taken);
         let (mut attributes, mut own) = (Vec::new(), Taken::new());
@@ -221,9 +223,30 @@ impl<'a> Checker<'a> {
             scalable: raw.scalable,
             rewrites: self.fields(raw.rewrites.as_ref()),
             switch_entries: raw.switch_entries.as_ref().map(|entries| self.entries(entries)),
+            run: raw.run.clone(),
+            inside: raw.inside.iter().filter_map(|port| self.inside(port, hardware)).collect(),
             place: place(&raw.name),
             name,
         }
+    }
+
+    /// A port on a function's inside.
+    fn inside(&mut self, port: &Spanned<String>, hardware: &Hardware) -> Option<usize> {
+        let found = hardware.ports.iter().position(|known| known.name == port.value);
+        if found.is_none() {
+            let like = nearest(&port.value, hardware.ports.iter().map(|known| known.name.as_str()));
+            let kind = FaultKind::Unknown { what: "port", name: crate::rate::shown(&port.value), like };
+            self.fault(place(port), kind);
+        }
+        found
+    }
+
+    /// What a port really is.
+    fn at(&mut self, at: &Spanned<String>) -> String {
+        if let Err(error) = at.value.parse::<ports::PortSpec>() {
+            self.fault(place(at), FaultKind::PortSpec(error.to_string()));
+        }
+        at.value.clone()
     }
 
     fn pipelet(

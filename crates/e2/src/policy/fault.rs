@@ -105,6 +105,9 @@ pub enum FaultKind {
         /// A name that is there and nearly the same.
         like: Option<String>,
     },
+    /// A port that is no port of ours.
+    #[error("{0}")]
+    PortSpec(String),
     /// No rate.
     #[error(transparent)]
     Rate(#[from] RateError),

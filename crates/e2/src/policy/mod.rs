@@ -86,6 +86,11 @@ pub struct Function {
     pub rewrites: Fields,
     /// Entries of a switch's table that do the same; none where a switch cannot.
     pub switch_entries: Option<u32>,
+    /// What runs: for native ones a line of the room netbricks, `[firewall, "rule=permit out any any"]`, for legacy ones a command.
+    pub run: Vec<String>,
+    /// Ports whose packets come to its inside, by place; those of others come to its outside. Where none is said, all come to
+    /// its inside.
+    pub inside: Vec<usize>,
     /// Where in the file.
     pub place: Place,
 }
@@ -171,6 +176,8 @@ pub struct Port {
     pub name: String,
     /// What it carries, each way.
     pub rate: Rate,
+    /// What it really is, as [`ports::spec`] has it: `veth:eth1`.
+    pub at: Option<String>,
     /// Where in the file.
     pub place: Place,
 }

@@ -35,6 +35,10 @@ pub(super) struct RawFunction {
     pub(super) rewrites: Option<Spanned<Names>>,
     #[serde(default)]
     pub(super) switch_entries: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub(super) run: Vec<String>,
+    #[serde(default)]
+    pub(super) inside: Vec<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,6 +112,8 @@ pub(super) struct RawLink {
 pub(super) struct RawPort {
     pub(super) name: Spanned<String>,
     pub(super) rate: Spanned<String>,
+    #[serde(default)]
+    pub(super) at: Option<Spanned<String>>,
 }
 
 impl<'de> Deserialize<'de> for Kind {

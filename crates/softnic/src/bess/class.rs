@@ -1,5 +1,7 @@
 //! Module classes as BESS's clients see them: a name, an argument, commands.
 //!
+//! A room above adds its own by [`extend`], before a daemon starts: what BESS does with plugins, without loading code.
+//!
 //! A class's face is one constant in [`super::modules`]. Its functions get decoded messages and a typed module, and
 //! give a message or a [`Failure`]:
 //!
@@ -14,6 +16,8 @@
 //! };
 //! ```
 
+use std::sync::OnceLock;
+
 use packet::Pool;
 use prost::{Message, Name};
 use prost_types::Any;
@@ -24,36 +28,36 @@ use crate::engine::{Engine, Module};
 use crate::modules::{PortIn, PortOut};
 
 /// A module class.
-pub(crate) struct Class {
+pub struct Class {
     /// Its name, as in `ListMclass`.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// What it does, in one line.
-    pub(crate) help: &'static str,
+    pub help: &'static str,
     /// What the names of its modules begin with when the client gives none; empty: made from the class's name.
-    pub(crate) template: &'static str,
+    pub template: &'static str,
     /// The message that creates it.
-    pub(crate) arg: &'static str,
+    pub arg: &'static str,
     /// Makes a module from an encoded argument.
-    pub(crate) build: Build,
+    pub build: Build,
     /// What its modules can be told.
-    pub(crate) commands: &'static [Command],
+    pub commands: &'static [Command],
 }
 
 /// Makes a module from an encoded argument.
-pub(crate) type Build = fn(&mut Setup<'_>, &Argument<'_>) -> Result<Box<dyn Module>, Failure>;
+pub type Build = fn(&mut Setup<'_>, &Argument<'_>) -> Result<Box<dyn Module>, Failure>;
 
 /// A command of a class.
-pub(crate) struct Command {
+pub struct Command {
     /// Its name.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// The message that it takes.
-    pub(crate) arg: &'static str,
+    pub arg: &'static str,
     /// Runs it.
-    pub(crate) run: Run,
+    pub run: Run,
 }
 
 /// How a command runs.
-pub(crate) enum Run {
+pub enum Run {
     /// On the module, between two batches.
     Module(fn(&Target<'_>, &Argument<'_>) -> Result<Option<Any>, Failure>),
     /// Gives back the argument that the module was created with.
@@ -72,18 +76,21 @@ pub(crate) fn told(command: &'static str, argument: &impl Name) -> Told {
 }
 
 /// What a command is run on.
-pub(crate) struct Target<'a> {
-    pub(crate) engine: &'a Engine,
-    pub(crate) module: &'a str,
+pub struct Target<'a> {
+    /// What carries it.
+    pub engine: &'a Engine,
+    /// Its name.
+    pub module: &'a str,
 }
 
 /// An argument as it came: encoded, with the name of its type.
-pub(crate) struct Argument<'a> {
-    pub(crate) any: &'a Any,
+pub struct Argument<'a> {
+    /// The message.
+    pub any: &'a Any,
 }
 
 /// What a module is built with.
-pub(crate) struct Setup<'a> {
+pub struct Setup<'a> {
     pub(super) pool: &'a Pool,
     pub(super) ports: &'a mut Ports,
     pub(super) flavour: Flavour,
@@ -95,7 +102,7 @@ pub(crate) struct Setup<'a> {
 
 impl Setup<'_> {
     /// Where packets come from.
-    pub(crate) fn pool(&self) -> Pool {
+    pub fn pool(&self) -> Pool {
         self.pool.clone()
     }
 
@@ -105,12 +112,12 @@ impl Setup<'_> {
     }
 
     /// A number that nobody outside knows, another one for each module.
-    pub(crate) fn seed(&self) -> u64 {
+    pub fn seed(&self) -> u64 {
         self.seed
     }
 
     /// The name that the module will have.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.name
     }
 
@@ -134,7 +141,7 @@ impl Setup<'_> {
 ///
 /// # Errors
 /// `EINVAL` for another type, or bytes that are no such message.
-pub(crate) fn decode<A: Message + Name + Default>(argument: &Argument<'_>) -> Result<A, Failure> {
+pub fn decode<A: Message + Name + Default>(argument: &Argument<'_>) -> Result<A, Failure> {
     let Any { type_url, value } = argument.any;
     let kind = type_url.rsplit(['/', '.']).next().unwrap_or_default();
     match kind {
@@ -145,9 +152,9 @@ pub(crate) fn decode<A: Message + Name + Default>(argument: &Argument<'_>) -> Re
     }
 }
 
-/// Puts a message into an answer; an empty tuple puts nothing there.
-pub(crate) fn encode<R: Message + Name>(message: &R) -> Option<Any> {
-    if R::PACKAGE != "bess.pb" {
+/// Puts a message into an answer; an empty tuple, which is `google.protobuf.Empty`, puts nothing there.
+pub fn encode<R: Message + Name>(message: &R) -> Option<Any> {
+    if R::PACKAGE == "google.protobuf" {
         return None;
     }
     // The client finds the type by the last part of the name.
@@ -155,12 +162,34 @@ pub(crate) fn encode<R: Message + Name>(message: &R) -> Option<Any> {
     Some(Any { type_url, value: message.encode_to_vec() })
 }
 
+static EXTENSIONS: OnceLock<&'static [Class]> = OnceLock::new();
+
+/// Adds classes to those of every daemon of this process, once and before the first one starts. Their messages are no part of the
+/// interface's schema, so configuration files do not know them, and a daemon with saved state makes them anew by their commands.
+///
+/// # Errors
+/// When others have been added already.
+pub fn extend(classes: &'static [Class]) -> Result<(), Failure> {
+    match EXTENSIONS.get_or_init(|| classes) {
+        added if std::ptr::eq(*added, classes) => Ok(()),
+        _ => Err(Failure::invalid("module classes of another room have been added already")),
+    }
+}
+
+/// The classes that were added.
+pub(crate) fn extensions() -> &'static [Class] {
+    EXTENSIONS.get().copied().unwrap_or_default()
+}
+
 /// What a command of a class looks like inside.
-pub(crate) type Handler<M, A, R> = fn(&mut M, A) -> Result<R, Failure>;
+pub type Handler<M, A, R> = fn(&mut M, A) -> Result<R, Failure>;
 
 impl Target<'_> {
     /// Runs a handler on the module with the decoded argument.
-    pub(crate) fn call<M, A, R>(
+    ///
+    /// # Errors
+    /// The handler's, and what is wrong with the argument.
+    pub fn call<M, A, R>(
         &self,
         argument: &Argument<'_>,
         handler: Handler<M, A, R>,

@@ -79,6 +79,13 @@ pub(crate) const DRIVERS: &[Driver] = &[
         configure: interface,
     },
     Driver {
+        name: "SpecPort",
+        template: "spec_port",
+        help: "any port of weft's, as it is named on its command line: veth:eth0, tap:t0, pcap:in.pcap,out=out.pcap",
+        open: spec,
+        configure: interface,
+    },
+    Driver {
         name: "UnixSocketPort",
         template: "unix_port",
         help: "packet exchange over a Unix socket",
@@ -143,6 +150,15 @@ fn pcap(request: &Request<'_>) -> Result<Box<dyn Port>, Failure> {
         return Err(Failure::invalid("'dev' must name an interface"));
     }
     request.open(&PortSpec::Packet(arg.dev, PacketConfig::default()))
+}
+
+fn spec(request: &Request<'_>) -> Result<Box<dyn Port>, Failure> {
+    let arg: pb::SpecPortArg = decode(&Argument { any: request.arg })?;
+    let spec: PortSpec = arg.spec.parse().map_err(|error: PortError| refused(&error))?;
+    if request.queues > 1 {
+        return Err(Failure::invalid("the number of queues is a part of the spec: veth:eth0,queues=2"));
+    }
+    request.open(&spec)
 }
 
 fn pmd(request: &Request<'_>) -> Result<Box<dyn Port>, Failure> {

@@ -14,7 +14,7 @@
 //!   to be thread-safe. Here packets of other workers come through a ring, in order; see [`placement`].
 //! - **Errors** travel in the answer, as they do there; the sentences are ours.
 
-mod class;
+pub mod class;
 mod client;
 mod control;
 mod drivers;

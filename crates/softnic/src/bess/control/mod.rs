@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use packet::{Pool, PoolConfig, PoolError};
+use packet::{Pool, PoolConfig, PoolError, ROOM};
 use tokio::sync::Notify;
 
 pub(in crate::bess) use self::classes::traffic_class;
@@ -26,8 +26,10 @@ use crate::engine::Engine;
 pub struct Config {
     /// Which line of clients is served.
     pub flavour: Flavour,
-    /// Packet buffers of 2 KiB.
+    /// Packet buffers.
     pub buffers: usize,
+    /// Bytes of each: [`packet::ROOM`], or [`packet::ROOM_GSO`] for ports that hand over large segments whole.
+    pub room: usize,
     /// The core of the worker that is started when the client starts none.
     pub core: usize,
     /// What hashes are keyed with and random modules draw from.
@@ -36,7 +38,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { flavour: Flavour::default(), buffers: 1 << 15, core: 0, seed: 1 }
+        Self { flavour: Flavour::default(), buffers: 1 << 15, room: ROOM, core: 0, seed: 1 }
     }
 }
 
@@ -71,8 +73,9 @@ impl Bess {
     /// # Errors
     /// When memory for packets, or a thread, is not to be had.
     pub fn start(config: Config) -> Result<Arc<Self>, Failure> {
-        let pool = Pool::new(PoolConfig { buffers: config.buffers, ..PoolConfig::default() })
-            .map_err(|error: PoolError| Failure::no_memory(error.to_string()))?;
+        let pool =
+            Pool::new(PoolConfig { buffers: config.buffers, room: config.room, ..PoolConfig::default() })
+                .map_err(|error: PoolError| Failure::no_memory(error.to_string()))?;
         let bess = Arc::new(Self {
             engine: Engine::new(),
             pool,

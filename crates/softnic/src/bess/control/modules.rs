@@ -6,7 +6,7 @@ use prost_types::Any;
 
 use super::{Bess, Ports, State};
 use crate::bess::class::{Argument, Class, Run, Setup, Target};
-use crate::bess::modules::{CLASSES, find, saved};
+use crate::bess::modules::{all, find, saved};
 use crate::bess::saving::{Keep, Kept};
 use crate::bess::{Failure, name_template, pb};
 use crate::engine::{Edit, MODULES_MAX, Module};
@@ -30,7 +30,7 @@ pub(in crate::bess) struct Built {
 
 impl Bess {
     pub(crate) fn list_mclass(&self, _: &pb::EmptyRequest) -> Result<pb::ListMclassResponse, Failure> {
-        let mut names: Vec<String> = CLASSES.iter().map(|class| class.name.to_owned()).collect();
+        let mut names: Vec<String> = all().map(|class| class.name.to_owned()).collect();
         names.sort_unstable();
         Ok(pb::ListMclassResponse { error: None, names })
     }

@@ -37,6 +37,7 @@ mod merge;
 mod metadata_test;
 mod mpls_pop;
 mod nat;
+mod network_function;
 mod noop;
 mod port_inc;
 mod port_out;
@@ -66,7 +67,7 @@ mod vxlan_encap;
 mod wildcard_match;
 mod worker_split;
 
-use super::class::{Class, Save};
+use super::class::{Class, Save, extensions};
 
 /// Every class, by name.
 pub(crate) const CLASSES: &[Class] = &[
@@ -105,6 +106,7 @@ pub(crate) const CLASSES: &[Class] = &[
     metadata_test::CLASS,
     mpls_pop::CLASS,
     nat::CLASS,
+    network_function::CLASS,
     noop::CLASS,
     port_inc::CLASS,
     port_out::CLASS,
@@ -135,9 +137,14 @@ pub(crate) const CLASSES: &[Class] = &[
     worker_split::CLASS,
 ];
 
+/// Every class, those of rooms above as well.
+pub(crate) fn all() -> impl Iterator<Item = &'static Class> {
+    CLASSES.iter().chain(extensions())
+}
+
 /// The class of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Class> {
-    CLASSES.iter().find(|class| class.name == name)
+    all().find(|class| class.name == name)
 }
 
 /// How modules of a class with a table tell what is in it. Of the others it is enough to know which commands they have

@@ -47,6 +47,9 @@ pub(crate) struct Daemon {
     /// Packet buffers of 2 KiB
     #[arg(long, value_name = "COUNT", default_value_t = BUFFERS)]
     buffers: usize,
+    /// Make them 64 KiB, for ports whose kernel hands over large segments uncut
+    #[arg(long)]
+    large: bool,
     /// Which line of clients is served; they differ in two limits
     #[arg(long, value_enum, default_value_t = Line::Netsys)]
     clients: Line,
@@ -85,6 +88,8 @@ impl Daemon {
             rustix::process::setsid().into_diagnostic()?;
         }
         self.write_log()?;
+        // Any daemon may be a server of E2's.
+        e2::plane::register().map_err(|failure| miette!("{}", failure.message))?;
         let options = Options {
             listen: Some(self.listen),
             pid_file: Some(self.pid_file.clone()),
@@ -129,6 +134,7 @@ impl Daemon {
             foreground: false,
             core: 0,
             buffers: BUFFERS,
+            large: false,
             clients: Line::Netsys,
             log: None,
             state: None,
@@ -151,7 +157,8 @@ impl Daemon {
             Line::Netsys => Flavour::NetSys,
             Line::Omec => Flavour::Omec,
         };
-        Ok(Config { flavour, buffers: self.buffers, core: self.core, seed: super::seed()? })
+        let room = if self.large { packet::ROOM_GSO } else { packet::ROOM };
+        Ok(Config { flavour, buffers: self.buffers, room, core: self.core, seed: super::seed()? })
     }
 
     fn write_log(&self) -> miette::Result<()> {
@@ -179,6 +186,9 @@ impl Daemon {
         command.arg("--core").arg(self.core.to_string()).arg("--buffers").arg(self.buffers.to_string());
         let clients = self.clients.to_possible_value().map(|value| value.get_name().to_owned());
         command.arg("--clients").arg(clients.unwrap_or_default());
+        if self.large {
+            command.arg("--large");
+        }
         if self.kill {
             command.arg("--kill");
         }

@@ -129,7 +129,7 @@ fn report(error: ClientError) -> Report {
 }
 
 /// What hashes are keyed with, so that nobody outside can aim for collisions.
-fn seed() -> miette::Result<u64> {
+pub(crate) fn seed() -> miette::Result<u64> {
     let mut seed = [0; 8];
     let mut random = std::fs::File::open("/dev/urandom").into_diagnostic()?;
     std::io::Read::read_exact(&mut random, &mut seed).into_diagnostic()?;

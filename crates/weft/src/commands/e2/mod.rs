@@ -1,4 +1,6 @@
-//! `weft e2`: policies of network functions, checked, planned and drawn.
+//! `weft e2`: policies of network functions, checked, planned, drawn, and run.
+
+mod run;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,8 +13,10 @@ use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use topology::render::{Style, dot};
 
 use super::print_json;
+use run::{Flows, Hold, Ps, Stop, Up};
 
-/// Policies of network functions: what traffic passes which functions, and on which servers their instances go.
+/// Policies of network functions: what traffic passes which functions, on which servers their instances go; and a cluster that
+/// runs them.
 #[derive(Debug, Subcommand)]
 #[command(
     after_help = "Example:\n  weft e2 check crates/e2/examples/shop.yaml\n  weft e2 plan crates/e2/examples/shop.yaml"
@@ -21,6 +25,12 @@ pub(crate) enum E2 {
     Check(Check),
     Plan(Plan),
     Graph(Graph),
+    Up(Up),
+    Ps(Ps),
+    Flows(Flows),
+    Stop(Stop),
+    #[command(hide = true)]
+    Hold(Hold),
 }
 
 impl E2 {
@@ -29,6 +39,11 @@ impl E2 {
             Self::Check(command) => command.run(),
             Self::Plan(command) => command.run(),
             Self::Graph(command) => command.run(),
+            Self::Up(command) => command.run(),
+            Self::Ps(command) => command.run(),
+            Self::Flows(command) => command.run(),
+            Self::Stop(command) => command.run(),
+            Self::Hold(command) => command.run(),
         }
     }
 }
@@ -122,6 +137,11 @@ impl Graph {
 
 /// The policy of a file, and its plan.
 fn planned(path: &Path) -> miette::Result<(Policy, Planned)> {
+    read(path).map(|(_, policy, plan)| (policy, plan))
+}
+
+/// The text of a file, the policy that it is, and its plan.
+fn read(path: &Path) -> miette::Result<(String, Policy, Planned)> {
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(|error| miette::miette!("{}: {error}", path.display()))?;
     // What is longer is refused when it is read.
@@ -130,7 +150,7 @@ fn planned(path: &Path) -> miette::Result<(Policy, Planned)> {
     let told = |faults: Faults| report(&faults, path, &text);
     let policy = Policy::read(&text).map_err(told)?;
     let plan = plan(&policy).map_err(told)?;
-    Ok((policy, plan))
+    Ok((text, policy, plan))
 }
 
 /// Faults at their lines.

@@ -1,0 +1,101 @@
+//! A cluster that runs: processes, their wires, and what they are told.
+//!
+//! ```text
+//!  namespace of the caller          namespace of s1              namespace of an instance of a legacy function
+//!  ┌──────────────┐                ┌────────────────────────┐   ┌───────────────────────────┐
+//!  │ switch ══════╪══ veth ════════╪ s1   firewall   cache ═╪═══╪ inside   nft, nginx …  outside │
+//!  │  │ ports     │                │      (in it)           │   │                           │
+//!  └──┴───────────┘                └────────────────────────┘   └───────────────────────────┘
+//! ```
+//!
+//! The switch and every server are a software NIC, `weft softnic daemon`, and are told everything by BESS's interface: a server on another
+//! machine would be told the same. What runs is held by processes alone: where a server's process ends, its namespace and its wires end
+//! too. A directory holds the [record](Record): who they are, and what they were told last.
+
+mod cluster;
+mod hold;
+mod process;
+mod record;
+mod site;
+mod status;
+mod wires;
+
+use std::path::PathBuf;
+
+use softnic::bess::ClientError;
+use thiserror::Error;
+
+use crate::deploy::DeployError;
+
+pub use cluster::{Options, stop, up};
+pub use hold::hold;
+pub use record::{Record, Store};
+pub use site::Site;
+pub use status::{InstanceStatus, PortStatus, SiteStatus, Status, status};
+
+/// Why a cluster does not run as it should.
+#[derive(Debug, Error)]
+pub enum LiveError {
+    /// What it is to be cannot be.
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
+    /// It runs already.
+    #[error("`{0}` runs already: `weft e2 stop {0}` ends it")]
+    Runs(String),
+    /// It does not run.
+    #[error("no policy `{name}` runs{}", if .known.is_empty() { String::new() } else { format!(": {} do", .known.join(", ")) })]
+    Unknown {
+        /// Its name.
+        name: String,
+        /// Those that do.
+        known: Vec<String>,
+    },
+    /// A name that no directory can have.
+    #[error("`{0}` cannot be a name: letters, digits, `-`, `_`, at most 63")]
+    Name(String),
+    /// A file.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// What the kernel says.
+        error: std::io::Error,
+    },
+    /// The kernel, when asked for namespaces and wires.
+    #[error(transparent)]
+    Host(#[from] host::Error),
+    /// A process.
+    #[error("{what}: {error}")]
+    Process {
+        /// Which.
+        what: String,
+        /// What the kernel says.
+        error: std::io::Error,
+    },
+    /// A process that ends, or does not do what it is started for.
+    #[error("{what} {problem}{}", if .said.is_empty() { String::new() } else { format!("; it said:\n{said}") })]
+    Ended {
+        /// Which.
+        what: String,
+        /// What it does or does not do.
+        problem: &'static str,
+        /// What it wrote.
+        said: String,
+    },
+    /// A site refuses, or is gone.
+    #[error("{site}: {error}")]
+    Site {
+        /// Which.
+        site: String,
+        /// Why.
+        error: ClientError,
+    },
+    /// A site that has no such thing, or answers something else than was asked.
+    #[error("{site} gives no answer to `{asked}`")]
+    Answer {
+        /// Which.
+        site: String,
+        /// What it was asked.
+        asked: &'static str,
+    },
+}

@@ -1,0 +1,224 @@
+//! A site as its manager sees it: a client of its interface, in the words of this room.
+
+use host::netns;
+use prost::{Message, Name};
+use softnic::bess::{Client, ClientError, pack, pb};
+
+use super::LiveError;
+use super::record::SiteRecord;
+use crate::deploy::Placed;
+use crate::plane::{CLASS, proto};
+
+/// The data plane's name.
+const PLANE: &str = "plane";
+/// Packets that wait in front of an instance, on either side.
+const QUEUE: u64 = 4096;
+/// The worker that has the data plane and the ports.
+const FIRST: i64 = 0;
+
+/// A site.
+pub struct Site {
+    name: String,
+    client: Client,
+}
+
+impl Site {
+    /// Connects to one.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub fn connect(record: &SiteRecord) -> Result<Self, LiveError> {
+        let address = record.address;
+        let client = if record.own_namespace {
+            let namespace = netns::of(record.process)?;
+            netns::within(namespace, move || Client::connect(address))?
+        } else {
+            Client::connect(address)
+        };
+        let client = client.map_err(|error| LiveError::Site { site: record.name.clone(), error })?;
+        Ok(Self { name: record.name.clone(), client })
+    }
+
+    fn told<T>(&self, answer: Result<T, ClientError>) -> Result<T, LiveError> {
+        answer.map_err(|error| LiveError::Site { site: self.name.clone(), error })
+    }
+
+    /// Begins: a worker, and the data plane with its program.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn begin(&mut self, program: &proto::Program) -> Result<(), LiveError> {
+        self.add_worker(FIRST)?;
+        self.create(CLASS, PLANE, program)
+    }
+
+    /// Lets packets flow.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn resume(&mut self) -> Result<(), LiveError> {
+        let answer = self.client.resume_all(pb::EmptyRequest {});
+        self.told(answer).map(drop)
+    }
+
+    /// Opens a port and joins it to a gate of the data plane.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn add_port(&mut self, name: &str, spec: &str, gate: u16) -> Result<(), LiveError> {
+        let arg = pb::SpecPortArg { spec: spec.to_owned() };
+        let request = pb::CreatePortRequest {
+            name: name.to_owned(),
+            driver: "SpecPort".to_owned(),
+            arg: Some(pack(&arg)),
+            ..Default::default()
+        };
+        let answer = self.client.create_port(request);
+        self.told(answer)?;
+        let (port, receives, sends) = (name.to_owned(), format!("from_{name}"), format!("to_{name}"));
+        self.create("PortInc", &receives, &pb::PortIncArg { port: port.clone(), prefetch: false })?;
+        self.create("PortOut", &sends, &pb::PortOutArg { port })?;
+        self.connect_modules(PLANE, gate, &sends, 0)?;
+        self.connect_modules(&receives, 0, PLANE, gate)?;
+        self.attach(&receives, FIRST)
+    }
+
+    /// Adds an instance of a native function, on a worker of its own, and joins it to gates of the data plane.
+    ///
+    /// # Errors
+    /// Its arguments are wrong, or it has fewer gates than it is said to have.
+    pub fn add_function(
+        &mut self,
+        id: u32,
+        words: &[String],
+        placed: &Placed,
+        gates: u16,
+    ) -> Result<(), LiveError> {
+        let (function, first, worker) = (function_name(id), placed.gate, i64::from(placed.worker));
+        self.add_worker(worker)?;
+        self.create("NetworkFunction", &function, &pb::NetworkFunctionArg { words: words.to_vec() })?;
+        for gate in 0..gates {
+            self.connect_modules(&function, gate, PLANE, first + gate)?;
+        }
+        for gate in 0..gates.min(2) {
+            let queue = queue_name(id, gate);
+            self.create("Queue", &queue, &pb::QueueArg { size: QUEUE, ..Default::default() })?;
+            self.connect_modules(&queue, 0, &function, gate)?;
+            self.attach(&queue, worker)?;
+            self.connect_modules(PLANE, first + gate, &queue, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the data plane all that it does from now on.
+    ///
+    /// # Errors
+    /// A later manager has spoken, or the site is gone.
+    pub fn set_program(&mut self, program: &proto::Program) -> Result<(), LiveError> {
+        self.command(PLANE, "set_program", program).map(drop)
+    }
+
+    /// What the data plane was told last.
+    ///
+    /// # Errors
+    /// The site is gone.
+    pub fn program(&mut self) -> Result<proto::Program, LiveError> {
+        self.ask(PLANE, "get_program", &pb::EmptyArg {})
+    }
+
+    /// What the data plane has counted.
+    ///
+    /// # Errors
+    /// The site is gone.
+    pub fn report(&mut self) -> Result<proto::Report, LiveError> {
+        self.ask(PLANE, "get_report", &pb::EmptyArg {})
+    }
+
+    /// The flows that an instance is known to have, in a range.
+    ///
+    /// # Errors
+    /// The site is gone.
+    pub fn flows(&mut self, of: &proto::FlowsOf) -> Result<proto::Flows, LiveError> {
+        self.ask(PLANE, "get_flows", of)
+    }
+
+    /// What a native function says of itself.
+    ///
+    /// # Errors
+    /// The site is gone, or has no such instance.
+    pub fn function_report(&mut self, id: u32) -> Result<pb::NetworkFunctionReport, LiveError> {
+        self.ask(&function_name(id), "get_report", &pb::EmptyArg {})
+    }
+
+    /// The queues in front of an instance: of its inside, and of its outside.
+    ///
+    /// # Errors
+    /// The site is gone, or has no such instance.
+    pub fn queues(&mut self, id: u32) -> Result<[pb::QueueCommandGetStatusResponse; 2], LiveError> {
+        let mut of = |gate| self.ask(&queue_name(id, gate), "get_status", &pb::QueueCommandGetStatusArg {});
+        Ok([of(0)?, of(1)?])
+    }
+
+    fn add_worker(&mut self, wid: i64) -> Result<(), LiveError> {
+        // Cores are shared where there are fewer than workers.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as i64;
+        let answer =
+            self.client.add_worker(pb::AddWorkerRequest { wid, core: wid % cores, scheduler: String::new() });
+        self.told(answer).map(drop)
+    }
+
+    fn create(&mut self, class: &str, name: &str, arg: &impl Name) -> Result<(), LiveError> {
+        let (mclass, name, arg) = (class.to_owned(), name.to_owned(), Some(pack(arg)));
+        let answer = self.client.create_module(pb::CreateModuleRequest { name, mclass, arg });
+        self.told(answer).map(drop)
+    }
+
+    fn connect_modules(&mut self, from: &str, ogate: u16, to: &str, igate: u16) -> Result<(), LiveError> {
+        let request = pb::ConnectModulesRequest {
+            m1: from.to_owned(),
+            m2: to.to_owned(),
+            ogate: ogate.into(),
+            igate: igate.into(),
+            skip_default_hooks: false,
+        };
+        let answer = self.client.connect_modules(request);
+        self.told(answer).map(drop)
+    }
+
+    /// Gives a module's task to a worker.
+    fn attach(&mut self, module: &str, wid: i64) -> Result<(), LiveError> {
+        let class = pb::TrafficClass { leaf_module_name: module.to_owned(), wid, ..Default::default() };
+        let answer = self.client.update_tc_parent(pb::UpdateTcParentRequest { class: Some(class) });
+        self.told(answer).map(drop)
+    }
+
+    fn command(
+        &mut self,
+        module: &str,
+        command: &'static str,
+        arg: &impl Name,
+    ) -> Result<pb::CommandResponse, LiveError> {
+        let (name, cmd, arg) = (module.to_owned(), command.to_owned(), Some(pack(arg)));
+        let answer = self.client.module_command(pb::CommandRequest { name, cmd, arg });
+        self.told(answer)
+    }
+
+    fn ask<A: Message + Default>(
+        &mut self,
+        module: &str,
+        command: &'static str,
+        arg: &impl Name,
+    ) -> Result<A, LiveError> {
+        let answer = self.command(module, command, arg)?.data;
+        let decoded = answer.and_then(|any| A::decode(&*any.value).ok());
+        decoded.ok_or_else(|| LiveError::Answer { site: self.name.clone(), asked: command })
+    }
+}
+
+fn function_name(id: u32) -> String {
+    format!("instance_{id}")
+}
+
+fn queue_name(id: u32, gate: u16) -> String {
+    format!("queue_{id}_{gate}")
+}
