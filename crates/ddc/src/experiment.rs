@@ -37,12 +37,15 @@ impl Scheme {
     pub fn phase(self, distance: u32) -> Phase {
         match self {
             Self::Plain(_) => Phase::Plain,
-            Self::Bounded(_) => {
-                let patience = distance.saturating_mul(PATIENCE_TIMES).saturating_add(PATIENCE_MORE);
-                Phase::Patient(patience.min(u32::from(u8::MAX)) as u8)
-            }
+            Self::Bounded(_) => Phase::Patient(patience(distance)),
         }
     }
+}
+
+/// How many hops a packet to a destination that is so far follows the link directions before it scouts.
+pub fn patience(distance: u32) -> u8 {
+    let patience = distance.saturating_mul(PATIENCE_TIMES).saturating_add(PATIENCE_MORE);
+    patience.min(u32::from(u8::MAX)) as u8
 }
 
 /// The links to fail, the busiest first: those that most shortest paths to these nodes use, leaving out each whose failure

@@ -10,7 +10,7 @@ use crate::slot::Slot;
 pub const SCOUT_HOPS: u8 = u8::MAX;
 
 /// Why a packet was dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
     /// No link of the node is alive.
     Isolated,
@@ -294,6 +294,16 @@ impl Forwarder {
             let slot = self.slots[place(port, vnode)];
             slot.is_used() && slot.is_out()
         })
+    }
+
+    /// May this port be tried, once it is reversed if need be?
+    pub fn is_in_graph(&self, port: u16) -> bool {
+        [false, true].into_iter().any(|vnode| self.slots[place(port, vnode)].is_used())
+    }
+
+    /// The ports, the first to try in front.
+    pub fn order(&self) -> &[u16] {
+        &self.order
     }
 
     /// A virtual end of a port's link, and what packets say over it; the first end where there is none.

@@ -11,6 +11,7 @@
 //!  (Header)  │ Guide          where a scout goes
 //!            └ Router         and heartbeats, AEO, links that come back (Message)
 //!  Network, experiment        whole networks, a packet at a time
+//!  live                       a router on real links: all destinations, hellos, frames
 //!  explore                    every schedule of small ones: the properties I1 to I6
 //! ```
 //!
@@ -70,6 +71,7 @@ pub mod explore;
 mod forwarder;
 mod guide;
 mod header;
+pub mod live;
 mod map;
 mod network;
 mod plan;

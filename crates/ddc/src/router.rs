@@ -228,6 +228,13 @@ impl Router {
         self.outputs.pop_front()
     }
 
+    /// At the destination, when it starts again: the heartbeats that it began before had lower numbers than this.
+    pub fn resume(&mut self, round: u32) {
+        if self.forwarder.is_destination() {
+            self.round = round;
+        }
+    }
+
     /// At the destination: begins the next heartbeat.
     pub fn beat(&mut self) {
         if self.forwarder.is_destination() {

@@ -1,0 +1,506 @@
+//! One router with all its links and destinations.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::link::{Change, Link};
+use super::report::{DestinationReport, Direction, LinkReport, NodeReport, Way as WayReport};
+use super::site::{Site, Timers};
+use super::wire::{Control, Item, Kind, Shim};
+use crate::experiment::patience;
+use crate::forwarder::{Cause, Decision, Outcome};
+use crate::guide::Guide;
+use crate::header::{Header, Phase};
+use crate::map::{FAR, Map};
+use crate::plan::{Plan, Priority};
+use crate::router::Router;
+
+/// The hops of a ghost. One that uses them up is lost, which the protocol stands; without a limit those of a network that is in
+/// pieces would go on for ever.
+pub const GHOST_HOPS: u16 = 1024;
+/// The most ghosts that a router begins in a second. Packets after those whose ghosts it withholds do their work.
+pub const GHOSTS_PER_SECOND: u64 = 1000;
+const GHOSTS_BURST: u64 = 64;
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// Why a frame or a packet was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Refused {
+    /// It is no frame of a router.
+    Malformed,
+    /// Its sender has another network file.
+    Foreign,
+    /// It is of another life of its link.
+    Stale,
+    /// It was overtaken.
+    Late,
+    /// A control message before it is missing.
+    Ahead,
+    /// No router has the number.
+    NoRouter,
+    /// As the last plan says, no way leads there.
+    Unreachable,
+    /// A ghost has used up its hops.
+    Hops,
+    /// What the forwarder says.
+    By(Cause),
+}
+
+impl Refused {
+    /// It in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Foreign => "from a router with another network file",
+            Self::Stale => "of an earlier life of its link",
+            Self::Late => "overtaken on its link",
+            Self::Ahead => "a control message before it is missing",
+            Self::NoRouter => "for a router that does not exist",
+            Self::Unreachable => "no way to its destination",
+            Self::Hops => "a ghost's hops used up",
+            Self::By(Cause::Isolated) => "no live link leads on",
+            Self::By(Cause::OutOfOrder) => "against the order of its link",
+            Self::By(Cause::UnknownLink) => "its link is not in the graph",
+        }
+    }
+}
+
+/// By which port a packet leaves, and with what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// The port.
+    pub port: u16,
+    destination: u16,
+    header: Header,
+}
+
+/// What becomes of a frame or packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was the router's own.
+    Taken,
+    /// It is for what is attached here; the IP packet begins behind so many bytes.
+    Deliver {
+        /// How many.
+        skip: usize,
+    },
+    /// It leaves: without its first bytes, with those in front that [`Node::seal`] gives.
+    Forward {
+        /// How many bytes it loses.
+        skip: usize,
+        /// How it leaves.
+        way: Way,
+    },
+    /// It is gone. Where it was a packet, that begins behind `skip` bytes.
+    Drop {
+        /// Why.
+        refused: Refused,
+        /// Where the IP packet begins, if there is one.
+        skip: Option<usize>,
+    },
+}
+
+#[derive(Debug)]
+struct Destination {
+    router: Router,
+    guide: Guide<'static>,
+    distance: u32,
+    started: u64,
+    forwarded: u64,
+    delivered: u64,
+    reversals: u64,
+    bounced: u64,
+    scouts: u64,
+    ghosts: u64,
+}
+
+#[derive(Debug)]
+struct Ghost {
+    way: Way,
+    hops: u16,
+}
+
+/// A router.
+#[derive(Debug)]
+pub struct Node {
+    names: Vec<String>,
+    map: Arc<Map>,
+    me: usize,
+    timers: Timers,
+    links: Vec<Link>,
+    destinations: Vec<Destination>,
+    /// What every router last said of its links: the number of that, and one bit a port.
+    states: Vec<(u32, u64)>,
+    /// Has one of these changed since the last plan?
+    changed: bool,
+    beat_at_ns: u64,
+    ghosts: VecDeque<Ghost>,
+    ghost_tokens: u64,
+    ghost_tokens_at_ns: u64,
+    withheld: u64,
+    plans: u64,
+    dropped: BTreeMap<Refused, u64>,
+}
+
+impl Node {
+    /// A router that has just started: no link lives. `start` numbers rounds of heartbeats and lives of links; it must be higher
+    /// whenever the router starts again, by more than the heartbeats in between. Seconds since some day, times ten, are.
+    pub fn new(site: &Site, me: usize, start: u32, now_ns: u64) -> Self {
+        let map = site.map.clone();
+        let ports = map.ports(me).len();
+        let destination = |number: usize| {
+            let plan = Plan::towards(&map, number, Priority::Nearest);
+            let mut router = Router::new(&map, &plan, me);
+            (0..ports as u16).for_each(|port| router.link_down(port));
+            router.resume(start);
+            Destination {
+                router,
+                guide: Guide::shared(map.clone(), number),
+                distance: plan.distance[me],
+                started: 0,
+                forwarded: 0,
+                delivered: 0,
+                reversals: 0,
+                bounced: 0,
+                scouts: 0,
+                ghosts: 0,
+            }
+        };
+        let session = |port: u32| start.wrapping_mul(0x9e37_79b1).wrapping_add(port << 8);
+        let mut states = vec![(0, 0); map.node_count()];
+        states[me].0 = start.max(1);
+        Self {
+            names: site.routers.iter().map(|router| router.name.clone()).collect(),
+            links: (0..ports as u32)
+                .map(|port| Link::new(&site.timers, site.digest, session(port), now_ns))
+                .collect(),
+            destinations: (0..map.node_count()).map(destination).collect(),
+            map,
+            me,
+            timers: site.timers,
+            states,
+            changed: false,
+            beat_at_ns: now_ns + site.timers.heartbeat_ns,
+            ghosts: VecDeque::new(),
+            ghost_tokens: GHOSTS_BURST,
+            ghost_tokens_at_ns: now_ns,
+            withheld: 0,
+            plans: 0,
+            dropped: BTreeMap::new(),
+        }
+    }
+
+    /// How many ports it has.
+    pub fn ports(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Is a port's link alive?
+    pub fn is_up(&self, port: u16) -> bool {
+        self.links.get(usize::from(port)).is_some_and(Link::is_up)
+    }
+
+    /// The port has or has lost its carrier.
+    pub fn set_carrier(&mut self, port: u16, carrier: bool) {
+        if let Some(link) = self.links.get_mut(usize::from(port)) {
+            let change = link.set_carrier(carrier);
+            self.change(port, change);
+        }
+    }
+
+    fn change(&mut self, port: u16, change: Change) {
+        match change {
+            Change::None => return,
+            Change::Down => {
+                self.destinations.iter_mut().for_each(|destination| destination.router.link_down(port));
+            }
+            Change::Up => {
+                self.destinations.iter_mut().for_each(|destination| destination.router.link_up(port));
+                for (router, (number, live)) in self.states.iter().copied().enumerate() {
+                    if number > 0 && router != self.me {
+                        let item = Item::Links { router: router as u16, number, live };
+                        // A link that has just come up has room.
+                        let _ = self.links[usize::from(port)].say(item);
+                    }
+                }
+            }
+        }
+        let (number, live) = &mut self.states[self.me];
+        *number = number.wrapping_add(1);
+        *live ^= 1 << port;
+        self.changed = true;
+        self.tell_links(self.me, None);
+    }
+
+    /// Passes on what a router says of its links, but not to where it came from.
+    fn tell_links(&mut self, router: usize, from: Option<u16>) {
+        let (number, live) = self.states[router];
+        let item = Item::Links { router: router as u16, number, live };
+        for port in (0..self.links.len() as u16).filter(|port| Some(*port) != from) {
+            self.say(port, item);
+        }
+    }
+
+    fn say(&mut self, port: u16, item: Item) {
+        let change = self.links[usize::from(port)].say(item);
+        self.change(port, change);
+    }
+
+    /// Takes a frame that came in at a port, from behind its Ethernet header on.
+    pub fn arrive(&mut self, now_ns: u64, port: u16, frame: &[u8]) -> Verdict {
+        let verdict = match self.take(now_ns, port, frame) {
+            Ok(verdict) => verdict,
+            Err(refused) => Verdict::Drop { refused, skip: None },
+        };
+        self.count(verdict)
+    }
+
+    fn count(&mut self, verdict: Verdict) -> Verdict {
+        if let Verdict::Drop { refused, .. } = verdict {
+            *self.dropped.entry(refused).or_default() += 1;
+        }
+        verdict
+    }
+
+    fn take(&mut self, now_ns: u64, port: u16, frame: &[u8]) -> Result<Verdict, Refused> {
+        let (shim, rest) = Shim::read(frame).ok_or(Refused::Malformed)?;
+        let link = self.links.get_mut(usize::from(port)).ok_or(Refused::Malformed)?;
+        if shim.kind == Kind::Control {
+            let control = Control::read(rest).ok_or(Refused::Malformed)?;
+            let (change, items) = link.hear(now_ns, shim, control)?;
+            self.change(port, change);
+            items.into_iter().for_each(|item| self.hear(port, item));
+            return Ok(Verdict::Taken);
+        }
+        let (destination, rest) = rest.split_first_chunk().ok_or(Refused::Malformed)?;
+        let destination = u16::from_be_bytes(*destination);
+        let mut hops = None;
+        let mut body = rest;
+        if shim.kind == Kind::Ghost {
+            let (left, rest) = rest.split_first_chunk().ok_or(Refused::Malformed)?;
+            (hops, body) = (Some(u16::from_be_bytes(*left)), rest);
+        }
+        let (header, header_bytes) = Header::read(body).map_err(|_| Refused::Malformed)?;
+        if hops.is_some() != matches!(header.phase, Phase::Ghost) {
+            return Err(Refused::Malformed);
+        }
+        link.accept(now_ns, shim)?;
+        if usize::from(destination) >= self.destinations.len() {
+            return Err(Refused::NoRouter);
+        }
+        let skip = frame.len() - body.len() + header_bytes;
+        Ok(self.pass(now_ns, Some(port), destination, header, skip, hops))
+    }
+
+    /// Takes a packet that starts here, for what is attached to a router.
+    pub fn start(&mut self, now_ns: u64, destination: usize) -> Verdict {
+        let verdict = match self.destinations.get_mut(destination) {
+            None => Verdict::Drop { refused: Refused::NoRouter, skip: Some(0) },
+            Some(state) if state.distance == FAR => {
+                Verdict::Drop { refused: Refused::Unreachable, skip: Some(0) }
+            }
+            Some(state) => {
+                state.started += 1;
+                let header = Header::new(Phase::Patient(patience(state.distance)));
+                self.pass(now_ns, None, destination as u16, header, 0, None)
+            }
+        };
+        self.count(verdict)
+    }
+
+    fn pass(
+        &mut self,
+        now_ns: u64,
+        port: Option<u16>,
+        number: u16,
+        header: Header,
+        skip: usize,
+        hops: Option<u16>,
+    ) -> Verdict {
+        let Destination { router, guide, .. } = &mut self.destinations[usize::from(number)];
+        let outcome = router.receive(port, header, guide);
+        let is_ghost = hops.is_some();
+        let ghost = outcome.ghost.filter(|_| self.may_send_ghost(now_ns));
+        let destination = &mut self.destinations[usize::from(number)];
+        destination.note(&outcome, header, port.is_some(), is_ghost);
+        let way =
+            |forward: crate::Forward| Way { port: forward.port, destination: number, header: forward.header };
+        if let Some(forward) = ghost {
+            destination.ghosts += 1;
+            self.ghosts.push_back(Ghost { way: way(forward), hops: GHOST_HOPS });
+        }
+        let skip_packet = (!is_ghost).then_some(skip);
+        match (outcome.decision, hops) {
+            (Decision::Drop(cause), _) => Verdict::Drop { refused: Refused::By(cause), skip: skip_packet },
+            (Decision::Deliver, None) => Verdict::Deliver { skip },
+            (Decision::Deliver, Some(_)) => Verdict::Taken,
+            (Decision::Forward(forward), None) => Verdict::Forward { skip, way: way(forward) },
+            (Decision::Forward(_), Some(0)) => Verdict::Drop { refused: Refused::Hops, skip: None },
+            (Decision::Forward(forward), Some(hops)) => {
+                destination.ghosts += 1;
+                self.ghosts.push_back(Ghost { way: way(forward), hops: hops - 1 });
+                Verdict::Taken
+            }
+        }
+    }
+
+    fn may_send_ghost(&mut self, now_ns: u64) -> bool {
+        let earned = now_ns.saturating_sub(self.ghost_tokens_at_ns) / (SECOND_NS / GHOSTS_PER_SECOND);
+        if earned > 0 {
+            self.ghost_tokens = (self.ghost_tokens + earned).min(GHOSTS_BURST);
+            self.ghost_tokens_at_ns = now_ns;
+        }
+        let may = self.ghost_tokens > 0;
+        self.ghost_tokens -= u64::from(may);
+        self.withheld += u64::from(!may);
+        may
+    }
+
+    /// What goes in front of a packet that leaves. Packets leave in the order in which this is called.
+    pub fn seal(&mut self, way: &Way, out: &mut Vec<u8>) {
+        self.links[usize::from(way.port)].seal(Kind::Packet).write(out);
+        out.extend(way.destination.to_be_bytes());
+        way.header.write(out);
+    }
+
+    fn hear(&mut self, port: u16, item: Item) {
+        match item {
+            Item::Of { destination, message } => {
+                if let Some(destination) = self.destinations.get_mut(usize::from(destination)) {
+                    destination.router.handle(port, message);
+                }
+            }
+            Item::Links { router, number, live } => {
+                let router = usize::from(router);
+                let Some(known) = self.states.get_mut(router) else { return };
+                let newer = number.wrapping_sub(known.0);
+                if newer >= 1 << 31 || (newer == 0 && live == known.1) {
+                    return;
+                }
+                if router == self.me {
+                    // Said before it started again: what it says now must be newer.
+                    known.0 = number.wrapping_add(1);
+                    self.tell_links(router, None);
+                } else if newer > 0 {
+                    *known = (number, live);
+                    self.changed = true;
+                    self.tell_links(router, Some(port));
+                }
+            }
+        }
+    }
+
+    /// The next frame to be sent, and by which port.
+    pub fn poll_output(&mut self, now_ns: u64) -> Option<(u16, Vec<u8>)> {
+        if let Some(Ghost { way, hops }) = self.ghosts.pop_front() {
+            let mut frame = Vec::new();
+            self.links[usize::from(way.port)].seal(Kind::Ghost).write(&mut frame);
+            frame.extend(way.destination.to_be_bytes());
+            frame.extend(hops.to_be_bytes());
+            way.header.write(&mut frame);
+            return Some((way.port, frame));
+        }
+        for number in 0..self.destinations.len() {
+            while let Some((port, message)) = self.destinations[number].router.poll_output() {
+                self.say(port, Item::Of { destination: number as u16, message });
+            }
+        }
+        (0..).zip(&mut self.links).find_map(|(port, link)| link.poll(now_ns).map(|frame| (port, frame)))
+    }
+
+    /// When it wants [`Node::expire`] to be called.
+    pub fn next_deadline(&self) -> u64 {
+        let links = self.links.iter().filter_map(Link::next_deadline);
+        links.fold(self.beat_at_ns, u64::min)
+    }
+
+    /// Looks at the time: gives up silent links, repeats, plans, beats.
+    pub fn expire(&mut self, now_ns: u64) {
+        let late_ns = now_ns.saturating_sub(self.next_deadline());
+        // On time is what is less late than a hello.
+        let late_ns = if late_ns > self.timers.hello_ns { late_ns } else { 0 };
+        for port in 0..self.links.len() as u16 {
+            let change = self.links[usize::from(port)].expire(now_ns, late_ns);
+            self.change(port, change);
+        }
+        if now_ns >= self.beat_at_ns {
+            self.beat_at_ns = now_ns + self.timers.heartbeat_ns;
+            if std::mem::take(&mut self.changed) {
+                self.replan();
+            }
+            self.destinations[self.me].router.beat();
+        }
+    }
+
+    /// Distances and priorities by what all routers say of their links.
+    fn replan(&mut self) {
+        self.plans += 1;
+        let (map, states) = (&self.map, &self.states);
+        let says = |(node, port): (u32, u16)| states[node as usize].1 >> port & 1 != 0;
+        let live: Vec<bool> =
+            (0..map.link_count()).map(|link| map.ends(link).into_iter().all(says)).collect();
+        for (number, destination) in self.destinations.iter_mut().enumerate() {
+            let plan = Plan::over(map, number, Priority::Nearest, |link| live[usize::from(link)]);
+            destination.router.replan(map, &plan);
+            destination.distance = plan.distance[self.me];
+        }
+    }
+
+    /// What it says of itself.
+    pub fn report(&self) -> NodeReport {
+        let to = |port: usize| self.names[self.map.ports(self.me)[port].node as usize].clone();
+        let links = self.links.iter().enumerate();
+        let destinations = self.names.iter().zip(&self.destinations);
+        NodeReport {
+            router: self.names[self.me].clone(),
+            links: links
+                .map(|(port, link)| LinkReport { to: to(port), up: link.is_up(), counts: link.counts })
+                .collect(),
+            destinations: destinations.map(|(name, destination)| destination.report(name, to)).collect(),
+            dropped: self.dropped.iter().map(|(cause, count)| (cause.words().to_owned(), *count)).collect(),
+            ghosts_withheld: self.withheld,
+            plans: self.plans,
+        }
+    }
+}
+
+impl Destination {
+    fn note(&mut self, outcome: &Outcome, header: Header, arrived: bool, is_ghost: bool) {
+        self.reversals += u64::from(outcome.reversed);
+        self.bounced += u64::from(outcome.bounced);
+        let scout = |header: Header| matches!(header.phase, Phase::Scout(_));
+        match outcome.decision {
+            _ if is_ghost => {}
+            Decision::Deliver => self.delivered += 1,
+            Decision::Forward(forward) => {
+                self.forwarded += u64::from(arrived);
+                self.scouts += u64::from(scout(forward.header) && !scout(header));
+            }
+            Decision::Drop(_) => {}
+        }
+    }
+
+    fn report(&self, name: &str, to: impl Fn(usize) -> String) -> DestinationReport {
+        let forwarder = self.router.forwarder();
+        let direction = |port: u16| match forwarder.leads_out(port) {
+            _ if !self.router.is_live(port) => Direction::Down,
+            true => Direction::Out,
+            false if forwarder.is_in_graph(port) => Direction::In,
+            false => Direction::Unknown,
+        };
+        let way = |port: &u16| WayReport { to: to(usize::from(*port)), direction: direction(*port) };
+        DestinationReport {
+            router: name.to_owned(),
+            distance: Some(self.distance).filter(|distance| *distance != FAR),
+            round: self.router.round(),
+            ways: forwarder.order().iter().map(way).collect(),
+            started: self.started,
+            forwarded: self.forwarded,
+            delivered: self.delivered,
+            reversals: self.reversals,
+            bounced: self.bounced,
+            scouts: self.scouts,
+            ghosts: self.ghosts,
+        }
+    }
+}
