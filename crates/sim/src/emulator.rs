@@ -308,7 +308,7 @@ mod tests {
             steps in proptest::collection::vec((0_u64..2 * MS, 0_u8..8, 40_u32..1_600), 1..200),
             loss in 0.0..0.3_f64, reorder in 0.0..0.3_f64, jitter_us in 0_u64..3_000, buffer in 2_000_u64..20_000,
         ) {
-            // 1 Mbit/s and whole nanoseconds, so that both clocks show the same.
+            // A byte takes 0.8 us and all times are whole nanoseconds, so that both clocks show the same.
             let spec = LinkSpec::new(Rate::from_mbit(10), Time::from_millis(3)).buffer(buffer).loss(loss)
                 .jitter(Time::from_micros(jitter_us)).reorder(reorder, Time::from_millis(5));
             let mut now = 0;
