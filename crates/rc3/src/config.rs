@@ -32,12 +32,14 @@ pub struct LowConfig {
     pub nic_segments: u32,
     /// Whether what is left in the queue of the NIC goes when everything is acked.
     pub flush: bool,
+    /// How much that pacing has held up for longer than meant may be made up for in one go: for clocks that go off late.
+    pub slack: Time,
 }
 
 impl Default for LowConfig {
     fn default() -> Self {
         let pacing = Pacing::Bottleneck { percent: 90, remembered: None };
-        Self { levels: 5, pacing, nic_segments: 4, flush: false }
+        Self { levels: 5, pacing, nic_segments: 4, flush: false, slack: Time::ZERO }
     }
 }
 

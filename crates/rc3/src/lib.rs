@@ -39,16 +39,26 @@
 
 mod config;
 mod congestion;
+pub mod connection;
+mod endpoint;
+pub mod fuzzing;
 mod levels;
+pub mod live;
 mod low;
 mod model;
 pub mod ranges;
 mod receiver;
 mod rtt;
 pub mod scenario;
+mod secure;
 mod segment;
 mod sender;
 pub mod simulate;
+pub mod socks;
+pub mod wire;
+
+pub use endpoint::{Endpoint, EndpointStats, HALF_OPEN_FREE, HALF_OPEN_MAX};
+pub use secure::{Entropy, Key, KeyError};
 
 pub use config::{LowConfig, Pacing, SenderConfig};
 pub use congestion::Algorithm;

@@ -8,6 +8,8 @@ use crate::segment::HEADER_BYTES;
 
 /// Acks of later low-priority segments after which one counts as lost.
 const LOST_AFTER: u8 = 3;
+/// Writes that are not sent through, the newest among them; of more the oldest is left to the primary loop.
+const WRITES_MAX: usize = 32;
 
 /// A write that is sent backwards.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,13 +33,18 @@ pub(crate) struct Next {
 pub(crate) struct Low {
     config: LowConfig,
     segment: u64,
-    write: Write,
+    /// What is sent is the last; below it are those that it broke off.
+    writes: Vec<Write>,
     in_nic: u32,
     rate: Option<Rate>,
     /// When pacing lets the next segment out.
     due: Time,
-    /// The first acks of the primary loop: when the first came, and what it acked.
+    /// The first ack of a train: when what it acks had arrived, and what it acked.
     train: Option<(Time, u64)>,
+    /// What has to be acked for the next train to be whole.
+    train_end: u64,
+    /// The rate of the bottleneck, of the fastest train so far.
+    estimate: Option<Rate>,
     /// Where the acks of low-priority segments have got to, downwards.
     acked_down_to: u64,
     /// Acks since one was left out.
@@ -55,11 +62,13 @@ impl Low {
         Self {
             config,
             segment,
-            write: Write::default(),
+            writes: Vec::new(),
             in_nic: 0,
             rate,
             due: Time::ZERO,
             train: None,
+            train_end: 0,
+            estimate: None,
             acked_down_to: 0,
             since_gap: 0,
             gap: false,
@@ -67,9 +76,18 @@ impl Low {
         }
     }
 
-    /// The application has written `start..end`: the loop starts again, over these bytes alone.
+    /// The application has written `start..end`: the loop starts again, over these bytes, and then goes on where it was. A write
+    /// of which nothing has been sent and the one after it are one: so it is where an application's bytes come in pieces.
     pub(crate) fn written(&mut self, start: u64, end: u64) {
-        self.write = Write { start, end, sent: 0 };
+        match self.writes.last_mut().filter(|last| last.sent == 0 && last.end == start) {
+            Some(last) => last.end = end,
+            None => {
+                if self.writes.len() == WRITES_MAX {
+                    self.writes.remove(0);
+                }
+                self.writes.push(Write { start, end, sent: 0 });
+            }
+        }
         self.acked_down_to = end;
         (self.gap, self.since_gap) = (false, 0);
     }
@@ -79,17 +97,20 @@ impl Low {
         self.in_nic = self.in_nic.saturating_sub(1);
     }
 
-    /// The segment that is next from the tail; none where the loop has met the primary or an earlier write.
-    fn next(&self, primary: u64) -> Option<Next> {
-        let Write { start, end, sent } = self.write;
-        // Cut as the primary cuts, from the start of the write, so that the short segment is the last.
-        let number = (end - start).div_ceil(self.segment).checked_sub(sent + 1)?;
-        let seq = start + number * self.segment;
-        if seq + self.segment <= primary {
-            return None;
-        }
-        let len = (end - seq).min(self.segment) as u32;
-        Some(Next { seq, len, level: level_of(sent + 1, self.config.lowest()) })
+    /// The segment that is next from the tail; none where the loop has met the primary. Which write it is of, too.
+    fn next(&self, primary: u64) -> Option<(usize, Next)> {
+        let tail = self.writes.last()?.end;
+        self.writes.iter().enumerate().rev().find_map(|(at, &Write { start, end, sent })| {
+            // Cut as the primary cuts, from the start of the write, so that the short segment is the last.
+            let number = (end - start).div_ceil(self.segment).checked_sub(sent + 1)?;
+            let seq = start + number * self.segment;
+            if seq + self.segment <= primary {
+                return None;
+            }
+            let len = (end - seq).min(self.segment) as u32;
+            let from_tail = sent + 1 + (tail - end).div_ceil(self.segment);
+            Some((at, Next { seq, len, level: level_of(from_tail, self.config.lowest()) }))
+        })
     }
 
     fn may_send(&self) -> bool {
@@ -109,33 +130,43 @@ impl Low {
         if !self.may_send() || now < self.due {
             return None;
         }
-        let next = self.next(primary)?;
-        self.write.sent += 1;
+        let (at, next) = self.next(primary)?;
+        self.writes.truncate(at + 1);
+        self.writes[at].sent += 1;
         self.in_nic += 1;
         if let Some(rate) = self.rate {
             // From when it was due, so that late polls do not slow it down; but no burst after a pause.
             let step = rate.time_of(u64::from(next.len + HEADER_BYTES));
-            self.due = self.due.max(now - step) + step;
+            self.due = self.due.max(now - step.max(self.config.slack)) + step;
         }
         Some(next)
     }
 
-    /// A new ack of the primary loop: of the first train the distances tell the rate of the bottleneck. `acked` of `train_end` bytes.
-    pub(crate) fn train(&mut self, now: Time, acked: u64, train_end: u64) {
-        let Pacing::Bottleneck { percent, remembered: None } = self.config.pacing else { return };
-        if self.rate.is_some() {
+    /// A new ack of the primary loop, of a segment that arrived at `stamp`: of a train, the initial window and each as long as it,
+    /// the distances tell the rate of the bottleneck. `acked` of `train_end` bytes.
+    pub(crate) fn train(&mut self, now: Time, stamp: Time, acked: u64, train_end: u64) {
+        let Pacing::Bottleneck { percent, remembered } = self.config.pacing else { return };
+        let Some((first, before)) = self.train else {
+            self.train = Some((stamp, acked));
+            return;
+        };
+        if self.halved.is_some() || acked < train_end.max(self.train_end) || stamp <= first || acked <= before
+        {
             return;
         }
-        match self.train {
-            None => self.train = Some((now, acked)),
-            Some((first, before)) if acked >= train_end && now > first && acked > before => {
-                let segments = (acked - before).div_ceil(self.segment);
-                let bits = 8.0 * (acked - before + segments * u64::from(HEADER_BYTES)) as f64;
-                let rate = bits / (now - first).secs_f64();
-                self.rate = Some(share(Rate::from_bits_per_second(rate as u64), percent));
-                self.due = now;
-            }
-            Some(_) => {}
+        let segments = (acked - before).div_ceil(self.segment);
+        let bits = 8.0 * (acked - before + segments * u64::from(HEADER_BYTES)) as f64;
+        let rate = Rate::from_bits_per_second((bits / (stamp - first).secs_f64()) as u64);
+        (self.train, self.train_end) = (Some((stamp, acked)), acked + train_end);
+        if self.estimate.is_some_and(|known| known >= rate) {
+            return;
+        }
+        self.estimate = Some(rate);
+        if self.rate.is_none() {
+            self.due = now;
+        }
+        if remembered.is_none() {
+            self.rate = Some(share(rate, percent));
         }
     }
 
@@ -156,9 +187,15 @@ impl Low {
         let rtt = rtt.unwrap_or(Time::ZERO);
         if self.halved.is_none_or(|last| now > last + rtt) {
             self.halved = Some(now);
-            let floor = |rate: Rate| Rate::from_bits_per_second((rate.bits_per_second() / 2).max(8_000));
-            self.rate = self.rate.map(floor);
+            let halve = |rate: Rate| Rate::from_bits_per_second((rate.bits_per_second() / 2).max(8_000));
+            self.rate = self.rate.map(halve);
+            self.estimate = self.estimate.map(halve).or(self.rate);
         }
+    }
+
+    /// The rate of the bottleneck as this loop has found it, and whether it was halved since.
+    pub(crate) fn estimate(&self) -> Option<(Rate, bool)> {
+        self.estimate.map(|rate| (rate, self.halved.is_some()))
     }
 
     /// The rate at which it sends; none where it is not paced or knows none yet.
@@ -218,8 +255,9 @@ mod tests {
         low.written(0, 10_000);
         assert_eq!((low.poll(Time::from_secs(1), 0), low.deadline(0)), (None, None), "no rate is known");
         // Acks of 3 segments in 3.408 ms: 142 bytes each, 1 Mbit/s; 90 % of it.
-        low.train(Time::from_secs(1), 100, 400);
-        low.train(Time::from_secs(1) + Time::from_micros(3_408), 400, 400);
+        let (now, stamp) = (Time::from_secs(1), Time::from_secs(7));
+        low.train(now, stamp, 100, 400);
+        low.train(now, stamp + Time::from_micros(3_408), 400, 400);
         assert_eq!(low.rate(), Some(Rate::from_bits_per_second(900_000)));
         let start = Time::from_secs(2);
         assert!(low.poll(start, 0).is_some());
@@ -231,6 +269,30 @@ mod tests {
         }
         let step = Rate::from_bits_per_second(900_000).time_of(142);
         assert_eq!(due, [start, start + step, start + step.times(2)]);
+    }
+
+    #[test]
+    fn a_faster_train_corrects_the_estimate_and_pieces_are_one_write() {
+        let mut low = Low::new(LowConfig { slack: Time::from_millis(10), ..LowConfig::default() }, 100);
+        low.written(0, 5_000);
+        low.written(5_000, 10_000);
+        let ms = |ms: u64| Time::from_micros(1_136 * ms); // 142 bytes at 1 Mbit/s
+        for (stamp, acked) in [(0, 100), (6, 400), (20, 500), (23, 800), (100, 1_300)] {
+            low.train(ms(stamp), ms(stamp), acked, 400);
+        }
+        assert_eq!(
+            low.estimate(),
+            Some((Rate::from_bits_per_second(500_000), false)),
+            "each train has an end"
+        );
+        assert_eq!(low.poll(ms(200), 0).map(|next| (next.seq, next.level)), Some((9_900, 1)));
+        low.written(10_000, 10_100);
+        let sent: Vec<u64> = (0..2).filter_map(|_| low.poll(ms(200), 0)).map(|next| next.seq).collect();
+        assert_eq!(
+            sent,
+            [10_000, 9_800],
+            "first the new write, then on with the old one, as far as slack lets it"
+        );
     }
 
     #[test]

@@ -26,8 +26,10 @@ pub struct ReceiverStats {
 /// A receiver. [`Receiver::handle`] takes what comes, [`Receiver::poll_output`] gives what goes; it has no timers.
 #[derive(Debug, Clone)]
 pub struct Receiver {
-    /// Bytes it may hold beyond the cumulative ack.
+    /// Bytes it may hold from the first that the application has not taken.
     buffer: u64,
+    /// How many bytes the application has taken; none where it takes each at once.
+    taken: Option<u64>,
     next: u64,
     beyond: Ranges,
     /// A byte of each of the ranges that were last added to, the latest first.
@@ -41,7 +43,7 @@ impl Receiver {
     pub fn new(buffer: u64) -> Self {
         let (beyond, acks) = (Ranges::default(), VecDeque::new());
         let recent = [u64::MAX; SACK_BLOCKS_MAX];
-        Self { buffer, next: 0, beyond, recent, acks, stats: ReceiverStats::default() }
+        Self { buffer, taken: None, next: 0, beyond, recent, acks, stats: ReceiverStats::default() }
     }
 
     /// For another connection, in the memory of this one.
@@ -62,13 +64,40 @@ impl Receiver {
         self.stats
     }
 
-    /// Takes a segment. The time makes no difference; it is there as for every machine of the house.
-    pub fn handle(&mut self, _now: Time, segment: &Segment) {
+    /// How many of the delivered bytes the application has taken: the others count against the buffer from now on. Without a word
+    /// about it the application takes each at once.
+    pub fn set_taken(&mut self, bytes: u64) {
+        self.taken = Some(bytes.min(self.next));
+    }
+
+    /// Bytes it has room for from the cumulative ack on.
+    pub fn window(&self) -> u64 {
+        self.buffer.saturating_sub(self.taken.map_or(0, |taken| self.next - taken))
+    }
+
+    /// Would it take the bytes `start..end`?
+    pub(crate) fn admits(&self, start: u64, end: u64) -> bool {
+        let room = end <= self.next.saturating_add(self.window());
+        room && !(start > self.next && self.beyond.len() >= RANGES_MAX && self.beyond.is_apart(start, end))
+    }
+
+    /// Takes a segment, which has arrived now.
+    pub fn handle(&mut self, now: Time, segment: &Segment) {
         match segment.kind {
             Kind::Syn => self.answer(Segment::new(Kind::SynAck, 0)),
-            Kind::Data if segment.len > 0 => self.data(segment),
-            Kind::Data | Kind::SynAck | Kind::Ack => {}
+            Kind::Data if segment.len > 0 => self.data(now, segment),
+            Kind::Data | Kind::SynAck | Kind::Ack | Kind::Window => {}
         }
+    }
+
+    /// Tells the sender how much room there is.
+    pub fn tell_window(&mut self) {
+        self.answer(Segment { ack: self.next, ..Segment::new(Kind::Window, 0) });
+    }
+
+    /// The level of the next ack.
+    pub(crate) fn next_level(&self) -> Option<u8> {
+        self.acks.front().map(|ack| ack.level)
     }
 
     /// The next ack.
@@ -76,14 +105,12 @@ impl Receiver {
         self.acks.pop_front()
     }
 
-    fn data(&mut self, segment: &Segment) {
+    fn data(&mut self, now: Time, segment: &Segment) {
         let (start, end) = (segment.seq, segment.seq.saturating_add(u64::from(segment.len)));
-        let room = end <= self.next.saturating_add(self.buffer);
-        let apart = start > self.next && self.beyond.len() >= RANGES_MAX && self.beyond.is_apart(start, end);
-        if !room || apart {
+        if !self.admits(start, end) {
             self.stats.refused += 1;
             if segment.level == 0 {
-                self.ack(0, None);
+                self.ack(now, 0, None);
             }
             return; // a low level's says nothing: it counts as lost
         }
@@ -98,7 +125,7 @@ impl Receiver {
         self.stats.accepted += new;
         self.stats.duplicate += u64::from(segment.len) - new;
         self.remember(start);
-        self.ack(segment.level, Some((start, end)).filter(|_| segment.level > 0 || new == 0));
+        self.ack(now, segment.level, Some((start, end)).filter(|_| segment.level > 0 || new == 0));
     }
 
     /// Makes the range of a byte the most recent.
@@ -113,18 +140,18 @@ impl Receiver {
     /// Acks a segment at its level. The first block is `own` where the segment is below the cumulative ack: a low level's ack moves
     /// no cumulative ack at the sender, so it names its segment even where that closed a gap; and a primary segment that had come
     /// at a low level before is named (RFC 2883), so that its ack does not count as a duplicate.
-    fn ack(&mut self, level: u8, own: Option<(u64, u64)>) {
+    fn ack(&mut self, now: Time, level: u8, own: Option<(u64, u64)>) {
         let mut sack = Sack::default();
         if let Some(own) = own.filter(|own| own.1 <= self.next) {
             sack.push(own);
         }
         self.recent.iter().filter_map(|byte| self.beyond.holding(*byte)).for_each(|range| sack.push(range));
-        self.answer(Segment { ack: self.next, sack, ..Segment::new(Kind::Ack, level) });
+        self.answer(Segment { ack: self.next, sack, stamp: now, ..Segment::new(Kind::Ack, level) });
     }
 
     fn answer(&mut self, answer: Segment) {
         if self.acks.len() < ACKS_MAX {
-            self.acks.push_back(Segment { window: self.buffer, ..answer });
+            self.acks.push_back(Segment { window: self.window(), ..answer });
         }
     }
 }
@@ -161,6 +188,19 @@ mod tests {
         assert_eq!(acked(&mut receiver, &data(3, 10, 10)), (50, 3, vec![(10, 20), (60, 70)]));
         assert_eq!(acked(&mut receiver, &data(0, 50, 30)), (100, 0, vec![]));
         assert_eq!(receiver.stats(), ReceiverStats { accepted: 100, duplicate: 10, refused: 0 });
+    }
+
+    #[test]
+    fn what_the_application_has_not_taken_counts() {
+        let mut receiver = Receiver::new(100);
+        receiver.set_taken(0);
+        assert_eq!(acked(&mut receiver, &data(0, 0, 60)).0, 60);
+        receiver.tell_window();
+        let told = receiver.poll_output(Time::ZERO).unwrap();
+        assert_eq!((told.kind, told.ack, told.window), (Kind::Window, 60, 40));
+        assert!(receiver.admits(60, 100) && !receiver.admits(60, 101));
+        receiver.set_taken(50);
+        assert!(receiver.admits(60, 150));
     }
 
     #[test]

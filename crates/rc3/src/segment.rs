@@ -1,5 +1,7 @@
 //! What sender and receiver say to each other, free of any wire format.
 
+use sim::Time;
+
 use crate::ranges::Range;
 
 /// Most SACK blocks of a segment: what fits beside timestamps in a TCP header.
@@ -19,6 +21,8 @@ pub enum Kind {
     Data,
     /// What the receiver has.
     Ack,
+    /// What the receiver has room for; tells of no segment.
+    Window,
 }
 
 /// The most recent ranges that a receiver has beyond its cumulative ack; the first holds the segment that is acked.
@@ -64,11 +68,13 @@ pub struct Segment {
     pub window: u64,
     /// What it has beyond.
     pub sack: Sack,
+    /// Of an ack, when what it acks arrived, by the receiver's clock: the distances tell the rate of the bottleneck.
+    pub stamp: Time,
 }
 
 impl Segment {
     pub(crate) fn new(kind: Kind, level: u8) -> Self {
-        Self { kind, level, seq: 0, len: 0, ack: 0, window: 0, sack: Sack::default() }
+        Self { kind, level, seq: 0, len: 0, ack: 0, window: 0, sack: Sack::default(), stamp: Time::ZERO }
     }
 
     /// Its length on the wire: [`HEADER_BYTES`], its bytes, and the option for its SACK blocks.

@@ -20,6 +20,13 @@ const DUPLICATES: u32 = 3;
 pub enum Input<'a> {
     /// The application wants the connection.
     Open,
+    /// The connection is there by other means than a SYN of its own: it lies in one that is open.
+    Granted {
+        /// What the receiver has room for.
+        window: u64,
+        /// The round trip, if it is known.
+        rtt: Option<Time>,
+    },
     /// A segment of the receiver's.
     Segment(&'a Segment),
     /// A low-priority segment has left the NIC, or was dropped there.
@@ -85,7 +92,7 @@ pub struct Sender {
     high: u64,
     /// Behind the last byte written.
     tail: u64,
-    /// What the receiver has room for.
+    /// Behind the last byte that the receiver has room for.
     limit: u64,
     sacked: Ranges,
     /// SACKed bytes of `una..next`.
@@ -168,9 +175,26 @@ impl Sender {
         self.window.bytes
     }
 
-    /// What the low-priority loop is paced at; worth remembering for the next connection.
+    /// What the low-priority loop is paced at.
     pub fn low_rate(&self) -> Option<Rate> {
         self.low.as_ref().and_then(Low::rate)
+    }
+
+    /// The rate of the bottleneck as far as this connection has found it itself, worth remembering for the next one; and whether
+    /// low-priority segments were lost at it.
+    pub fn bottleneck(&self) -> Option<(Rate, bool)> {
+        self.low.as_ref().and_then(Low::estimate)
+    }
+
+    /// The round trip, smoothed.
+    pub fn round_trip(&self) -> Option<Time> {
+        self.rtt.smoothed()
+    }
+
+    /// Is there something to send, nothing in flight, and no room at the receiver? Somebody has to ask it then.
+    pub fn is_blocked(&self) -> bool {
+        let len = self.config.segment_bytes().min(self.tail - self.next);
+        self.state == State::Open && len > 0 && self.next == self.una && self.next + len > self.limit
     }
 
     /// What it counted.
@@ -182,13 +206,20 @@ impl Sender {
     pub fn handle(&mut self, now: Time, input: Input<'_>) {
         match input {
             Input::Open if self.state == State::Closed => self.state = State::Asking(true),
+            Input::Granted { window, rtt } if self.state == State::Closed => {
+                (self.state, self.limit) = (State::Open, window);
+                rtt.into_iter().for_each(|rtt| self.rtt.sample(rtt));
+            }
             Input::Segment(segment) if segment.kind == Kind::SynAck => self.opened(now, segment),
             Input::Segment(segment) if segment.kind == Kind::Ack && self.state == State::Open => {
                 self.ack(now, segment);
             }
+            Input::Segment(segment) if segment.kind == Kind::Window && self.state == State::Open => {
+                self.has_room(segment);
+            }
             Input::Departed => self.low.iter_mut().for_each(Low::departed),
             Input::Timer if self.timeout_at.is_some_and(|at| at <= now) => self.timeout(),
-            Input::Open | Input::Segment(_) | Input::Timer => {}
+            Input::Open | Input::Granted { .. } | Input::Segment(_) | Input::Timer => {}
         }
     }
 
@@ -243,7 +274,7 @@ impl Sender {
         let seq = self.sacked.gap(self.next);
         let end = self.sacked.gap_end(seq, self.tail);
         let len = segment.min(end.saturating_sub(seq));
-        if len == 0 || len > room || seq + len > self.una.saturating_add(self.limit) {
+        if len == 0 || len > room || seq + len > self.limit {
             return None;
         }
         self.sacked_sent += seq - self.next;
@@ -282,19 +313,26 @@ impl Sender {
         Segment { seq, len: len as u32, ..Segment::new(Kind::Data, 0) }
     }
 
-    /// The low-priority loop starts once the initial window has gone out.
+    /// The low-priority loop starts once the initial window has gone out, and rests while the receiver has no room for the tail.
     fn low_may_run(&self) -> bool {
         let initial = u64::from(self.config.initial_window) * self.config.segment_bytes();
-        self.state == State::Open && self.high >= initial.min(self.tail)
+        self.state == State::Open && self.high >= initial.min(self.tail) && self.tail <= self.limit
     }
 
     fn poll_low(&mut self, now: Time) -> Option<Segment> {
         if !self.low_may_run() {
             return None;
         }
-        let next = self.low.as_mut()?.poll(now, self.next)?;
+        let low = self.low.as_mut()?;
+        let next = low.poll(now, self.next)?;
+        // Where the loops meet, part of it may be acked.
+        let (seq, end) = (next.seq.max(self.una), next.seq + u64::from(next.len));
+        if seq >= end {
+            low.departed();
+            return None;
+        }
         self.stats.low += 1;
-        Some(Segment { seq: next.seq, len: next.len, ..Segment::new(Kind::Data, next.level) })
+        Some(Segment { seq, len: (end - seq) as u32, ..Segment::new(Kind::Data, next.level) })
     }
 
     fn ack(&mut self, now: Time, segment: &Segment) {
@@ -311,11 +349,18 @@ impl Sender {
                 low.acked(now, *block, rtt);
             }
         } else {
-            self.limit = segment.window;
+            self.has_room(segment);
             self.primary_ack(now, segment, before);
         }
         if self.is_done() {
             self.timeout_at = None;
+        }
+    }
+
+    /// Takes what the receiver has room for, which never becomes less.
+    fn has_room(&mut self, segment: &Segment) {
+        if segment.ack <= self.tail {
+            self.limit = self.limit.max(segment.ack.saturating_add(segment.window));
         }
     }
 
@@ -345,7 +390,7 @@ impl Sender {
             self.timeout_at = (self.next > self.una).then(|| now + self.rtt.timeout());
             let train_end = u64::from(self.config.initial_window) * self.config.segment_bytes();
             let train_end = train_end.min(self.tail);
-            self.low.iter_mut().for_each(|low| low.train(now, ack, train_end));
+            self.low.iter_mut().for_each(|low| low.train(now, segment.stamp, ack, train_end));
             self.repair(now, segment);
         } else if ack == self.una {
             match &mut self.bumped {

@@ -45,7 +45,7 @@ proptest! {
         let there = LinkSpec::new(Rate::from_mbit(mbit), delay).buffer(buffer).loss(loss).reorder(reorder, delay);
         let back = LinkSpec::new(Rate::from_mbit(mbit), delay).loss(back_loss).reorder(reorder, delay);
         let algorithm = if cubic { Algorithm::Cubic } else { Algorithm::NewReno };
-        let low = low.then(|| LowConfig { levels, pacing: pacing(pace), nic_segments: 4, flush });
+        let low = low.then(|| LowConfig { levels, pacing: pacing(pace), flush, ..LowConfig::default() });
         let config = SenderConfig { algorithm, limited_transmit: limited, low, ..SenderConfig::default() };
         let flows: Vec<Flow> = (0..)
             .zip(&sizes)

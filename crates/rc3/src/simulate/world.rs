@@ -200,7 +200,7 @@ impl Hosts<Segment> for World<'_> {
         let Some(slot) = self.slot(packet.flow) else { return };
         match packet.body.kind {
             Kind::Syn | Kind::Data => self.receive(net, slot, packet.flow, &packet.body),
-            Kind::SynAck | Kind::Ack => {
+            Kind::SynAck | Kind::Ack | Kind::Window => {
                 self.connections[slot as usize].sender.handle(net.now(), Input::Segment(&packet.body));
                 self.pump(net, slot);
             }
