@@ -10,6 +10,8 @@
 //! Rules of the plan lead to instances by hash. Here they lead to functions, and each site knows which instance has which hashes:
 //! then a range moves by changing one thing on every site. Nothing here touches a wire.
 
+mod growing;
+mod moving;
 mod scheme;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +24,8 @@ use crate::key::HashRange;
 use crate::plane::{GATES, proto};
 use crate::policy::{Kind, Policy};
 
+pub use growing::{back, out, server_for};
+pub use moving::{Moving, Seen};
 pub use scheme::Scheme;
 
 /// Instances of a site: workers of a software NIC beside the one that has the data plane.
@@ -117,7 +121,7 @@ impl Deployed {
         let mut deployed = Self {
             epoch: 1,
             seed,
-            idle_ns: 60_000_000_000,
+            idle_ns: 300_000_000_000,
             flows: 1 << 16,
             functions: vec![Shared::default(); policy.functions.len()],
             instances: BTreeMap::new(),

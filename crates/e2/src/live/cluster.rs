@@ -31,6 +31,8 @@ pub struct Options {
     pub program: PathBuf,
     /// A number that those who send packets cannot guess.
     pub seed: u64,
+    /// How long a flow is known after its last packet, in ns: no shorter than the functions know it.
+    pub idle_ns: u64,
 }
 
 /// Starts what a plan says, and returns once packets flow.
@@ -39,14 +41,14 @@ pub struct Options {
 /// What cannot be; then nothing is left of it.
 pub fn up(store: &Store, options: &Options, policy: &Policy, plan: &Plan) -> Result<Record, LiveError> {
     let scheme = Scheme::of_plan(policy, plan)?;
-    let deployed = Deployed::of_plan(policy, plan, options.seed)?;
+    let deployed = Deployed { idle_ns: options.idle_ns, ..Deployed::of_plan(policy, plan, options.seed)? };
     if store.load(&options.name)?.is_some() {
         return Err(LiveError::Runs(options.name.clone()));
     }
     let directory = store.directory(&options.name)?;
     fs::create_dir_all(&directory).map_err(|error| LiveError::File { path: directory.clone(), error })?;
     let (name, text) = (options.name.clone(), options.text.clone());
-    let record = Record { name, policy: text, sites: Vec::new(), held: Vec::new(), deployed };
+    let record = Record { name, policy: text, sites: Vec::new(), held: Vec::new(), deployed, moving: None };
     let mut beginning = Beginning { store, options, policy, directory, record };
     match beginning.begin(&scheme) {
         Ok(()) => Ok(beginning.record),

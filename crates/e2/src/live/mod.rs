@@ -16,6 +16,7 @@ mod cluster;
 mod hold;
 mod process;
 mod record;
+mod scaling;
 mod site;
 mod status;
 mod wires;
@@ -26,10 +27,12 @@ use softnic::bess::ClientError;
 use thiserror::Error;
 
 use crate::deploy::DeployError;
+use crate::policy::Faults;
 
 pub use cluster::{Options, stop, up};
 pub use hold::hold;
 pub use record::{Record, Store};
+pub use scaling::{Event, Manager, Way};
 pub use site::Site;
 pub use status::{InstanceStatus, PortStatus, SiteStatus, Status, status};
 
@@ -39,6 +42,17 @@ pub enum LiveError {
     /// What it is to be cannot be.
     #[error(transparent)]
     Deploy(#[from] DeployError),
+    /// What is written down is no policy any more.
+    #[error("the policy that is written down: {0}")]
+    Policy(Faults),
+    /// A function that cannot have more instances, or less.
+    #[error("`{function}` does not scale: {reason}")]
+    Scale {
+        /// Which.
+        function: String,
+        /// Why.
+        reason: String,
+    },
     /// It runs already.
     #[error("`{0}` runs already: `weft e2 stop {0}` ends it")]
     Runs(String),
@@ -98,4 +112,11 @@ pub enum LiveError {
         /// What it was asked.
         asked: &'static str,
     },
+}
+
+impl LiveError {
+    /// Whether a site has heard and said no; else it is gone.
+    pub(crate) const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Site { error: ClientError::Refused(_), .. })
+    }
 }

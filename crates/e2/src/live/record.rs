@@ -9,7 +9,7 @@ use host::ProcessId;
 use serde::{Deserialize, Serialize};
 
 use super::LiveError;
-use crate::deploy::Deployed;
+use crate::deploy::{Deployed, Moving};
 
 /// The longest name.
 const NAME_MAX: usize = 63;
@@ -50,6 +50,9 @@ pub struct Record {
     pub held: Vec<Held>,
     /// What the sites were told.
     pub deployed: Deployed,
+    /// A range on its way.
+    #[serde(default)]
+    pub moving: Option<Moving>,
 }
 
 /// The directory of all clusters.

@@ -39,6 +39,11 @@ impl Site {
         Ok(Self { name: record.name.clone(), client })
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     fn told<T>(&self, answer: Result<T, ClientError>) -> Result<T, LiveError> {
         answer.map_err(|error| LiveError::Site { site: self.name.clone(), error })
     }
@@ -108,6 +113,47 @@ impl Site {
             self.connect_modules(PLANE, first + gate, &queue, 0)?;
         }
         Ok(())
+    }
+
+    /// Whether there is such an instance of a native function.
+    ///
+    /// # Errors
+    /// The site is gone.
+    pub fn has_function(&mut self, id: u32) -> Result<bool, LiveError> {
+        match self.client.get_module_info(pb::GetModuleInfoRequest { name: function_name(id) }) {
+            Ok(_) => Ok(true),
+            Err(ClientError::Refused(_)) => Ok(false),
+            Err(error) => self.told(Err(error)),
+        }
+    }
+
+    /// Takes an instance of a native function away, as far as it is there.
+    ///
+    /// # Errors
+    /// The site is gone.
+    pub fn remove_function(&mut self, id: u32, placed: &Placed) -> Result<(), LiveError> {
+        for name in [queue_name(id, 0), queue_name(id, 1), function_name(id)] {
+            let answer = self.client.destroy_module(pb::DestroyModuleRequest { name });
+            self.unless_refused(answer)?;
+        }
+        let answer = self.client.destroy_worker(pb::DestroyWorkerRequest { wid: placed.worker.into() });
+        self.unless_refused(answer)
+    }
+
+    /// What is refused was not there.
+    fn unless_refused<T>(&self, answer: Result<T, ClientError>) -> Result<(), LiveError> {
+        match answer {
+            Ok(_) | Err(ClientError::Refused(_)) => Ok(()),
+            Err(error) => self.told(Err(error)),
+        }
+    }
+
+    /// Has the data plane forget flows.
+    ///
+    /// # Errors
+    /// The site is gone.
+    pub fn forget(&mut self, forget: &proto::Forget) -> Result<(), LiveError> {
+        self.command(PLANE, "forget", forget).map(drop)
     }
 
     /// Tells the data plane all that it does from now on.

@@ -19,6 +19,8 @@ pub struct Status {
     pub epoch: u64,
     /// The switch, then the servers.
     pub sites: Vec<SiteStatus>,
+    /// What moves, and where.
+    pub moving: Option<String>,
     /// Ports to the world.
     pub ports: Vec<PortStatus>,
     /// Instances.
@@ -86,6 +88,10 @@ pub fn status(record: &Record, policy: &Policy) -> Status {
         name: record.name.clone(),
         epoch: record.deployed.epoch,
         sites: Vec::new(),
+        moving: record.moving.map(|moving| {
+            let name = |id| record.deployed.name(policy, id);
+            format!("{} goes from {} to {}", moving.range, name(moving.source), name(moving.target))
+        }),
         ports: Vec::new(),
         instances: Vec::new(),
     };

@@ -9,8 +9,9 @@ use super::drops::Cause;
 use super::module::Plane;
 use super::proto;
 use crate::compile::{Plan, plan};
-use crate::deploy::{Deployed, Scheme};
+use crate::deploy::{Deployed, Moving, Scheme, Seen, back, out};
 use crate::policy::Policy;
+use crate::scale::{Input, Limits, Next, Output, Shift};
 
 const LIVE: &str = include_str!("../../examples/live.yaml");
 
@@ -184,4 +185,140 @@ fn a_program_that_is_wrong_or_late_changes_nothing() {
         assert_eq!(world.planes[0].said(), &good);
     }
     world.planes[0].set_program(with(&|it| it.epoch += 1)).unwrap();
+}
+
+/// Flows of a world, and the instance of the first function that each was born at.
+struct Flowing {
+    world: World,
+    born: Vec<(FlowKey, u32)>,
+    next: u32,
+    late: u32,
+}
+
+impl Flowing {
+    fn begin(&mut self, count: u32) {
+        for _ in 0..count {
+            let key = flow(self.next, IpProtocol::UDP);
+            self.next += 1;
+            let (passed, out) = self.world.walk(LEFT, &frame(&key));
+            assert_eq!((passed.len(), out), (1, Some(RIGHT)));
+            self.born.push((key, passed[0]));
+        }
+    }
+
+    /// A packet of each, both ways, and new ones.
+    fn all_send(&mut self) {
+        for (key, instance) in self.born.clone() {
+            assert_eq!(self.world.walk(LEFT, &frame(&key)), (vec![instance], Some(RIGHT)), "{key}");
+            assert_eq!(
+                self.world.walk(RIGHT, &frame(&key.reversed())),
+                (vec![instance], Some(LEFT)),
+                "{key}"
+            );
+        }
+        self.begin(3);
+        self.late += 3;
+    }
+
+    /// Tells all sites, one after the other in any order, with packets in between.
+    fn tell(&mut self, random: &mut u64) {
+        let programs = self.world.deployed.programs(&self.world.scheme);
+        let mut open: Vec<usize> = (0..programs.len()).collect();
+        while !open.is_empty() {
+            *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let site = open.swap_remove((*random >> 33) as usize % open.len());
+            self.world.planes[site].set_program(programs[site].clone()).unwrap();
+            self.all_send();
+        }
+    }
+
+    /// Flows end, the instances' data planes forget them.
+    fn end(&mut self, which: impl Fn(usize) -> bool) {
+        let hasher = packet::flow::FlowHasher::new(self.world.deployed.seed.into());
+        let ended: Vec<_> =
+            self.born.iter().enumerate().filter(|(place, _)| which(*place)).map(|(_, one)| *one).collect();
+        for (key, instance) in &ended {
+            let site = self.world.deployed.instances[instance].site;
+            let keys = vec![crate::key::Fields::FLOW.digest(&hasher, key)];
+            self.world.planes[site].forget(&proto::Forget { instance: *instance, keys });
+        }
+        self.born.retain(|one| !ended.contains(one));
+    }
+
+    fn old(&mut self, moving: &Moving) -> std::collections::BTreeSet<u64> {
+        let site = self.world.deployed.instances[&moving.source].site;
+        let of = proto::FlowsOf { instance: moving.source, start: moving.range.start, end: moving.range.end };
+        self.world.planes[site].flows(of).flows.iter().map(|flow| flow.key).collect()
+    }
+
+    /// Carries a shift out until it waits or is over.
+    fn run(&mut self, moving: &Moving, shift: &mut Shift, now_ns: u64, random: &mut u64) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        loop {
+            let old = self.old(moving);
+            let seen = Seen { source_alive: true, target_alive: true, old, drained: true };
+            let observed = moving.observed(&self.world.deployed, seen);
+            shift.handle(now_ns, Input::Observed(Box::new(observed)));
+            let Some(output) = shift.poll_output() else { return outputs };
+            if let Output::Do { step, .. } = &output {
+                moving.apply(&mut self.world.deployed, step);
+                self.tell(random);
+            }
+            let over = matches!(output, Output::Ended(_));
+            outputs.push(output);
+            if over {
+                return outputs;
+            }
+        }
+    }
+}
+
+/// One instance, then two and one again; sites are told one after the other, in any order, and packets pass in between.
+#[test]
+fn no_flow_changes_its_instance_while_a_range_moves() {
+    let text = LIVE.replace("capacity: 600 Mbit/s", "capacity: 6 Gbit/s");
+    let policy = Policy::read(&text).unwrap();
+    for seed in 1..=8u64 {
+        println!("seed {seed}");
+        let mut random = seed;
+        let mut flowing = Flowing { world: World::new(&text), born: Vec::new(), next: 0, late: 0 };
+        let new = *flowing.world.deployed.instances.keys().next_back().unwrap() + 1;
+        flowing.begin(60);
+        let site = 1 + seed as usize % 2;
+        flowing.world.deployed.add(&policy, new, 0, 2, site).unwrap();
+        flowing.tell(&mut random);
+        let limits = Limits { entries: 5, wait_ns: 10, cut_ns: None };
+        let moving = out(&flowing.world.deployed, 0, new).unwrap();
+        let mut shift = Shift::new(1, limits, 0);
+        flowing.run(&moving, &mut shift, 0, &mut random);
+        let outputs = flowing.run(&moving, &mut shift, 10, &mut random);
+        assert!(
+            outputs.iter().any(|output| matches!(output, Output::Converged { old: 10.., .. })),
+            "{outputs:?}"
+        );
+        flowing.all_send();
+        let born_there = flowing.born.iter().filter(|(_, instance)| *instance == new).count();
+        assert!(born_there > 10 && flowing.late > 30, "{born_there} of {} late ones", flowing.late);
+        // Some old flows end; the others move up into the table.
+        flowing.end(|place| place % 2 == 0);
+        flowing.run(&moving, &mut shift, 20, &mut random);
+        flowing.all_send();
+        flowing.end(|place| place < 60);
+        let old = flowing.old(&moving);
+        flowing.end(|_| true);
+        let outputs = flowing.run(&moving, &mut shift, 30, &mut random);
+        assert_eq!(outputs.last(), Some(&Output::Ended(Next::Moved)), "{old:?} {outputs:?}");
+        // And one of them goes.
+        flowing.begin(60);
+        let moving = back(&flowing.world.deployed, 0).unwrap();
+        assert_eq!(moving.source, new);
+        let mut shift = Shift::new(2, limits, 0);
+        flowing.run(&moving, &mut shift, 0, &mut random);
+        flowing.run(&moving, &mut shift, 10, &mut random);
+        flowing.all_send();
+        flowing.end(|_| true);
+        let outputs = flowing.run(&moving, &mut shift, 20, &mut random);
+        assert_eq!(outputs.last(), Some(&Output::Ended(Next::Moved)), "{outputs:?}");
+        assert_eq!(flowing.world.deployed.functions[0].parts.len(), 1);
+    }
 }

@@ -1,6 +1,7 @@
 //! `weft e2`: policies of network functions, checked, planned, drawn, and run.
 
 mod run;
+mod scale;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use topology::render::{Style, dot};
 
 use super::print_json;
 use run::{Flows, Hold, Ps, Stop, Up};
+use scale::Scale;
 
 /// Policies of network functions: what traffic passes which functions, on which servers their instances go; and a cluster that
 /// runs them.
@@ -28,6 +30,7 @@ pub(crate) enum E2 {
     Up(Up),
     Ps(Ps),
     Flows(Flows),
+    Scale(Scale),
     Stop(Stop),
     #[command(hide = true)]
     Hold(Hold),
@@ -42,6 +45,7 @@ impl E2 {
             Self::Up(command) => command.run(),
             Self::Ps(command) => command.run(),
             Self::Flows(command) => command.run(),
+            Self::Scale(command) => command.run(),
             Self::Stop(command) => command.run(),
             Self::Hold(command) => command.run(),
         }

@@ -25,6 +25,9 @@ pub(crate) struct Up {
     /// What it is called from now on; the file's name if it is not said
     #[arg(long)]
     name: Option<String>,
+    /// How many seconds a flow is known after its last packet: no shorter than the functions know it
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    idle: u32,
 }
 
 /// Say how a policy runs: its sites, ports and instances, and what each has seen
@@ -67,17 +70,17 @@ pub(crate) struct Hold {
 }
 
 #[derive(Debug, Args)]
-struct Which {
+pub(super) struct Which {
     /// The policy, if more than one runs
-    name: Option<String>,
+    pub(super) name: Option<String>,
 }
 
-fn store() -> miette::Result<Store> {
+pub(super) fn store() -> miette::Result<Store> {
     Ok(Store::new(::quilt::runtime::Store::from_env().into_diagnostic()?.state()))
 }
 
 impl Which {
-    fn name(&self, store: &Store) -> miette::Result<String> {
+    pub(super) fn name(&self, store: &Store) -> miette::Result<String> {
         match (&self.name, &*store.names()) {
             (Some(name), _) => Ok(name.clone()),
             (None, [only]) => Ok(only.clone()),
@@ -99,7 +102,8 @@ impl Up {
         let (text, policy, plan) = read(&self.file)?;
         let name = self.name.clone().or_else(|| stem(&self.file)).unwrap_or_else(|| "policy".to_owned());
         let program = std::env::current_exe().into_diagnostic()?;
-        let options = Options { name, text, program, seed: seed()? };
+        let idle_ns = u64::from(self.idle) * 1_000_000_000;
+        let options = Options { name, text, program, seed: seed()?, idle_ns };
         let record = live::up(&store()?, &options, &policy, &plan).into_diagnostic()?;
         print(&live::status(&record, &policy));
         Ok(())
@@ -201,6 +205,9 @@ fn print(status: &Status) {
     let head =
         ["INSTANCE", "SITE", "KIND", "HASHES", "TAKEN", "LEFT", "FLOWS", "SENT ON", "QUEUED", "OVERRUN"];
     print!("\n{}", table(&head, instances.collect()));
+    if let Some(moving) = &status.moving {
+        println!("\n{moving}");
+    }
     for site in &status.sites {
         for (cause, packets) in &site.drops {
             println!("\n{}: {packets} packets ended: {cause}", site.name);
