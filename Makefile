@@ -28,7 +28,7 @@ FUZZ := $(TOOLS)/cargo-fuzz-$(FUZZ_VERSION)/bin/cargo-fuzz
 ifeq ($(shell id -u),0)
 TESTS = cargo test --workspace
 else
-TESTS = cargo test --workspace --exclude host --exclude ports --exclude lookup --exclude netbricks --exclude softnic --exclude weft; \
+TESTS = cargo test --workspace --exclude host --exclude ports --exclude lookup --exclude netbricks --exclude rc3 --exclude softnic --exclude weft; \
 	cargo test -p softnic -- --skip before_the_kernel; \
 	cargo test -p host -p ports -p weft --lib --bins; \
 	cargo test -p ports --test pcap --test ring -- --skip a_full_disk; \
@@ -37,11 +37,13 @@ TESTS = cargo test --workspace --exclude host --exclude ports --exclude lookup -
 	cargo test -p netbricks --lib --test conntrack --test conntrack_batch --test conntrack_tcp \
 		--test conntrack_twin --test frames --test fuzz_bounded --test header_order --test inspection_fuzz --test live \
 		--test reassembly --test reassembly_policies; \
-	cargo test -p lookup -p netbricks --doc; \
+	cargo test -p rc3 --lib --test closed_form --test connection --test conservation --test fuzz_bounded --test loaded \
+		--test scenario; \
+	cargo test -p lookup -p netbricks -p rc3 --doc; \
 	cargo test -p weft --test kubernetes --test machines; \
 	cargo test -p weft --test main_job ordinary_user; \
 	cargo test -p weft --test agreement manifests; \
-	echo "not run without root: the other tests of ports, host, lookup, netbricks and softnic, and the main job as root; sudo make test runs all"
+	echo "not run without root: the other tests of ports, host, lookup, netbricks, rc3 and softnic, and the main job as root; sudo make test runs all"
 endif
 
 .PHONY: help run test bench fuzz fmt lint model deny audit
