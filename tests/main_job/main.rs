@@ -10,6 +10,7 @@ mod commands;
 mod crashes;
 mod depends;
 mod dialect;
+mod emulated;
 mod examples;
 mod harness;
 mod health;

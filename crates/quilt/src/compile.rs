@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use packet::PortId;
 use packet::wire::MacAddr;
-use softnic::fabric::program::{DnsName, Endpoint, Network, Program, Rule, Selector, Service};
+use softnic::fabric::program::{DnsName, EmulatedLink, Endpoint, Network, Program, Rule, Selector, Service};
 
 use crate::address::{Address, AddressPlan, IPV4_NETWORK, IPV4_PREFIX, IPV6_NETWORK, IPV6_PREFIX};
 use crate::model::{Blueprint, Party, Ports, Protocol, Publish};
@@ -74,6 +74,12 @@ pub fn compile(
         rules.add(&Selector::Edge, to, *protocol, Ports::one(*container_port), &span.to_string());
     }
     program.rules = rules.rules;
+    let links = blueprint.emulated.iter().filter_map(|link| {
+        let (a, b) = (selector(&link.a)?, selector(&link.b)?);
+        let id = hash(&format!("{a:?} {b:?}"));
+        Some(EmulatedLink { id, a, b, shape: link.shape, label: link.span.to_string() })
+    });
+    program.links = links.collect();
     program
 }
 
@@ -124,7 +130,10 @@ impl Rules {
 /// A number that says what a rule says, the same in every program and version (FNV-1a, 64 bit:
 /// <http://www.isthe.com/chongo/tech/comp/fnv/>).
 fn number(from: &Selector, to: &Selector, protocol: Protocol, ports: Ports) -> u64 {
-    let text = format!("{from:?} {to:?} {protocol} {ports}");
+    hash(&format!("{from:?} {to:?} {protocol} {ports}"))
+}
+
+fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

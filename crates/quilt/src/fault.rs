@@ -302,6 +302,16 @@ pub enum Kind {
         /// The other place.
         first: Span,
     },
+    /// Two emulated links for the same packets.
+    #[error("packets between {a} and {b} would go over two emulated links")]
+    LinkedTwice {
+        /// A container.
+        a: String,
+        /// Another one.
+        b: String,
+        /// The other place.
+        first: Span,
+    },
 }
 
 impl Kind {
@@ -365,6 +375,7 @@ impl Kind {
             Kind::PublishedTwice { first, .. } => {
                 format!("the first is at {first}; choose another host port")
             }
+            Kind::LinkedTwice { first, .. } => format!("the first is at {first}; take away one of them"),
             Kind::TooLarge { .. } => format!(
                 "a blueprint holds at most {CONTAINERS_MAX} containers, {LINKS_MAX} links, {} KiB of environment \
                  and {} MiB per file",
@@ -404,7 +415,7 @@ impl Kind {
             | Kind::Cycle { .. }
             | Kind::NoSecret { .. } => "quilt::container",
             Kind::Manifest { .. } => "quilt::manifest",
-            Kind::Link { .. } => "quilt::link",
+            Kind::Link { .. } | Kind::LinkedTwice { .. } => "quilt::link",
             Kind::Broken { .. } => "quilt::expectation",
             Kind::Deployment { .. } => "quilt::deployment",
             Kind::Image { .. } => "quilt::image",
@@ -414,7 +425,9 @@ impl Kind {
     /// The other place this fault is about.
     fn first(&self) -> Option<&Span> {
         match self {
-            Kind::Duplicate { first, .. } | Kind::PublishedTwice { first, .. } => Some(first),
+            Kind::Duplicate { first, .. }
+            | Kind::PublishedTwice { first, .. }
+            | Kind::LinkedTwice { first, .. } => Some(first),
             _ => None,
         }
     }

@@ -60,6 +60,11 @@ pub fn graph(blueprint: &Blueprint) -> Result<Topology, TopologyError> {
             join(&mut graph, &nodes, from, link.to.name(), spec)?;
         }
     }
+    for link in &blueprint.emulated {
+        if let (Some(a), Some(b)) = (nodes.get(link.a.name()), nodes.get(link.b.name())) {
+            graph.add_link(*a, *b, LinkSpec::default().label(link.shape.to_string()))?;
+        }
+    }
     for publish in &blueprint.publishes {
         let inside = label(Ports::one(publish.container_port), publish.protocol);
         let spec = LinkSpec::default().label(format!("{} to {inside}", publish.host_port));

@@ -5,6 +5,7 @@
 //! (a port is a `u16`); whether they make sense together is decided by [`crate::check`].
 
 mod dynamics;
+mod emulated;
 mod image;
 mod invariant;
 mod machine;
@@ -17,6 +18,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use dynamics::{Health, Probe, READY_WITHIN_MS, Update};
+pub use emulated::{EmulatedLink, LinkShape};
 pub use image::{BuiltImage, Image, OciImage, Recipe};
 pub use invariant::{Claim, Invariant};
 pub use machine::{Floating, Machine, Machines, Role};
@@ -41,6 +43,9 @@ pub struct Blueprint {
     pub links: Vec<Link>,
     /// Ports of the host that lead into the deployment.
     pub publishes: Vec<Publish>,
+    /// Links between parties that are emulated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub emulated: Vec<EmulatedLink>,
     /// What the author expects of the network, proved before anything runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub invariants: Vec<Invariant>,

@@ -6,7 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Blueprint, Container, Denied, Limits, Link, Party, Ports, Protocol, Publish, Service, Text,
+    Blueprint, Container, Denied, EmulatedLink, Limits, Link, LinkShape, Party, Ports, Protocol, Publish,
+    Service, Text,
 };
 
 /// What runs: the blueprint last applied, and what each container was started from.
@@ -60,6 +61,12 @@ pub struct NetworkChange {
     pub links_added: Vec<Link>,
     /// Links that go.
     pub links_removed: Vec<Link>,
+    /// New emulated links; one of another shape is a new one.
+    #[serde(default)]
+    pub emulated_added: Vec<EmulatedLink>,
+    /// Emulated links that go.
+    #[serde(default)]
+    pub emulated_removed: Vec<EmulatedLink>,
     /// New published ports.
     pub publishes_added: Vec<Publish>,
     /// Published ports that go.
@@ -212,6 +219,8 @@ fn network(old: &Blueprint, new: &Blueprint) -> NetworkChange {
     }
     change.links_added = without(&new.links, &old.links, link_key);
     change.links_removed = without(&old.links, &new.links, link_key);
+    change.emulated_added = without(&new.emulated, &old.emulated, emulated_key);
+    change.emulated_removed = without(&old.emulated, &new.emulated, emulated_key);
     change.publishes_added = without(&new.publishes, &old.publishes, publish_key);
     change.publishes_removed = without(&old.publishes, &new.publishes, publish_key);
     let other = |(alias, name): &(&String, &String)| old.aliases.get(*alias) != Some(*name);
@@ -225,6 +234,10 @@ fn network(old: &Blueprint, new: &Blueprint) -> NetworkChange {
 /// What makes two links the same: everything but their place in the source.
 fn link_key(link: &Link) -> (&Party, &Party, Ports, Protocol) {
     (&link.from, &link.to, link.ports, link.protocol)
+}
+
+fn emulated_key(link: &EmulatedLink) -> (&Party, &Party, LinkShape) {
+    (&link.a, &link.b, link.shape)
 }
 
 fn publish_key(publish: &Publish) -> (&Party, u16, u16, Protocol) {
@@ -277,6 +290,10 @@ impl fmt::Display for NetworkChange {
         let links = self.links_added.iter().map(|link| ('+', link));
         for (sign, link) in links.chain(self.links_removed.iter().map(|link| ('-', link))) {
             writeln!(f, "{sign} link {link}")?;
+        }
+        let emulated = self.emulated_added.iter().map(|link| ('+', link));
+        for (sign, link) in emulated.chain(self.emulated_removed.iter().map(|link| ('-', link))) {
+            writeln!(f, "{sign} emulated link {link}")?;
         }
         let publishes = self.publishes_added.iter().map(|publish| ('+', publish));
         for (sign, publish) in publishes.chain(self.publishes_removed.iter().map(|publish| ('-', publish))) {

@@ -62,7 +62,7 @@ pub struct LevelStats {
     pub dropped: u64,
     /// Packets that made room for those of a higher level.
     pub evicted: u64,
-    /// Packets that were lost on the link.
+    /// Packets that were lost on the link, or when it was cut.
     pub lost: u64,
     /// Packets that were held up, so that others could overtake them. They are carried in the end.
     pub held_up: u64,
@@ -138,6 +138,20 @@ impl<P> Emulator<P> {
         stats.carried += 1;
         stats.carried_bytes += u64::from(hop.bytes);
         self.let_go(hop.slot)
+    }
+
+    /// Loses all that it holds, in the queue and on the wire: the cable is cut.
+    pub fn cut(&mut self) {
+        let Self { link, late, levels, packets, free, .. } = self;
+        let waiting = std::iter::from_fn(|| link.dequeue());
+        let mut held: Vec<Hop> = waiting.collect();
+        held.extend(link.wire.drain(..).map(|(_, hop)| hop));
+        held.extend(std::iter::from_fn(|| late.pop()).map(|(_, hop)| hop));
+        for hop in held {
+            levels[usize::from(hop.level)].lost += 1;
+            packets[hop.slot as usize] = None;
+            free.push(hop.slot);
+        }
     }
 
     /// When to ask for packets again, on the caller's clock, rounded up to the nanosecond; none while it holds nothing. There
@@ -263,6 +277,18 @@ mod tests {
         assert_eq!((link.stats().levels[0].over_limit, link.stats().held), (0, 10));
         let bad = Emulator::<u32>::new(spec.loss(1.5), 1, Random::new(0, 0)).unwrap_err();
         assert_eq!(bad, NetworkError::BadShare { what: "loss", value: 1.5 });
+    }
+
+    #[test]
+    fn what_is_on_a_link_that_is_cut_is_lost() {
+        let spec = LinkSpec::new(Rate::from_mbit(8), Time::from_millis(5)).reorder(0.5, Time::from_millis(9));
+        let mut link = link(spec);
+        (0..40).for_each(|number| link.handle(0, 0, 1_000, number));
+        assert_eq!((link.poll_output(20 * MS).is_some(), link.stats().held), (true, 39));
+        link.cut();
+        assert_eq!((link.stats().held, link.stats().levels[0].lost, link.next_deadline()), (0, 39, None));
+        link.handle(60 * MS, 0, 1_000, 40);
+        assert_eq!(link.poll_output(80 * MS), Some(40));
     }
 
     #[test]

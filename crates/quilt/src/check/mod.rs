@@ -1,6 +1,7 @@
 //! Whether a blueprint makes sense: every rule, every fault, each at its line.
 
 mod container;
+mod emulated;
 pub mod invariant;
 mod names;
 mod order;
@@ -18,6 +19,8 @@ pub const CONTAINERS_MAX: usize = 10_000;
 pub const SERVICES_MAX: usize = 10_000;
 /// Most links and published ports in one blueprint.
 pub const LINKS_MAX: usize = 100_000;
+/// Most emulated links in one blueprint: each has buffers of its own.
+pub const EMULATED_MAX: usize = softnic::fabric::program::LINKS_MAX;
 /// Most invariants in one blueprint.
 pub const INVARIANTS_MAX: usize = 1_000;
 /// Most environment of one container, in bytes, names and separators included.
@@ -57,6 +60,7 @@ pub fn check(blueprint: &Blueprint, secret: &dyn Fn(&str) -> bool) -> Vec<Fault>
         self::link(link, &known, &mut faults);
     }
     publishes(&blueprint.publishes, &known, &mut faults);
+    emulated::check(blueprint, &known, &mut faults);
     for invariant in &blueprint.invariants {
         for party in invariant.claim.parties() {
             let kind = known.missing(party, "the expectation");

@@ -1,6 +1,7 @@
 //! From copied script values to the typed model; every misfit is a fault with its place.
 
 mod dynamics;
+mod emulated;
 mod expect;
 mod image;
 mod machine;
@@ -67,6 +68,7 @@ pub(crate) fn lower(raw: Raw, spans: &[Span], file: &str, files: &mut Files) -> 
     lower.dependencies();
     each(raw.take("links"), |entry| lower.link(&entry));
     each(raw.take("publishes"), |entry| lower.publish(&entry));
+    each(raw.take("emulated"), |entry| lower.emulated(&entry));
     each(raw.take("invariants"), |entry| lower.invariant(&entry));
     each(raw.take("placements"), |entry| lower.placement(&entry));
     each(raw.take("aliases"), |entry| lower.alias(entry));

@@ -28,6 +28,7 @@ const containers = [];
 const services = [];
 const links = [];
 const publishes = [];
+const emulated = [];
 const invariants = [];
 const notes = [];
 const aliases = [];
@@ -112,7 +113,7 @@ export function setRecord(describe) {
 export function collect() {
   for (let i = 0; i < finishers.length; i += 1) finishers[i]();
   const original = record === undefined ? undefined : record();
-  return { deployment, containers, services, links, publishes, invariants, placements, aliases, machines, notes, original };
+  return { deployment, containers, services, links, publishes, emulated, invariants, placements, aliases, machines, notes, original };
 }
 
 /** The end of a link that stands for everything outside. */
@@ -164,6 +165,11 @@ export function connect(sources, destinations, ports, protocol, at) {
       }
     }
   }
+}
+
+/** Has packets between two parties cross an emulated link. */
+export function emulate(a, b, options, at) {
+  push(emulated, { a: party(a, 'an end of a link'), b: party(b, 'an end of a link'), options, at });
 }
 
 /** Publishes a port of the host. */

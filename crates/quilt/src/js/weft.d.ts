@@ -176,6 +176,29 @@ export function allow(
 /** The original's name for allow. */
 export const allowTraffic: typeof allow;
 
+/** What an emulated link is like, one way; both directions are alike. */
+export interface LinkOptions {
+  /** Bits a second: '50mbit', '1gbit'. */
+  rate: string;
+  /** How long a packet is on it: '40ms'; none without. A round trip takes twice that. */
+  delay?: string;
+  /** Added to the delay, from nothing to this; the order of packets stays. */
+  jitter?: string;
+  /** The share of packets that are lost: 0.001 or '0.1%'. */
+  loss?: number | string;
+  /**
+   * How much may wait before it: bytes, '64KB', or bandwidth-delay products of a round trip, '0.5bdp'. One such product, and 100 kB
+   * at least, without.
+   */
+  buffer?: number | string;
+}
+
+/**
+ * Has all packets between the two cross a link that is slow, long or lossy. It allows nothing: `allow` does. Two containers have one
+ * link between them at most; of a service, all members share it.
+ */
+export function link(a: End, b: End, options: LinkOptions): void;
+
 /** Opens a port of this machine onto a container or service; `port` is the same number if left out. */
 export function publish(destination: Ends<End>, hostPort: number, port?: number, protocol?: 'tcp' | 'udp'): void;
 

@@ -1,7 +1,7 @@
 // The module 'weft': weft's own blueprint language. Its types are in weft.d.ts.
 
 import {
-  addContainer, addMachine, addPlacement, addService, args, claim, claimed, connect, copy, dependencies, here, isArray, members, open, Port,
+  addContainer, addMachine, addPlacement, addService, args, claim, claimed, connect, copy, dependencies, emulate, here, isArray, members, open, Port,
   PortRange,
   publicInternet, registerParty, Secret, setDeployment,
 } from 'weft:core';
@@ -134,6 +134,11 @@ export function allow(sources, destinations, ports, protocol) {
 
 /** The original's word for `allow`. */
 export const allowTraffic = allow;
+
+/** Has all packets between two parties cross a link with a rate and a delay. */
+export function link(a, b, options) {
+  emulate(a, b, copy(options), here('link'));
+}
 
 /** Opens a port of the host onto a container or service. */
 export function publish(destination, hostPort, port, protocol) {

@@ -15,7 +15,7 @@ use crate::engine::{
 };
 use crate::fabric::program::Protocol;
 use crate::fabric::{ExplainError, Explanation, Policy, Program, ProgramError, compile};
-use crate::modules::{FabricModule, PortIn, PortOut};
+use crate::modules::{FabricLinks, FabricLinksError, FabricModule, PortIn, PortOut};
 
 /// Buffers of the process: all that is under way at a time, and what waits in AF_PACKET receive calls.
 const BUFFERS: usize = 2048;
@@ -45,6 +45,8 @@ pub(super) enum DataplaneError {
     PortNumber(u32),
     #[error("the network program: {0}")]
     Program(#[from] ProgramError),
+    #[error("the network program: {0}")]
+    Links(#[from] FabricLinksError),
     #[error("the network program cannot be read: {0}")]
     ProgramText(serde_json::Error),
     #[error("{0}")]
@@ -229,10 +231,12 @@ impl Dataplane {
     pub(super) fn apply(&mut self, program: &str) -> Result<u64, DataplaneError> {
         let program: Program = serde_json::from_str(program).map_err(DataplaneError::ProgramText)?;
         // Compiled here, so that packets wait for no more than the exchange of tables.
-        let tables = compile(&program)?;
+        let (tables, links) = (compile(&program)?, FabricLinks::of(&program)?);
         let first = self.generation == 0;
-        let cut =
-            self.engine.with_module(FABRIC, move |module: &mut FabricModule| module.apply(tables, first))?;
+        let cut = self.engine.with_module(FABRIC, move |module: &mut FabricModule| {
+            module.set_links(links);
+            module.apply(tables, first)
+        })?;
         self.generation += 1;
         tracing::info!(generation = self.generation, cut, "network program in force");
         Ok(cut)

@@ -41,6 +41,7 @@ impl Fabric {
             denied_unlisted: self.denied.unlisted,
             flows: self.flows.counters,
             answers: self.answers,
+            links: Vec::new(),
         }
     }
 
@@ -170,6 +171,7 @@ impl Fabric {
             denied_packets: self.denied_to(from, owner, address),
             denied: self.tables.denied,
             reason,
+            link: None,
         })
     }
 

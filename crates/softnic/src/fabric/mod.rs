@@ -98,5 +98,5 @@ pub mod tables;
 pub use datapath::{FLOWS_MAX, Fabric};
 pub use policy::{Opening, Policy, Source};
 pub use program::{Program, ProgramError, Protocol};
-pub use report::{Counters, ExplainError, Explanation};
+pub use report::{Counters, ExplainError, Explanation, LinkCounters, WayCounters};
 pub use tables::{Tables, compile};

@@ -52,6 +52,10 @@ pub const NAME_ADDRESSES_MAX: usize = 16;
 pub const PORT_ID_MAX: u32 = 1_048_575;
 /// Networks that a program counts as its own.
 pub const NETWORKS_MAX: usize = 16;
+/// Emulated links of one program: each has buffers of its own.
+pub const LINKS_MAX: usize = 64;
+/// Pairs of endpoints that all links together join.
+pub const LINK_PAIRS_MAX: usize = 65_536;
 /// Smallest MTU, which IPv6 asks for (RFC 8200 §5).
 pub const MTU_MIN: u16 = 1280;
 
@@ -85,6 +89,9 @@ pub struct Program {
     /// What the gateway's name server knows.
     #[serde(default)]
     pub names: Vec<DnsName>,
+    /// Links that are emulated. Between all others nothing takes time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<EmulatedLink>,
 }
 
 impl Program {
@@ -105,6 +112,7 @@ impl Program {
             services: Vec::new(),
             rules: Vec::new(),
             names: Vec::new(),
+            links: Vec::new(),
         }
     }
 }
@@ -248,6 +256,54 @@ pub struct Rule {
     pub ports: RangeInclusive<u16>,
     /// Where the rule comes from, for people: `shop.js:12:1`.
     pub label: String,
+}
+
+/// A link that all packets between two parties share, in each direction one of this shape.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmulatedLink {
+    /// A number, unique among links. What is on its way, and the counters, stay with a link of the same number and shape when a
+    /// program is replaced.
+    pub id: u64,
+    /// One end: an endpoint, or all members of a service.
+    pub a: Selector,
+    /// The other end. An endpoint at both has no link to itself.
+    pub b: Selector,
+    /// What it is like.
+    pub shape: LinkShape,
+    /// Where it comes from, for people: `shop.js:12:1`.
+    pub label: String,
+}
+
+/// What a link is like, one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LinkShape {
+    /// Bit/s of Ethernet frames.
+    pub rate: u64,
+    /// How long a packet is on it, in nanoseconds.
+    pub delay_ns: u64,
+    /// Added to the delay, uniform from 0 to this, in nanoseconds; the order stays.
+    #[serde(default)]
+    pub jitter_ns: u64,
+    /// Packets lost of a thousand million.
+    #[serde(default)]
+    pub loss_ppb: u32,
+    /// Bytes that may wait before it.
+    pub buffer_bytes: u64,
+}
+
+/// `50 Mbit/s, 40 ms`, and what else there is.
+impl fmt::Display for LinkShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |ns: u64| ns as f64 / 1e6;
+        write!(f, "{} Mbit/s, {} ms", self.rate as f64 / 1e6, ms(self.delay_ns))?;
+        if self.jitter_ns > 0 {
+            write!(f, ", jitter {} ms", ms(self.jitter_ns))?;
+        }
+        if self.loss_ppb > 0 {
+            write!(f, ", loss {} %", f64::from(self.loss_ppb) / 1e7)?;
+        }
+        write!(f, ", buffer {} bytes", self.buffer_bytes)
+    }
 }
 
 /// The protocols a rule speaks of.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::program::{Denied, Protocol};
+use super::program::{Denied, LinkShape, Protocol};
 
 macro_rules! drop_reasons {
     ($($(#[doc = $doc:literal])* $name:ident => $text:literal,)*) => {
@@ -119,6 +119,42 @@ pub struct RuleCounters {
     pub bytes: u64,
 }
 
+/// What an emulated link did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkCounters {
+    /// The link's number.
+    pub id: u64,
+    /// Where it comes from.
+    pub label: String,
+    /// One end, for people.
+    pub a: String,
+    /// The other end, for people.
+    pub b: String,
+    /// What it is like.
+    pub shape: LinkShape,
+    /// From a to b, and from b to a.
+    pub ways: [WayCounters; 2],
+}
+
+/// What one direction of an emulated link did, and holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayCounters {
+    /// Packets that have crossed it.
+    pub packets: u64,
+    /// Their bytes, Ethernet headers included.
+    pub bytes: u64,
+    /// Packets that found no room before it, made room for others, or found no buffer.
+    pub dropped: u64,
+    /// Packets lost on it.
+    pub lost: u64,
+    /// Packets that wait before it or are on it.
+    pub held: u64,
+    /// Bytes that wait before it.
+    pub queued_bytes: u64,
+    /// The most that have.
+    pub queued_most: u64,
+}
+
 /// Packets from one endpoint to one address that were denied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeniedPair {
@@ -199,6 +235,9 @@ pub struct Counters {
     pub flows: FlowCounters,
     /// The gateway's answers.
     pub answers: AnswerCounters,
+    /// Emulated links, in the program's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkCounters>,
 }
 
 /// Why a packet of this kind would pass or not, from the tables that packets themselves are looked up in.
@@ -232,6 +271,9 @@ pub struct Explanation {
     pub denied: Denied,
     /// Why not, when not allowed.
     pub reason: Option<DropReason>,
+    /// The emulated link that it passes, when it is allowed and there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 /// One line, such as `allowed: web -> db:5432/tcp by shop.js:2:1 (link web -> db; 1 connection, 2 packets, 120 B)` or
@@ -252,10 +294,11 @@ impl fmt::Display for Explanation {
             return write!(f, " ({} so far)", Count(self.denied_packets, "packet"));
         }
         match (&self.label, &self.counter) {
-            (Some(label), Some(counter)) => write!(f, " by {label} ({counter})"),
-            (Some(label), None) => write!(f, " by {label}"),
-            (None, _) => f.write_str(", by the gateway itself"),
+            (Some(label), Some(counter)) => write!(f, " by {label} ({counter})")?,
+            (Some(label), None) => write!(f, " by {label}")?,
+            (None, _) => f.write_str(", by the gateway itself")?,
         }
+        self.link.as_ref().map_or(Ok(()), |link| write!(f, ", over the link {link}"))
     }
 }
 

@@ -1,6 +1,8 @@
 //! [`FabricModule`].
 
-use packet::{Batch, PortId};
+mod links;
+
+use packet::{Batch, Packet, PortId};
 
 use crate::engine::{Context, GATES_MAX, Gate, Module, monotonic_ns};
 use crate::fabric::{
@@ -15,15 +17,24 @@ const EXPIRY_NS: u64 = 1_000_000_000;
 /// Bounded steps of expiry made in one go; what is left waits for the next round of the worker.
 const EXPIRY_STEPS: usize = 16;
 
+pub use links::{FabricLinks, FabricLinksError};
+
+/// Packets that one direction of an emulated link lets out in one go; the rest is due at once, in the next.
+const RELEASE_MAX: usize = 256;
+
 /// Runs the container network: see [`fabric`](crate::fabric).
 ///
 /// *Input gates*: one, for packets of every port; a packet's ingress port says which (`PortIn::numbered`). *Output
 /// gates*: gate N leads to port N.
 ///
+/// Packets between two endpoints with an emulated link between them ([`set_links`](Self::set_links)) leave by its rate and after its
+/// delay; all others at once.
+///
 /// An endpoint is attached once [`set_link`](Self::set_link) has said so of its port, before or after the program
 /// that names it.
 pub struct FabricModule {
     fabric: Fabric,
+    links: FabricLinks,
     /// By port number.
     attached: Vec<bool>,
     /// By port number: those that are not ready.
@@ -45,6 +56,7 @@ impl FabricModule {
         let tables = compile(&nobody).expect("an empty program is in order");
         Self {
             fabric: Fabric::with_tables(tables, seed, FLOWS_MAX),
+            links: FabricLinks::default(),
             attached: Vec::new(),
             unready: Vec::new(),
             expire_at_ns: None,
@@ -80,6 +92,7 @@ impl FabricModule {
     /// Takes away what was attached to ports, and the flows that it had; returns how many.
     pub fn unplug(&mut self, ports: &[PortId]) -> u64 {
         let forgotten = self.fabric.forget(ports);
+        self.links.unplug(ports);
         for port in ports {
             self.set_link(*port, false);
             self.set_ready(*port, true);
@@ -90,6 +103,11 @@ impl FabricModule {
     /// TCP connections to each of these endpoints that are open or being opened, and whether services give it new ones.
     pub fn rotation(&self, names: &[String]) -> Vec<(u64, bool)> {
         self.fabric.rotation(names)
+    }
+
+    /// Puts emulated links in force: those of the program that is put in force next, or the same again.
+    pub fn set_links(&mut self, links: FabricLinks) {
+        self.links.replace(links);
     }
 
     /// Puts a program in force, and returns how many flows that cut. With the `first` one, connections that are
@@ -118,7 +136,7 @@ impl FabricModule {
 
     /// Everything that is counted.
     pub fn counters(&self) -> Counters {
-        self.fabric.counters()
+        Counters { links: self.links.counters(), ..self.fabric.counters() }
     }
 
     /// Everything that may pass.
@@ -137,7 +155,10 @@ impl FabricModule {
         protocol: Protocol,
         port: u16,
     ) -> Result<Explanation, ExplainError> {
-        self.fabric.explain(source, destination, protocol, port)
+        let explanation = self.fabric.explain(source, destination, protocol, port)?;
+        let link =
+            explanation.allowed.then(|| self.links.between(&explanation.source, destination)).flatten();
+        Ok(Explanation { link, ..explanation })
     }
 }
 
@@ -152,10 +173,11 @@ impl Module for FabricModule {
 
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
         let now = ctx.now_ns();
-        self.fabric.handle_batch(now, batch, &mut |packet| {
-            // A number above every gate is counted as one that leads nowhere.
-            let gate = Gate::try_from(packet.egress().0).unwrap_or(Gate::MAX);
-            ctx.emit(gate, packet);
+        let Self { fabric, links, .. } = self;
+        fabric.handle_batch(now, batch, &mut |packet| {
+            if let Some(packet) = links.take(now, packet) {
+                leave(ctx, packet);
+            }
         });
         if self.expire_at_ns.is_none() {
             self.expire_at_ns = Some(now + EXPIRY_NS);
@@ -167,11 +189,19 @@ impl Module for FabricModule {
     }
 
     fn deadline_ns(&self) -> Option<u64> {
-        self.expire_at_ns
+        self.expire_at_ns.into_iter().chain(self.links.next_deadline()).min()
+    }
+
+    fn held(&self) -> usize {
+        self.links.held()
     }
 
     fn expire(&mut self, ctx: &mut Context<'_>) {
         let now = ctx.now_ns();
+        self.links.release(now, RELEASE_MAX, |packet| leave(ctx, packet));
+        if self.expire_at_ns.is_none_or(|at| at > now) {
+            return;
+        }
         let due = |fabric: &Fabric| fabric.next_deadline().is_some_and(|deadline| deadline <= now);
         for _ in 0..EXPIRY_STEPS {
             if !due(&self.fabric) {
@@ -184,4 +214,11 @@ impl Module for FabricModule {
         self.expire_at_ns =
             next.map(|deadline| if deadline <= now { now } else { deadline.max(now + EXPIRY_NS) });
     }
+}
+
+/// Lets a packet out where it goes.
+fn leave(ctx: &mut Context<'_>, packet: Packet) {
+    // A number above every gate is counted as one that leads nowhere.
+    let gate = Gate::try_from(packet.egress().0).unwrap_or(Gate::MAX);
+    ctx.emit(gate, packet);
 }

@@ -138,8 +138,18 @@ impl LinkEmulator {
         LinkEmulatorCounters { link: self.link.stats(), no_buffer, too_long, unfinished }
     }
 
+    /// The next packet that is due.
+    pub(super) fn due(&mut self, now_ns: u64) -> Option<Packet> {
+        self.link.poll_output(now_ns)
+    }
+
+    /// Loses what is on it.
+    pub(super) fn cut(&mut self) {
+        self.link.cut();
+    }
+
     /// Takes a packet onto the link, or all that it is to be cut into.
-    fn take(&mut self, now_ns: u64, mut packet: Packet) {
+    pub(super) fn take(&mut self, now_ns: u64, mut packet: Packet) {
         let Some(wanted) = packet.offload().segmentation else {
             if finish::complete(&mut packet).is_err() {
                 self.unfinished += 1;

@@ -89,7 +89,7 @@ pub use drr::{Drr, DrrConfig, DrrError};
 pub use dump::Dump;
 pub use ether_encap::EtherEncap;
 pub use exact_match::{ENTRIES_MAX, ExactMatch, ExactMatchError, ExactMatchRule};
-pub use fabric::FabricModule;
+pub use fabric::{FabricLinks, FabricLinksError, FabricModule};
 pub use field::{
     FIELD_BYTES_MAX, FIELDS_MAX, Field, FieldError, Fields, KEY_WORDS, Key, OFFSET_MAX, Position,
 };

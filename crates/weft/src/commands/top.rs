@@ -113,6 +113,33 @@ impl View {
         Section::sorted("ALLOWED,LINE,CONNECTIONS,BYTES,PACKETS", 2, lines)
     }
 
+    /// Both directions of emulated links.
+    fn emulated(&self) -> Section {
+        let old: std::collections::HashMap<_, _> =
+            self.before.fabric.links.iter().map(|link| (link.id, link)).collect();
+        let mut lines = Vec::new();
+        for link in &self.now.fabric.links {
+            let before = old.get(&link.id).copied().unwrap_or(link);
+            for (way, (from, to)) in [(&link.a, &link.b), (&link.b, &link.a)].into_iter().enumerate() {
+                let (now, before) = (&link.ways[way], &before.ways[way]);
+                let rate = self.rate(now.bytes, before.bytes);
+                lines.push((
+                    rate,
+                    vec![
+                        format!("{from} => {to}"),
+                        link.label.clone(),
+                        format!("{}/s", bytes(rate)),
+                        format!("{}/s", count(self.rate(now.packets, before.packets))),
+                        bytes(now.queued_bytes as f64),
+                        now.dropped.to_string(),
+                        now.lost.to_string(),
+                    ],
+                ));
+            }
+        }
+        Section::sorted("EMULATED LINK,LINE,BYTES,PACKETS,QUEUED,DROPPED,LOST", 2, lines)
+    }
+
     fn drops(&self) -> Section {
         let old: std::collections::HashMap<_, _> = self.before.fabric.drops.iter().copied().collect();
         let mut lines = Vec::new();
@@ -168,6 +195,10 @@ impl Live for View {
 
     /// Containers, links, drops and denied pairs, those with most traffic first.
     fn sections(&self) -> Vec<Section> {
-        vec![self.containers(), self.links(), self.drops(), self.denied()]
+        let mut sections = vec![self.containers(), self.links(), self.drops(), self.denied()];
+        if !self.now.fabric.links.is_empty() {
+            sections.insert(2, self.emulated());
+        }
+        sections
     }
 }

@@ -323,6 +323,10 @@ impl<'a> Exporter<'a> {
         if self.blueprint.containers.iter().any(|container| !container.depends_on.is_empty()) {
             self.notes.insert("`dependsOn` is not exported: on Kubernetes all pods start at once".into());
         }
+        if !self.blueprint.emulated.is_empty() {
+            self.notes
+                .insert("emulated links are not exported: packets between pods are not slowed down".into());
+        }
     }
 }
 
