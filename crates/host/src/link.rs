@@ -39,6 +39,51 @@ pub struct Netlink {
     buffer: Vec<u8>,
 }
 
+/// Learns of changes of the interfaces of a network namespace.
+#[derive(Debug)]
+pub struct Watch {
+    socket: Socket,
+    buffer: Vec<u8>,
+}
+
+impl Watch {
+    /// Watches the network namespace the calling thread is in, from now on.
+    ///
+    /// # Errors
+    /// The kernel refuses the socket.
+    pub fn open() -> Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE).during("open", "a netlink socket")?;
+        socket.bind_auto().during("bind", "a netlink socket")?;
+        socket.add_membership(libc::RTNLGRP_LINK).during("watch", "interfaces")?;
+        socket.set_non_blocking(true).during("watch", "interfaces")?;
+        Ok(Self { socket, buffer: Vec::with_capacity(RECEIVE_BYTES) })
+    }
+
+    /// Waits until something has changed, or for so long; whether something has. What, [`Netlink::links`] tells: the kernel
+    /// may have lost news.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn wait(&mut self, limit: std::time::Duration) -> Result<bool> {
+        let limit =
+            rustix::event::Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
+        let mut polled = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
+        match rustix::event::poll(&mut polled, Some(&limit)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(false),
+            other => other.during("watch", "interfaces")?,
+        };
+        loop {
+            self.buffer.clear();
+            match self.socket.recv(&mut self.buffer, 0) {
+                Ok(_) => {}
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) => return Err(error).during("watch", "interfaces"),
+            }
+        }
+    }
+}
+
 /// An interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {

@@ -8,7 +8,7 @@
 //!
 //! [`engine`] is the machinery: modules with gates, workers, and edits that take effect between two batches.
 //! [`modules`] are the stock modules. [`fabric`] is the container network, which knows nothing of the engine: packets
-//! and time go in, packets come out. [`daemon`] is the process that runs both.
+//! and time go in, packets come out. [`daemon`] is the process that runs both. [`routing`] is a router of its own.
 //!
 //! ```
 //! use packet::{Pool, PoolConfig};
@@ -43,3 +43,4 @@ pub mod fabric;
 pub mod filter;
 pub mod hooks;
 pub mod modules;
+pub mod routing;

@@ -52,6 +52,8 @@ pub(super) struct Link {
     session: u32,
     peer: u32,
     heard_ns: u64,
+    /// Was it spared since then, because this end had not listened either?
+    spared: bool,
     hello_at_ns: u64,
     next_sequence: u32,
     last_sequence: Option<u32>,
@@ -79,6 +81,7 @@ impl Link {
             session: session.max(1),
             peer: 0,
             heard_ns: now_ns,
+            spared: false,
             hello_at_ns: now_ns,
             next_sequence: 0,
             last_sequence: None,
@@ -144,7 +147,7 @@ impl Link {
             self.last_sequence = Some(shim.sequence);
             self.owes = true;
         }
-        self.heard_ns = now_ns;
+        (self.heard_ns, self.spared) = (now_ns, false);
         if !self.up && control.peer == self.session {
             self.up = true;
             self.counts.ups += 1;
@@ -186,7 +189,7 @@ impl Link {
             return Err(Refused::Stale);
         }
         self.follow(shim.sequence)?;
-        self.heard_ns = now_ns;
+        (self.heard_ns, self.spared) = (now_ns, false);
         if shim.messages != self.received {
             return Err(Refused::Ahead);
         }
@@ -252,15 +255,19 @@ impl Link {
         Some(frame)
     }
 
-    /// Looks at the time. Who was kept from looking for `late_ns` has not listened for so long either.
-    pub(super) fn expire(&mut self, now_ns: u64, late_ns: u64) -> Change {
-        self.heard_ns += late_ns;
+    /// Looks at the time. An end that is `late` may have what it waits for in its queues: it spares the link once.
+    pub(super) fn expire(&mut self, now_ns: u64, late: bool) -> Change {
         if self.repeat_at_ns.is_some_and(|at| at <= now_ns) {
             self.repeat_at_ns = None;
             self.counts.repeated += self.sent as u64;
             self.sent = 0;
         }
         if self.up && now_ns >= self.heard_ns.saturating_add(self.dead_ns) {
+            if late && !self.spared {
+                self.spared = true;
+                self.heard_ns = (now_ns + self.hello_ns).saturating_sub(self.dead_ns);
+                return Change::None;
+            }
             self.counts.timeouts += 1;
             return self.go_down();
         }

@@ -416,11 +416,9 @@ impl Node {
 
     /// Looks at the time: gives up silent links, repeats, plans, beats.
     pub fn expire(&mut self, now_ns: u64) {
-        let late_ns = now_ns.saturating_sub(self.next_deadline());
-        // On time is what is less late than a hello.
-        let late_ns = if late_ns > self.timers.hello_ns { late_ns } else { 0 };
+        let late = now_ns.saturating_sub(self.next_deadline()) > self.timers.hello_ns;
         for port in 0..self.links.len() as u16 {
-            let change = self.links[usize::from(port)].expire(now_ns, late_ns);
+            let change = self.links[usize::from(port)].expire(now_ns, late);
             self.change(port, change);
         }
         if now_ns >= self.beat_at_ns {

@@ -1,6 +1,11 @@
-//! `weft ddc`: Data-Driven Connectivity, on a topology.
+//! `weft ddc`: Data-Driven Connectivity, on a topology and on real links.
 
+mod place;
+mod router;
+mod run;
+mod show;
 mod sim;
+mod stop;
 mod trace;
 
 use std::path::Path;
@@ -11,14 +16,18 @@ use ddc::Map;
 use miette::{IntoDiagnostic, WrapErr, miette};
 use topology::{LinkSpec, Topology, generate, load, paths};
 
-/// Forwarding that goes on while links fail, one bit a packet: how far packets walk, and why.
+/// Forwarding that goes on while links fail, one bit a packet: how far packets walk and why, and routers that do it.
 #[derive(Debug, Subcommand)]
-#[command(
-    after_help = "Example:\n  weft ddc sim --failures 5 --trials 20\n  weft ddc trace --failures 3 --from s7 --to s1"
-)]
+#[command(after_help = "Example:\n  weft ddc sim --failures 5 --trials 20\n  \
+                        weft ddc trace --failures 3 --from s7 --to s1\n  \
+                        weft ddc run examples/ddc/twelve.ddc && weft ddc show && weft ddc stop")]
 pub(crate) enum Ddc {
     Sim(sim::Sim),
     Trace(trace::Trace),
+    Router(router::Router),
+    Run(run::Run),
+    Show(show::Show),
+    Stop(stop::Stop),
 }
 
 impl Ddc {
@@ -26,6 +35,10 @@ impl Ddc {
         match self {
             Self::Sim(command) => command.run()?,
             Self::Trace(command) => command.run()?,
+            Self::Router(command) => return command.run(),
+            Self::Run(command) => command.run()?,
+            Self::Show(command) => command.run()?,
+            Self::Stop(command) => command.run()?,
         }
         Ok(ExitCode::SUCCESS)
     }
