@@ -9,12 +9,13 @@
 //! ```
 //!
 //! `interop net` measures TCP and 64-byte UDP, `interop veth` what small frames cost over veth pairs, `interop scale`
-//! times many containers, `interop frames` has tcpdump judge what the dataplane forwards. README.md says what is compared and how.
+//! times many containers, `interop ddc` cuts links under a stream, `interop frames` has tcpdump judge what the dataplane forwards. README.md says what is compared and how.
 
 #![forbid(unsafe_code)]
 
 mod cleanup;
 mod cpu;
+mod ddc;
 mod error;
 mod frames;
 mod machine;
@@ -55,6 +56,8 @@ enum Command {
     Frames(frames::Frames),
     /// Small frames over veth pairs: packet sockets, AF_XDP, a kernel bridge, Open vSwitch and weft
     Veth(veth::Veth),
+    /// Links cut under a stream: weft's ddc routers, static routes, BIRD's OSPF
+    Ddc(ddc::Ddc),
     /// Send small UDP packets; runs inside a namespace
     #[command(hide = true)]
     UdpSend(udp::Send),
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::Scale(command) => command.run(),
         Command::Frames(command) => command.run(),
         Command::Veth(command) => command.run(),
+        Command::Ddc(command) => command.run(),
         Command::UdpSend(command) => command.run(),
         Command::UdpReceive(command) => command.run(),
         Command::VethTraffic(command) => command.run(),
