@@ -74,7 +74,11 @@ fn packets_pass_the_instances_that_the_plan_says_and_each_flow_one_of_them() {
     let _ = server.kill();
     let _ = server.wait();
 
-    println!("{}", must(&mut bed.weft(&["ps"])));
+    let top = must(&mut bed.weft(&["top", "--once"]));
+    println!("{top}{}", must(&mut bed.weft(&["ps"])));
+    assert!(top.starts_with("test: 3 sites, 3 instances, epoch 1; nothing moves"), "{top}");
+    assert!(top.contains("firewall.2") && top.contains("veth:right"), "{top}");
+    assert_eq!(bed.json(&["top"])["instances"].as_array().unwrap().len(), 3);
     assert!(must(&mut bed.weft(&["stop"])).starts_with("stopped test (3 sites, 3 instances)"));
     let left_over = bed.switch.run("ip", &["-br", "link"]);
     assert!(!left_over.contains("e2"), "{left_over}");

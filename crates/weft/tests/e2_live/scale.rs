@@ -100,6 +100,22 @@ impl<'a> Load<'a> {
         }
     }
 
+    /// Every flow is answered still: of what it sends from now on, something comes back.
+    fn is_answered(&mut self) {
+        self.settle();
+        let before: Vec<u64> = self.flows.iter().map(|flow| flow.received).collect();
+        let end = Instant::now() + PATIENCE;
+        let silent = |load: &Self| {
+            let now = load.flows.iter().zip(&before);
+            now.filter(|(flow, before)| flow.received <= **before).count()
+        };
+        while silent(self) > 0 {
+            assert!(Instant::now() < end, "{} of {} flows are dead", silent(self), before.len());
+            self.round();
+            self.settle();
+        }
+    }
+
     /// Datagrams that were sent, and that came back.
     fn counts(&mut self) -> (u64, u64) {
         self.settle();
@@ -171,12 +187,6 @@ fn shares(bed: &Bed) -> BTreeMap<String, usize> {
     shares
 }
 
-/// Packets that a queue in front of an instance had no room for: of a machine that is too busy, not of scaling.
-fn overruns(bed: &Bed) -> u64 {
-    let status: Value = bed.json(&["ps"]);
-    status["instances"].as_array().unwrap().iter().map(|one| one["overrun"].as_u64().unwrap()).sum()
-}
-
 #[test]
 fn it_grows_and_shrinks_and_no_flow_changes_its_instance() {
     const STAY: usize = 1000;
@@ -207,8 +217,7 @@ fn it_grows_and_shrinks_and_no_flow_changes_its_instance() {
         grown["firewall.1"] >= STAY && grown["firewall.2"] >= 50,
         "old ones stay, new ones are shared out"
     );
-    let lost = sent - back;
-    assert!(lost <= overruns(&bed), "{lost} datagrams are lost");
+    load.is_answered();
 
     // All end; nothing is left of the way there.
     load.keep(0);
@@ -227,7 +236,7 @@ fn it_grows_and_shrinks_and_no_flow_changes_its_instance() {
     shares(&bed);
     let (sent, back) = load.counts();
     println!("{} flows, {sent} datagrams, {} not back", load.begun, sent - back);
-    assert!(sent - back <= overruns(&bed), "{} datagrams are lost", sent - back);
+    load.is_answered();
     load.keep(0);
     inward.until("over: moved", || std::thread::sleep(Duration::from_millis(20)));
     let status = bed.json(&["ps"]);
@@ -256,8 +265,7 @@ fn a_manager_that_is_killed_is_followed_by_another_and_a_server_that_dies_loses_
     load.round();
     let shared = shares(&bed);
     assert!(shared["firewall.1"] >= 200 && shared["firewall.2"] >= 20, "{shared:?}");
-    let (sent, back) = load.counts();
-    assert!(sent - back <= overruns(&bed), "{} datagrams are lost", sent - back);
+    load.is_answered();
     // The server of the new instance dies: its range goes back, and nothing is left half done.
     let status = bed.json(&["ps"]);
     let new = status["instances"].as_array().unwrap().iter().find(|one| one["name"] == "firewall.2").unwrap();
@@ -270,8 +278,7 @@ fn a_manager_that_is_killed_is_followed_by_another_and_a_server_that_dies_loses_
     let mut again = Load { bed: &bed, flows: Vec::new(), ended: (0, 0), begun: 0 };
     again.begin(100);
     again.round();
-    let (sent, back) = again.counts();
-    assert_eq!(sent, back, "service goes on");
+    again.is_answered();
     let record = std::fs::read(bed.state.path().join("e2/test/record.json")).unwrap();
     let record: Value = serde_json::from_slice(&record).unwrap();
     assert!(record["moving"].is_null(), "{record:#}");

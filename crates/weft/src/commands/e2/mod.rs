@@ -2,6 +2,7 @@
 
 mod run;
 mod scale;
+mod top;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use topology::render::{Style, dot};
 use super::print_json;
 use run::{Flows, Hold, Ps, Stop, Up};
 use scale::Scale;
+use top::Top;
 
 /// Policies of network functions: what traffic passes which functions, on which servers their instances go; and a cluster that
 /// runs them.
@@ -31,6 +33,7 @@ pub(crate) enum E2 {
     Ps(Ps),
     Flows(Flows),
     Scale(Scale),
+    Top(Top),
     Stop(Stop),
     #[command(hide = true)]
     Hold(Hold),
@@ -46,6 +49,7 @@ impl E2 {
             Self::Ps(command) => command.run(),
             Self::Flows(command) => command.run(),
             Self::Scale(command) => command.run(),
+            Self::Top(command) => command.run(),
             Self::Stop(command) => command.run(),
             Self::Hold(command) => command.run(),
         }
