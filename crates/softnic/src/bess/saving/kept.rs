@@ -122,7 +122,8 @@ mod tests {
             "BPF.get_initial_arg Counter.add Counter.remove Counter.removeAll ExactMatch.get_initial_arg \
              ExactMatch.get_runtime_config FlowMeasure.flip FlowMeasure.read GtpuPathMonitoring.read \
              IPFrag.get_eth_mtu L2Forward.lookup LinkEmulator.get_counters LinkEmulator.get_initial_arg Measure.clear \
-             Measure.get_summary NAT.get_initial_arg NAT.get_runtime_config PortInc.get_initial_arg PortOut.get_initial_arg Queue.get_initial_arg \
+             Measure.get_summary NAT.get_initial_arg NAT.get_runtime_config NetworkFunction.get_initial_arg \
+             NetworkFunction.get_report PortInc.get_initial_arg PortOut.get_initial_arg Queue.get_initial_arg \
              Queue.get_runtime_config Queue.get_status QueueOut.get_initial_arg SetMetadata.get_initial_arg \
              StaticNAT.get_initial_arg StaticNAT.get_runtime_config UrlFilter.get_initial_arg \
              UrlFilter.get_runtime_config WildcardMatch.get_initial_arg WildcardMatch.get_runtime_config"
