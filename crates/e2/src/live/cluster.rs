@@ -128,7 +128,14 @@ impl Beginning<'_> {
             command.stdin(Stdio::null()).current_dir("/");
             let process = start(&name, command, &self.log(&name), site > 0)?;
             let own_namespace = site > 0;
-            self.record.sites.push(SiteRecord { name, process: process.process, address, own_namespace });
+            let process_id = process.process;
+            self.record.sites.push(SiteRecord {
+                name,
+                process: process_id,
+                address,
+                own_namespace,
+                core: site,
+            });
             self.store.save(&self.record)?;
             started.push(process);
         }

@@ -26,6 +26,8 @@ pub struct SiteRecord {
     pub address: SocketAddr,
     /// Whether it has a namespace of its own.
     pub own_namespace: bool,
+    /// The core that its workers are counted from: sites of one machine share its cores.
+    pub core: usize,
 }
 
 /// What holds the namespace of a legacy instance.

@@ -1,5 +1,7 @@
 //! A site as its manager sees it: a client of its interface, in the words of this room.
 
+use std::collections::BTreeMap;
+
 use host::netns;
 use prost::{Message, Name};
 use softnic::bess::{Client, ClientError, pack, pb};
@@ -20,6 +22,7 @@ const FIRST: i64 = 0;
 pub struct Site {
     name: String,
     client: Client,
+    core: usize,
 }
 
 impl Site {
@@ -36,7 +39,7 @@ impl Site {
             Client::connect(address)
         };
         let client = client.map_err(|error| LiveError::Site { site: record.name.clone(), error })?;
-        Ok(Self { name: record.name.clone(), client })
+        Ok(Self { name: record.name.clone(), client, core: record.core })
     }
 
     /// Its name.
@@ -188,6 +191,40 @@ impl Site {
         self.ask(PLANE, "get_flows", of)
     }
 
+    /// Packets that were lost besides those that the data plane has dropped and that queues have, by where.
+    ///
+    /// # Errors
+    /// The site is gone.
+    pub fn losses(&mut self) -> Result<BTreeMap<String, u64>, LiveError> {
+        let mut losses = BTreeMap::new();
+        let mut add = |cause: String, packets| {
+            if packets > 0 {
+                losses.insert(cause, packets);
+            }
+        };
+        let ports = self.client.list_ports(pb::EmptyRequest {});
+        for port in self.told(ports)?.ports {
+            let answer = self.client.get_port_stats(pb::GetPortStatsRequest { name: port.name.clone() });
+            let stats = self.told(answer)?;
+            let dropped =
+                |side: Option<pb::get_port_stats_response::Stat>| side.map_or(0, |side| side.dropped);
+            add(format!("port {} was full before they were read", port.name), dropped(stats.inc));
+            add(format!("port {} did not take them", port.name), dropped(stats.out));
+        }
+        let modules = self.client.list_modules(pb::EmptyRequest {});
+        for module in self.told(modules)?.modules {
+            let cause = match module.mclass.as_str() {
+                CLASS | "PortInc" => format!("the ring behind {} was full", module.name),
+                "NetworkFunction" => format!("{} dropped them, or the ring behind it was full", module.name),
+                // What queues drop is told with the instances.
+                _ => continue,
+            };
+            let answer = self.client.get_module_info(pb::GetModuleInfoRequest { name: module.name });
+            add(cause, self.told(answer)?.deadends);
+        }
+        Ok(losses)
+    }
+
     /// What a native function says of itself.
     ///
     /// # Errors
@@ -207,9 +244,9 @@ impl Site {
 
     fn add_worker(&mut self, wid: i64) -> Result<(), LiveError> {
         // Cores are shared where there are fewer than workers.
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as i64;
-        let answer =
-            self.client.add_worker(pb::AddWorkerRequest { wid, core: wid % cores, scheduler: String::new() });
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let core = (self.core as i64 + wid) % cores as i64;
+        let answer = self.client.add_worker(pb::AddWorkerRequest { wid, core, scheduler: String::new() });
         self.told(answer).map(drop)
     }
 

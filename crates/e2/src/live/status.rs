@@ -36,7 +36,7 @@ pub struct SiteStatus {
     pub pid: u32,
     /// Why it does not answer, if it does not.
     pub error: Option<String>,
-    /// Packets that ended in its data plane, by cause.
+    /// Packets that ended there, by cause; those that a queue had no room for are with its instance.
     pub drops: BTreeMap<String, u64>,
 }
 
@@ -99,13 +99,14 @@ pub fn status(record: &Record, policy: &Policy) -> Status {
         let asked = Site::connect(site).and_then(|mut client| {
             let report = client.report()?;
             add(&mut status, record, policy, place, &mut client, &report)?;
-            Ok(report.drops)
+            let mut drops = client.losses()?;
+            drops.extend(report.drops.into_iter().map(|drop| (drop.cause, drop.packets)));
+            Ok(drops)
         });
         let (drops, error) = match asked {
             Ok(drops) => (drops, None),
-            Err(error) => (Vec::new(), Some(error.to_string())),
+            Err(error) => (BTreeMap::new(), Some(error.to_string())),
         };
-        let drops = drops.into_iter().map(|drop| (drop.cause, drop.packets)).collect();
         status.sites.push(SiteStatus { name: site.name.clone(), pid: site.process.pid, error, drops });
     }
     status.instances.sort_by_key(|instance| instance.id);

@@ -138,7 +138,7 @@ impl Table {
         let mut inboxes = std::mem::take(&mut self.inboxes);
         // What is further on its way was sent earlier, so it goes first.
         inboxes.sort_by_key(|inbox| self.order.get(&inbox.node).copied());
-        for inbox in inboxes {
+        for mut inbox in inboxes {
             match self.owner.get(&inbox.node) {
                 Some(&worker) => self.go.entry(worker).or_default().drain.push(inbox),
                 None => {
@@ -176,7 +176,7 @@ fn put_in(worker: &mut Worker, go: Go) {
     for (id, places) in go.places {
         worker.executor.place(id, &places);
     }
-    for inbox in go.drain {
+    for mut inbox in go.drain {
         while let Some(batch) = inbox.receive() {
             worker.executor.accept(inbox.from, inbox.node, inbox.gate, batch);
         }

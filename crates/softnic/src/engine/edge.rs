@@ -1,21 +1,21 @@
-//! Edges between workers: a bounded ring of batches, and the doorbell that wakes its reader.
+//! Edges between workers: a bounded ring of packets, and the doorbell that wakes its reader.
 //!
-//! A ring has one writer and one reader, since each end belongs to one module, which belongs to one worker. It is
-//! the standard library's bounded channel: a lock-free array whose slots hold whole batches, so that a crossing
-//! costs one slot per 32 packets and allocates nothing.
+//! A ring has one writer and one reader, since each end belongs to one module, which belongs to one worker. Its slots
+//! hold packets, not batches: a batch of one packet takes one slot, so that a ring bridges the time for which its reader waits
+//! for a core, whatever the size of the batches, and its reader takes full ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
-use packet::Batch;
+use packet::{Batch, Packet};
+use ports::ring::{self, Receiver};
 
 use super::Gate;
 use super::mailbox::Mailbox;
 use super::node::NodeId;
 
-/// Batches that a ring between two workers holds; what comes while it is full is dropped and counted.
-pub const RING_BATCHES: usize = 128;
+/// Packets that a ring between two workers holds; what comes while it is full is dropped and counted.
+pub const RING_PACKETS: usize = 4096;
 
 /// An inbox's number: unique in an engine, never used again.
 pub(crate) type InboxId = u64;
@@ -29,26 +29,22 @@ struct Doorbell {
 
 /// The writing end.
 pub(crate) struct Sender {
-    ring: SyncSender<Batch>,
+    ring: ring::Sender<Packet>,
     bell: Arc<Doorbell>,
 }
 
 impl Sender {
-    /// Moves the packets into the ring and leaves the batch empty; false when the ring is full.
-    pub(crate) fn send(&self, batch: &mut Batch) -> bool {
-        // Besides being full, a ring can only be without a reader. Then nobody counts on the packets.
-        if let Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) =
-            self.ring.try_send(std::mem::take(batch))
-        {
-            *batch = back;
-            return false;
+    /// Moves the packets into the ring; those that find no room stay in the batch.
+    pub(crate) fn send(&mut self, batch: &mut Batch) {
+        // Without a reader nobody counts on the packets.
+        if self.ring.is_closed() || self.ring.push_batch(batch) == 0 {
+            return;
         }
-        // Pairs with the fence in `Inbox::rest`: either we see the bell at rest, or the reader sees the batch.
+        // Pairs with the fence in `Inbox::rest`: either we see the bell at rest, or the reader sees the packets.
         fence(Ordering::SeqCst);
         if !self.bell.rung.swap(true, Ordering::SeqCst) {
             self.bell.reader.signal(self.bell.inbox);
         }
-        true
     }
 }
 
@@ -61,18 +57,19 @@ pub(crate) struct Inbox {
     pub(crate) node: NodeId,
     /// At which input gate.
     pub(crate) gate: Gate,
-    ring: Receiver<Batch>,
+    ring: Receiver<Packet>,
     bell: Arc<Doorbell>,
 }
 
 impl Inbox {
-    /// The next batch, if one is there.
-    pub(crate) fn receive(&self) -> Option<Batch> {
-        self.ring.try_recv().ok()
+    /// The next packets, if any are there.
+    pub(crate) fn receive(&mut self) -> Option<Batch> {
+        let mut batch = Batch::new();
+        (self.ring.pop_batch(&mut batch) > 0).then_some(batch)
     }
 
-    /// Says that the reader found nothing and wants the bell; gives a batch that came meanwhile.
-    pub(crate) fn rest(&self) -> Option<Batch> {
+    /// Says that the reader found nothing and wants the bell; gives what came meanwhile.
+    pub(crate) fn rest(&mut self) -> Option<Batch> {
         self.bell.rung.store(false, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         let batch = self.receive();
@@ -92,7 +89,7 @@ pub(crate) fn ring(
     gate: Gate,
     reader: Arc<Mailbox>,
 ) -> (Sender, Inbox) {
-    let (sender, receiver) = sync_channel(RING_BATCHES);
+    let (sender, receiver) = ring::channel(RING_PACKETS);
     let bell = Arc::new(Doorbell { rung: AtomicBool::new(false), inbox: id, reader });
     (Sender { ring: sender, bell: Arc::clone(&bell) }, Inbox { id, from, node, gate, ring: receiver, bell })
 }

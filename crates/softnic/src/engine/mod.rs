@@ -94,7 +94,7 @@ pub use classes::{
 pub use clock::monotonic_ns;
 pub use context::Context;
 pub use control::{CommandError, Engine, PortsError, QueuePair};
-pub use edge::RING_BATCHES;
+pub use edge::RING_PACKETS;
 pub use edit::{Applied, Edit, EditError, MODULES_MAX, Removed};
 pub use executor::{HOPS_MAX, TURN_CALLS_MAX};
 pub use hook::{GateHook, HOOKS_MAX, HookError, Side};

@@ -82,14 +82,19 @@ impl Output {
             show(&mut self.hooks, batch);
         }
         let (count, bytes) = (batch.len(), known.unwrap_or_else(|| bytes(batch)));
-        match &self.target {
-            &Target::Local(node, gate) => {
+        match &mut self.target {
+            &mut Target::Local(node, gate) => {
                 self.count(count, bytes);
                 *known = Some(bytes);
                 return Some((node, gate));
             }
-            Target::Remote(sender) if sender.send(batch) => self.count(count, bytes),
-            Target::Remote(_) => self.overrun += count as u64,
+            Target::Remote(sender) => {
+                sender.send(batch);
+                self.overrun += batch.len() as u64;
+                if batch.len() < count {
+                    self.count(count - batch.len(), bytes - self::bytes(batch));
+                }
+            }
             Target::None => self.unconnected += count as u64,
         }
         batch.clear();

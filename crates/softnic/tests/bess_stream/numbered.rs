@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use packet::{BATCH, Batch, Pool};
-use softnic::engine::{Context, Gate, Module, RING_BATCHES, Ran, Readiness};
+use softnic::engine::{Context, Gate, Module, Ran, Readiness};
 
-/// Packets on their way at a time. In batches of one packet each they still fit in a ring between two workers, so that no
-/// ring overflows for want of a core.
-const WINDOW: u64 = RING_BATCHES as u64;
+/// Packets on their way at a time: fewer than a ring between two workers holds, so that none overflows for want of a core.
+const WINDOW: u64 = 128;
 /// Nanoseconds between two batches.
 const PACE_NS: u64 = 400_000;
 /// Where the number stands in a frame: behind Ethernet, IPv4 and UDP.

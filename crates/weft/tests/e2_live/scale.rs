@@ -124,6 +124,22 @@ impl<'a> Load<'a> {
     }
 }
 
+/// What the sites say has ended there, and where.
+fn told_lost(bed: &Bed) -> BTreeMap<String, u64> {
+    let status = bed.json(&["ps"]);
+    let mut lost = BTreeMap::new();
+    for site in status["sites"].as_array().unwrap() {
+        for (cause, packets) in site["drops"].as_object().unwrap() {
+            lost.insert(format!("{}: {cause}", site["name"]), packets.as_u64().unwrap());
+        }
+    }
+    for instance in status["instances"].as_array().unwrap() {
+        lost.insert(format!("{}: queue", instance["name"]), instance["overrun"].as_u64().unwrap());
+    }
+    lost.retain(|_, packets| *packets > 0);
+    lost
+}
+
 /// `weft e2 scale`, and what it says.
 struct Scaling {
     process: Child,
@@ -212,6 +228,7 @@ fn it_grows_and_shrinks_and_no_flow_changes_its_instance() {
     }
     let grown = shares(&bed);
     println!("{} flows, {sent} datagrams, {} not back; {grown:?}", load.begun, sent - back);
+    println!("{:#?}", told_lost(&bed));
     assert_eq!(grown.len(), 2);
     assert!(
         grown["firewall.1"] >= STAY && grown["firewall.2"] >= 50,
@@ -236,6 +253,7 @@ fn it_grows_and_shrinks_and_no_flow_changes_its_instance() {
     shares(&bed);
     let (sent, back) = load.counts();
     println!("{} flows, {sent} datagrams, {} not back", load.begun, sent - back);
+    println!("{:#?}", told_lost(&bed));
     load.is_answered();
     load.keep(0);
     inward.until("over: moved", || std::thread::sleep(Duration::from_millis(20)));

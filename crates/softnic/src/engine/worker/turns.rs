@@ -115,7 +115,7 @@ impl Worker {
     }
 
     fn read_inbox(&mut self, id: InboxId) -> Next {
-        let Some((inbox, _)) = self.inboxes.get(&id) else { return Next::Finished };
+        let Some((inbox, _)) = self.inboxes.get_mut(&id) else { return Next::Finished };
         let Some(batch) = inbox.receive().or_else(|| inbox.rest()) else { return Next::Idle };
         self.executor.accept(inbox.from, inbox.node, inbox.gate, batch);
         Next::More
