@@ -4,7 +4,8 @@
 //! with large tables; the five-module chain in other ways than the engine's; `dpdk-testpmd`, from Debian's `dpdk-dev`,
 //! beside the same work done here; and the userspace datapath of Debian's `openvswitch-switch-dpdk`, all in one run. Instructions are callgrind's, from Debian's `valgrind`.
 //!
-//! `… --bench bess -- ovs` is Open vSwitch's table alone. `… -- ROW…` prints these rows alone, without instructions, and `… -- count ROW PACKETS` sends so many
+//! `… --bench bess -- bessd PROGRAM` is another table: a bessd that was built elsewhere beside our daemon, both told the same by BESS's
+//! interface. `… -- ovs` is Open vSwitch's table alone. `… -- ROW…` prints these rows alone, without instructions, and `… -- count ROW PACKETS` sends so many
 //! packets through one and ends, for a profiler.
 //!
 //! * CPU time is the worker's own, so that other load on the machine matters little. Cycles are those of the processor's
@@ -15,6 +16,7 @@
 //!   into it; sending gives the buffer back. So do our source and sink. Nobody writes the packets of null ports:
 //!   they are all zero, so there is no IP header to swap or sum in either.
 
+mod bessd;
 mod flows;
 mod graphs;
 mod open_vswitch;
@@ -182,6 +184,11 @@ fn main() {
         return;
     }
     println!("{FRAME} B, one worker, CPU time per packet, median of {ROUNDS} rounds");
+    if let [bessd, program] = &words[..]
+        && bessd == "bessd"
+    {
+        return bessd::beside(program);
+    }
     head("graph");
     if words == ["ovs"] {
         return beside_open_vswitch();
