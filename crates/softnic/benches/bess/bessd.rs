@@ -17,8 +17,9 @@ const ROUNDS: usize = 5;
 const TIME: Duration = Duration::from_millis(400);
 const PATIENCE: Duration = Duration::from_secs(30);
 const HUGE_PAGES: &str = "/proc/sys/vm/nr_hugepages";
-/// MiB of huge pages that bessd is given; ours has none.
+/// MiB of huge pages that bessd is given, and of one; ours has none.
 const MEMORY: u64 = 512;
+const PAGE: u64 = 2;
 
 /// A module between source and sink: its class and arguments, and commands that it gets.
 struct Step {
@@ -55,7 +56,8 @@ fn acl() -> Step {
         drop,
         ..Default::default()
     };
-    let others = (0..9).map(|number| pb::acl_arg::Rule { dst_port: 80, ..rule(format!("192.{number}.0.0/16"), true) });
+    let others =
+        (0..9).map(|number| pb::acl_arg::Rule { dst_port: 80, ..rule(format!("192.{number}.0.0/16"), true) });
     step("ACL", &pb::AclArg { rules: others.chain([rule("198.18.0.0/15".into(), false)]).collect() })
 }
 
@@ -108,7 +110,9 @@ impl Daemon {
     fn build(&mut self, steps: &[Step]) {
         let client = &mut self.client;
         client.reset_all(pb::EmptyRequest {}).expect("reset");
-        client.add_worker(pb::AddWorkerRequest { wid: 0, core: 0, scheduler: String::new() }).expect("a worker");
+        client
+            .add_worker(pb::AddWorkerRequest { wid: 0, core: 0, scheduler: String::new() })
+            .expect("a worker");
         let mut create = |name: &str, class: &str, arg| {
             let request = pb::CreateModuleRequest { name: name.into(), mclass: class.into(), arg: Some(arg) };
             client.create_module(request).unwrap_or_else(|error| panic!("{class}: {error}"));
@@ -137,7 +141,8 @@ impl Daemon {
     fn packets(&mut self) -> u64 {
         let classes = self.client.list_tcs(pb::ListTcsRequest { wid: 0 }).expect("classes").classes_status;
         let of = |class: &pb::TrafficClass| class.leaf_module_name == "source";
-        let leaf = classes.into_iter().filter_map(|status| status.class).find(of).expect("the source's class");
+        let leaf =
+            classes.into_iter().filter_map(|status| status.class).find(of).expect("the source's class");
         self.client.get_tc_stats(pb::GetTcStatsRequest { name: leaf.name }).expect("its counts").packets
     }
 
@@ -182,10 +187,13 @@ struct Process {
 
 impl Process {
     fn start(program: &str) -> (Self, SocketAddr) {
-        let pages = fs::read_to_string(HUGE_PAGES).expect("huge pages").trim().parse().expect("a number");
-        fs::write(HUGE_PAGES, (pages + MEMORY).to_string()).expect("to be root, for huge pages");
+        let pages: u64 =
+            fs::read_to_string(HUGE_PAGES).expect("huge pages").trim().parse().expect("a number");
+        fs::write(HUGE_PAGES, (pages + MEMORY / PAGE).to_string()).expect("to be root, for huge pages");
         let directory = tempfile::tempdir().expect("a directory");
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr()).expect("a port");
+        let port: SocketAddr = std::net::TcpListener::bind(("127.0.0.1", 0))
+            .and_then(|socket| socket.local_addr())
+            .expect("a port");
         let pid_file = directory.path().join("pid");
         let child = Command::new(program)
             .args(["--f", "--no_crashlog", &format!("--m={MEMORY}"), &format!("--grpc_url={port}")])
