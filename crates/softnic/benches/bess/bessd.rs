@@ -11,16 +11,11 @@ use prost::Name;
 use softnic::bess::{Bess, Client, Config, pack, pb};
 
 use crate::flows::{FRAME, STATIONS, hot_set, station};
-use crate::peer::{cpu_ns, median};
+use crate::peer::median;
 
 const ROUNDS: usize = 5;
 const TIME: Duration = Duration::from_millis(400);
 const PATIENCE: Duration = Duration::from_secs(30);
-const HUGE_PAGES: &str = "/proc/sys/vm/nr_hugepages";
-/// MiB of huge pages that bessd is given, and of one; ours has none.
-const MEMORY: u64 = 512;
-const PAGE: u64 = 2;
-
 /// A module between source and sink: its class and arguments, and commands that it gets.
 struct Step {
     class: &'static str,
@@ -38,14 +33,12 @@ fn rewrite() -> Step {
     step("Rewrite", &pb::RewriteArg { templates: hot_set() })
 }
 
+/// Address by address: bessd's `populate` fills in others than it is asked for.
 fn l2() -> Step {
-    let populate = pb::L2ForwardCommandPopulateArg {
-        base: station(0).to_string(),
-        count: STATIONS as i64,
-        gate_count: 1,
-    };
+    let entry = |number| pb::l2_forward_command_add_arg::Entry { addr: station(number).to_string(), gate: 0 };
+    let add = pb::L2ForwardCommandAddArg { entries: (0..=u8::MAX).map(entry).collect() };
     let arg = pb::L2ForwardArg { size: STATIONS as i64, bucket: 4 };
-    Step { commands: vec![("populate", pack(&populate))], ..step("L2Forward", &arg) }
+    Step { commands: vec![("add", pack(&add))], ..step("L2Forward", &arg) }
 }
 
 /// Nine rules that are no packet's, and one that is every packet's.
@@ -154,6 +147,15 @@ impl Daemon {
         std::thread::sleep(TIME);
         let (more, after) = (self.packets(), threads(self.process));
         self.client.pause_all(pb::EmptyRequest {}).expect("a pause");
+        for module in self.client.list_modules(pb::EmptyRequest {}).expect("modules").modules {
+            let request = pb::GetModuleInfoRequest { name: module.name.clone() };
+            let lost = self.client.get_module_info(request).expect("what it is").deadends;
+            assert_eq!(
+                lost, 0,
+                "a graph of this table drops nothing, but {} of {}",
+                module.name, self.process
+            );
+        }
         let used = after.iter().map(|(thread, ns)| ns - before.get(thread).copied().unwrap_or(0)).max();
         used.unwrap_or(0) as f64 / (more - packets) as f64
     }
@@ -171,39 +173,37 @@ fn connect(client: &mut Client, (from, ogate): &(String, u64), to: &str) {
     client.connect_modules(request).unwrap_or_else(|error| panic!("{from} to {to}: {error}"));
 }
 
-/// CPU nanoseconds of each thread of a process.
+/// CPU nanoseconds of each thread of a process; one may end meanwhile.
 fn threads(process: u32) -> BTreeMap<String, u64> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("its threads").flatten();
-    let names = tasks.map(|task| task.file_name().to_string_lossy().into_owned());
-    names.map(|thread| (thread.clone(), cpu_ns(&format!("{process}/task/{thread}")))).collect()
+    let used = |task: fs::DirEntry| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        let ns = text.split(' ').next()?.parse().ok()?;
+        Some((task.file_name().to_string_lossy().into_owned(), ns))
+    };
+    tasks.filter_map(used).collect()
 }
 
-/// A bessd in a process of its own, with huge pages that are given back.
+/// A bessd in a process of its own, which as ours has no huge pages.
 struct Process {
     child: Child,
-    pages: u64,
     _directory: tempfile::TempDir,
 }
 
 impl Process {
     fn start(program: &str) -> (Self, SocketAddr) {
-        let pages: u64 =
-            fs::read_to_string(HUGE_PAGES).expect("huge pages").trim().parse().expect("a number");
-        fs::write(HUGE_PAGES, (pages + MEMORY / PAGE).to_string()).expect("to be root, for huge pages");
         let directory = tempfile::tempdir().expect("a directory");
-        let port: SocketAddr = std::net::TcpListener::bind(("127.0.0.1", 0))
-            .and_then(|socket| socket.local_addr())
-            .expect("a port");
-        let pid_file = directory.path().join("pid");
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("a port");
         let child = Command::new(program)
-            .args(["--f", "--no_crashlog", &format!("--m={MEMORY}"), &format!("--grpc_url={port}")])
-            .arg(format!("--i={}", pid_file.display()))
+            .args(["--f", "--no_crashlog", "--m=0", &format!("--grpc_url={address}")])
+            .arg(format!("--i={}", directory.path().join("pid").display()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("{program}: {error}"));
-        (Self { child, pages, _directory: directory }, port)
+        (Self { child, _directory: directory }, address)
     }
 }
 
@@ -211,7 +211,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::write(HUGE_PAGES, self.pages.to_string());
     }
 }
 
