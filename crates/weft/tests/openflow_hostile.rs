@@ -21,8 +21,8 @@ use packet::wire::MacAddr;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Longer than a peer that behaves ever waits for an answer, whatever the others do.
 const SERVICE: Duration = Duration::from_secs(20);
-/// What a process may grow by while it is attacked, in KiB.
-const GROWTH_KIB: u64 = 96 << 10;
+/// What a process may grow by in an attack like one that it has been through, in KiB.
+const GROWTH_KIB: u64 = 8 << 10;
 const RECONNECTIONS: usize = 1000;
 
 /// A program under attack.
@@ -306,7 +306,6 @@ fn attack(victim: &Victim) {
         }
         counts.0
     };
-    let memory = victim.memory_kib();
     for n in 0..RECONNECTIONS {
         let mut peer = TcpStream::connect(victim.at).unwrap();
         let bytes: &[u8] = match n % 4 {
@@ -364,15 +363,24 @@ fn attack(victim: &Victim) {
     }
     assert!(is_dropped(&mut silent, &mut honest, PATIENCE) && is_dropped(&mut cut, &mut honest, PATIENCE));
     settled(victim, &mut honest, before);
-    let grown = victim.memory_kib().saturating_sub(memory);
-    assert!(grown < GROWTH_KIB, "{grown} KiB more");
     honest.is_served();
+}
+
+/// Twice: what the first attack has made it reserve serves the second, and what is lost each time shows.
+fn attack_and_again(victim: &Victim) {
+    attack(victim);
+    let memory = victim.memory_kib();
+    attack(victim);
+    let after = victim.memory_kib();
+    println!("{memory} KiB after one attack, {after} KiB after two");
+    let grown = after.saturating_sub(memory);
+    assert!(grown < GROWTH_KIB, "{grown} KiB more");
 }
 
 #[test]
 fn the_controller_drops_hostile_switches_and_serves_the_others() {
     let victim = Victim::controller();
-    attack(&victim);
+    attack_and_again(&victim);
     let said = victim.end();
     let reasons = said.lines().filter(|line| line.contains("did not become a switch: ")).count();
     assert!(reasons > RECONNECTIONS / 2, "{reasons} reasons");
@@ -382,7 +390,7 @@ fn the_controller_drops_hostile_switches_and_serves_the_others() {
 #[test]
 fn the_switch_drops_hostile_controllers_and_serves_the_others() {
     let victim = Victim::switch();
-    attack(&victim);
+    attack_and_again(&victim);
     let said = victim.end();
     let summary = said.lines().skip_while(|line| !line.starts_with('{')).collect::<String>();
     let summary: serde_json::Value = serde_json::from_str(&summary).unwrap_or_else(|_| panic!("{said}"));
