@@ -40,6 +40,11 @@ fn a_ring_carries_traffic_and_no_storm(line: &str) {
 }
 
 #[test]
+fn a_spanning_tree_keeps_loops_out_of_a_ring() {
+    a_ring_carries_traffic_and_no_storm("openflow.spanning_tree forwarding.l2_learning");
+}
+
+#[test]
 fn a_forest_keeps_loops_out_of_a_ring() {
     a_ring_carries_traffic_and_no_storm("openflow.spanning_forest forwarding.l2_learning");
 }
