@@ -99,6 +99,57 @@ fn listings_are_json_for_programs() {
     assert_eq!(printed[1]["text"], "OFPT_HELLO (OF1.3) (xid=0x1):");
 }
 
+#[test]
+fn a_packet_is_followed_through_a_file_of_flows() {
+    let flows = b"# Two tables.
+table=0,priority=10,tcp,nw_dst=10.0.0.0/8 actions=dec_ttl,goto_table:1
+table=1,priority=5,tcp,tp_dst=80 actions=output:3
+";
+    let trace = ["trace", "--flows", "-", "in_port=1,tcp,nw_dst=10.0.0.2,tp_dst=80"];
+    let text = ok(&trace, flows);
+    let tables = " 0. tcp,nw_dst=10.0.0.0/8, priority 10
+    dec_ttl
+    goto_table:1
+ 1. tcp,tp_dst=80, priority 5
+    output:3
+";
+    assert!(text.contains(tables) && text.trim_end().ends_with("bytes out of port 3"), "{text}");
+    let told: Value = serde_json::from_str(&ok(&[&trace[..], &["--json"]].concat(), flows)).unwrap();
+    let steps: Vec<&str> =
+        told["steps"].as_array().unwrap().iter().map(|step| step.as_str().unwrap()).collect();
+    assert_eq!(steps.join("\n"), tables.trim_end());
+    let sent = &told["outputs"][0];
+    assert_eq!((told["outputs"].as_array().unwrap().len(), sent["port"].as_u64()), (1, Some(3)));
+    let sent = sent["bytes"].as_str().unwrap();
+    assert_eq!(bytes(sent)[22], 63, "its time to live");
+    // The packet itself, from a file; and one that no flow is for.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), flows).unwrap();
+    let path = file.path().to_str().unwrap();
+    let text = ok(&["trace", "--flows", path, "--in-port", "9", sent], b"");
+    assert!(text.starts_with("Flow: in_port=9,") && text.contains("out of port 3"), "{text}");
+    let text = ok(&["trace", "--flows", path, "in_port=1,udp,nw_dst=10.0.0.2"], b"");
+    assert!(text.contains(" 0. no match") && !text.contains("out of port"), "{text}");
+}
+
+#[test]
+fn a_wrong_line_among_flows_is_pointed_at() {
+    let good = "# one\nin_port=1 actions=output:2\n";
+    let trace = ["trace", "--flows", "-", "in_port=1"];
+    let said = fails(1, &trace, format!("{good}  ip,nw_dts=10.0.0.1 actions=drop\n").as_bytes());
+    for part in ["`nw_dts` is no field", "did you mean `nw_dst`?", ":3:6]"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let said = fails(1, &trace, format!("{good}actions=output:77\n").as_bytes());
+    assert!(said.contains("line 3: actions=output:77: OFPBAC_BAD_OUT_PORT"), "{said}");
+    assert!(
+        fails(1, &["trace", "--flows", "-", "nw_dts=1"], good.as_bytes()).contains("`nw_dts` is no field")
+    );
+    assert!(fails(1, &["trace", "--flows", "/nowhere", "in_port=1"], b"").contains("/nowhere"));
+    assert!(fails(1, &["trace", "--switch", "tcp:127.0.0.1:1", "in_port=1"], b"").contains("refused"));
+    fails(2, &["trace", "in_port=1"], b"");
+}
+
 /// A segment from a switch's port 40000 to the controller.
 fn segment(sequence: u32, payload: &[u8]) -> Vec<u8> {
     let (switch, controller) = ([10, 0, 0, 1], [10, 0, 0, 9]);

@@ -15,7 +15,7 @@ use openflow::matching::Match;
 use openflow::message::{Body, Message};
 use openflow::port::{Port, PortNo};
 use openflow::switch::{ConnectionId, Output, Switch, SwitchConfig, Trace};
-use openflow::text;
+use openflow::text::{self, ParseError};
 use serde::Serialize;
 
 use super::{duration, hex, read, report};
@@ -133,7 +133,12 @@ fn made_up(bytes: &[u8], in_port: PortNo) -> miette::Result<Switch> {
         if flow.is_empty() || flow.starts_with('#') {
             continue;
         }
-        let flow_mod = text::parse_flow(flow).map_err(|wrong| report(flow, &wrong))?;
+        let flow_mod = text::parse_flow(flow).map_err(|wrong| {
+            // Its place in the line is one in the file.
+            let start = flow.as_ptr() as usize - lines.as_ptr() as usize;
+            let at = wrong.at.start + start..wrong.at.end + start;
+            report(&lines, &ParseError { at, ..wrong })
+        })?;
         switch.handle_message(now, NOBODY, &Message::new(number, Body::FlowMod(flow_mod)));
         while let Some(output) = switch.poll_output() {
             if let Output::Message { message: Message { body: Body::Error(error), .. }, .. } = output {
