@@ -331,6 +331,64 @@ fn ovs_ofctl_watches_the_switchs_flows() {
     }
 }
 
+/// What `trace` says of a running switch is what becomes of packets, and none is sent for it.
+#[test]
+fn a_running_switch_explains_what_it_would_do() {
+    let mut lab = Lab::new();
+    let at = "tcp:127.0.0.1:6654";
+    lab.start_switch(&["--listen", "ptcp:6654:127.0.0.1"]);
+    let trace = |lab: &Lab| {
+        let mut trace = lab.command(env!("CARGO_BIN_EXE_weft"));
+        let output = trace
+            .args(["openflow", "trace", "--switch", at, "in_port=1,ip,nw_dst=10.0.0.2"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(trace(&lab).contains(" 0. no match"));
+    for (version, port) in [("OpenFlow10", 2), ("OpenFlow13", 3)] {
+        let flow = format!("priority=7,ip,nw_dst=10.0.0.2,actions=output:{port}");
+        lab.ofctl(&["-O", version, "add-flow", at, &flow]);
+        let told = trace(&lab);
+        let lines = format!(" 0. ip,nw_dst=10.0.0.2, priority 7\n    output:{port}\n");
+        assert!(told.contains(&lines) && told.contains(&format!("out of port {port}")), "{told}");
+    }
+    lab.ofctl(&["-O", "OpenFlow13", "add-group", at, "group_id=1,type=all,bucket=output:2,bucket=output:3"]);
+    lab.ofctl(&["-O", "OpenFlow13", "add-flow", at, "priority=8,ip,actions=dec_ttl,group:1"]);
+    let told = trace(&lab);
+    assert!(told.contains("out of port 2") && told.contains("out of port 3"), "{told}");
+    let flows = lab.ofctl(&["-O", "OpenFlow13", "dump-flows", at, "ip"]);
+    assert!(flows.lines().skip(1).all(|flow| flow.contains("n_packets=0,")), "{flows}");
+}
+
+/// Ports of several kinds in one switch: a cable's end, and an interface that the switch makes for the system it runs on.
+#[test]
+fn a_cable_and_a_tap_are_ports_of_one_switch() {
+    let mut lab = Lab::new();
+    lab.start_switch(&["--port", "tap:t4", "--listen", "ptcp:6654:127.0.0.1"]);
+    let name = lab.name.clone();
+    // The system answers for an address where it has it, and not on the cables.
+    for interface in ["all", "default"] {
+        let set = format!("net.ipv4.conf.{interface}.arp_ignore=1");
+        assert!(lab.command("sysctl").args(["-qw", &set]).status().unwrap().success());
+    }
+    ip(&["-n", &name, "addr", "add", "10.0.0.4/24", "dev", "t4"]);
+    ip(&["-n", &name, "link", "set", "t4", "up"]);
+    assert!(!lab.pings(1, 4, 1), "there is no flow yet");
+    lab.ofctl(&["add-flow", "tcp:127.0.0.1:6654", "actions=normal"]);
+    for from in 1..=STATIONS {
+        lab.until("pings over the tap", |lab| lab.pings(from, 4, 10));
+    }
+    lab.carries_traffic();
+    let summary = lab.end_switch();
+    let tap = &summary["ports"][STATIONS];
+    assert_eq!((tap["port"].as_str(), tap["up"].as_bool()), (Some("tap:t4"), Some(true)), "{summary}");
+    for direction in ["rx_packets", "tx_packets"] {
+        assert!(tap[direction].as_u64() >= Some(10 * STATIONS as u64), "{summary}");
+    }
+}
+
 #[test]
 fn the_load_generator_measures_a_controller() {
     let mut lab = Lab::new();
