@@ -6,7 +6,7 @@
 mod lab;
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use lab::Lab;
 
@@ -86,4 +86,74 @@ fn switches_with_a_certificate_are_let_in_and_nobody_else_disturbs_them() {
     assert!(line.contains("core: switch 0000000000000009 (OF1.0, ssl:192.0.2.2:"), "{line}");
     assert_eq!(switches(), 3);
     lab.assert_healthy();
+}
+
+/// The same from the other side: our switch calls under TLS, and says why where it comes to nothing.
+#[test]
+fn our_switch_shows_its_certificate_and_trusts_one_authority() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = directory.path().display();
+    certificates(directory.path());
+    let lab = Lab::new("OpenFlow13");
+    let controller = lab.launch(
+        &format!(
+            "openflow.of_01 --port=6653 --private-key={files}/of-controllers.key --certificate={files}/of-controllers.pem --ca-cert={files}/switches.pem {WEB}"
+        ),
+        0,
+    );
+    let switch = |number: u32, own: &str, trusted: &str| {
+        let (near, far) = (format!("w{number}"), format!("v{number}"));
+        lab.veth(&near, &far);
+        let files = |option: &str, file: String| format!("--{option}={files}/{file}");
+        let mut switch = lab.command_in("sw", &[env!("CARGO_BIN_EXE_weft"), "openflow", "switch"]);
+        switch.args(["--port", &format!("veth:{near}"), "--controller", "ssl:127.0.0.1:6653"]);
+        switch.args(["--datapath-id", &number.to_string(), "--json"]);
+        switch.arg(files("private-key", format!("of-{own}.key")));
+        switch.arg(files("certificate", format!("of-{own}.pem")));
+        switch.arg(files("ca-cert", format!("{trusted}.pem")));
+        switch.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        Running(Some(switch.spawn().unwrap()))
+    };
+    controller.says("listens at ssl:");
+    let good = switch(1, "switches", "controllers");
+    let line = controller.says("is up");
+    assert!(line.contains("core: switch 0000000000000001 (OF1.3, ssl:127.0.0.1:"), "{line}");
+    // One that does not know the controller's authority, and one whose own the controller does not know.
+    let distrustful = switch(2, "switches", "nobody");
+    controller.says("did not become a switch: it ends the TLS handshake: UnknownCA");
+    let unknown = switch(3, "nobody", "controllers");
+    controller.says("did not become a switch: its certificate is signed by nobody we trust");
+    assert_eq!(lab.ask("get_switches", "{}").as_array().unwrap().len(), 1);
+    assert_eq!(good.end()["controllers"][0]["version"], "OF1.3");
+    for (switch, why) in [(distrustful, "signed by nobody we trust"), (unknown, "UnknownCA")] {
+        let summary = switch.end();
+        let told = &summary["controllers"][0];
+        assert!(told["version"].is_null(), "{summary}");
+        assert!(told["problem"].as_str().is_some_and(|problem| problem.contains(why)), "{summary}");
+    }
+    lab.assert_healthy();
+}
+
+/// A switch of ours. Dropped, it is killed.
+struct Running(Option<std::process::Child>);
+
+impl Running {
+    /// Ends it; what it tells.
+    fn end(mut self) -> serde_json::Value {
+        let child = self.0.take().unwrap();
+        // `ip netns exec` has become the switch.
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let output = child.wait_with_output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
