@@ -6,6 +6,7 @@ mod lab;
 mod routers;
 mod trees;
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use lab::{Lab, eventually};
@@ -177,8 +178,25 @@ fn a_service_outlives_its_servers() {
         };
         eventually("the service answers", || curl("5"));
         assert!((0..6).all(|_| curl("10")));
-        // One dies in the midst of it.
+        // One dies, and connections are made to it before anybody has noticed: an answer is due that never comes.
         lab.inside("sw", &["ip", "link", "set", &servers[0].switch_end, "down"]);
+        let curl_timed =
+            ["curl", "-sS", "-m", "12", "-o", "/dev/null", "-w", "%{time_total}", "http://10.0.1.1/"];
+        let due: Vec<_> = (0..4)
+            .map(|_| {
+                let mut curl = lab.command_in(&client.name, &curl_timed);
+                curl.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        let times: Vec<f64> = due
+            .into_iter()
+            .map(|curl| {
+                let output = curl.wait_with_output().unwrap();
+                assert!(output.status.success(), "the client hangs: {output:?}");
+                String::from_utf8_lossy(&output.stdout).trim().parse().unwrap()
+            })
+            .collect();
+        assert!(times.iter().any(|seconds| *seconds > 0.9), "one of them had to ask again: {times:?}");
         controller.says("answers no more");
         assert!((0..6).all(|_| curl("10")), "the other server answers for both");
         lab.inside("sw", &["ip", "link", "set", &servers[0].switch_end, "up"]);
