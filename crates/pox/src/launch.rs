@@ -370,4 +370,28 @@ mod tests {
             assert!(kind.summary().ends_with('.'), "{}: {}", kind.name, kind.summary());
         }
     }
+
+    /// The files below a folder.
+    fn files(folder: &std::path::Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .flat_map(
+                |path| {
+                    if path.is_dir() { files(&path) } else { vec![std::fs::read_to_string(path).unwrap()] }
+                },
+            )
+            .collect()
+    }
+
+    #[test]
+    fn every_kind_is_launched_by_a_test() {
+        let tests = files(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"));
+        let words: std::collections::BTreeSet<&str> = tests
+            .iter()
+            .flat_map(|text| text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.'))))
+            .collect();
+        let missing: Vec<&str> =
+            KINDS.iter().map(|kind| kind.name).filter(|name| !words.contains(name)).collect();
+        assert_eq!(missing, [""; 0], "no file of tests/ names them");
+    }
 }

@@ -8,6 +8,7 @@ use std::cell::OnceCell;
 use std::mem::take;
 
 use openflow::Version;
+use openflow::action::Action;
 use openflow::error::ErrorCode;
 use openflow::field::Field;
 use openflow::flow::{self, ALL_TABLES, FlowCommand, FlowMod, NO_BUFFER};
@@ -93,7 +94,8 @@ impl Core {
             }
         }
         if config.table_miss && version == Version::V13 {
-            let miss = Flow::add(Match::new()).priority(0).to_controller();
+            let to_controller = Action::Output { port: PortNo::CONTROLLER, max_len: config.miss_send_len };
+            let miss = Flow::add(Match::new()).priority(0).action(to_controller);
             self.say(id, Body::FlowMod(miss.into_flow_mod()));
         }
         self.hold_ports(id, &ports);
@@ -131,7 +133,7 @@ impl Core {
     /// A message came.
     pub(crate) fn received(&mut self, id: ConnectionId, message: Message) {
         let Some(connection) = self.nexus.get_mut(id) else { return };
-        connection.counters.received += 1;
+        connection.counters.received += u64::from(!matches!(message.body, Body::PacketIn(_)));
         let (stage, datapath) = (connection.stage, connection.datapath());
         if self.wants_raw(id) {
             let raw =

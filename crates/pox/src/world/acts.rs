@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use openflow::channel::Down;
 use topology::{Endpoint, NodeId, PortNumber};
 
 use super::queue::Happening;
@@ -191,6 +192,17 @@ impl World {
         self.plug(here, Endpoint { node: switch, port }, delay)
     }
 
+    /// A switch does nothing that it is told any more, or does again. Its channel still answers echo requests, and packets are
+    /// still forwarded by the flows there are.
+    ///
+    /// # Errors
+    /// No such switch.
+    pub fn hang_switch(&mut self, name: &str, hangs: bool) -> Result<(), WorldError> {
+        let (_, switch) = self.find_switch(name)?;
+        switch.hangs = hangs;
+        Ok(())
+    }
+
     /// A switch dies: its links lose their carrier, the controller its connection.
     ///
     /// # Errors
@@ -199,8 +211,8 @@ impl World {
         let (id, switch) = self.find_switch(name)?;
         switch.switch = None;
         if let Some(number) = switch.line.as_ref().map(|line| line.number) {
-            let at = self.now + self.config.control_delay;
-            self.queue.plan(at, Happening::Closed { node: id, channel: number, at_switch: false });
+            let (at, reason) = (self.now + self.config.control_delay, Down::Closed.to_string());
+            self.queue.plan(at, Happening::Closed { node: id, channel: number, reason });
         }
         self.set_links_of(id, false)
     }

@@ -18,7 +18,7 @@ pub(super) enum Happening {
     /// A switch calls the controller.
     Connect { node: NodeId },
     /// A control channel is closed, and the other end learns of it.
-    Closed { node: NodeId, channel: u64, at_switch: bool },
+    Closed { node: NodeId, channel: u64, reason: String },
     /// A node's deadline.
     NodeTime { node: NodeId },
     /// The controller's deadline.

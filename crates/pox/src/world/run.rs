@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openflow::channel::Event;
+use openflow::channel::{Down, Event};
 use openflow::port::PortNo;
 use topology::{Endpoint, NodeId, PortNumber};
 
@@ -77,7 +77,7 @@ impl World {
                 }
             }
             Happening::Connect { node } => self.connect(node),
-            Happening::Closed { node, channel, at_switch } => self.closed(node, channel, at_switch),
+            Happening::Closed { node, channel, reason } => self.closed(node, channel, &reason),
             Happening::NodeTime { node } => self.node_time(node),
             Happening::ControllerTime => {
                 self.controller_timer = None;
@@ -269,9 +269,9 @@ impl World {
         }
     }
 
-    fn closed(&mut self, node: NodeId, channel: u64, at_switch: bool) {
+    fn closed(&mut self, node: NodeId, channel: u64, reason: &str) {
         if self.line(node, channel).is_some() {
-            self.hang_up(node, if at_switch { "closed by the controller" } else { "closed by the switch" });
+            self.hang_up(node, reason);
             self.drain_controller();
         }
     }
@@ -292,11 +292,11 @@ impl World {
                     }
                     touched.push(node);
                 }
-                Output::Close { connection, .. } => {
+                Output::Close { connection, reason } => {
                     if let Some(&node) = self.owners.get(&connection) {
                         let at = now + self.config.control_delay;
-                        self.queue
-                            .plan(at, Happening::Closed { node, channel: connection.0, at_switch: true });
+                        let reason = Down::Here(reason).to_string();
+                        self.queue.plan(at, Happening::Closed { node, channel: connection.0, reason });
                     }
                 }
                 // Every switch of the world calls the controller, wherever it waits.

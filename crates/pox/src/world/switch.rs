@@ -23,6 +23,8 @@ pub(super) struct SimSwitch {
     ports: Vec<Port>,
     /// Not there while it is dead.
     pub(super) switch: Option<Switch>,
+    /// Whether it leaves undone what the controller says.
+    pub(super) hangs: bool,
     pub(super) line: Option<Line>,
     /// When its next deadline is planned.
     pub(super) timer: Option<Duration>,
@@ -42,7 +44,7 @@ pub(super) struct Line {
 impl SimSwitch {
     pub(super) fn new(name: &str, datapath: Dpid, version: Version, buffers: u32) -> Self {
         let (name, ports) = (name.into(), Vec::new());
-        Self { name, datapath, version, buffers, ports, switch: None, line: None, timer: None }
+        Self { name, datapath, version, buffers, ports, switch: None, hangs: false, line: None, timer: None }
     }
 
     /// Its port of that number, with carrier or without. A new one is added.
@@ -105,6 +107,7 @@ impl SimSwitch {
                 Event::Up(up) => {
                     switch.connect(now, CONTROLLER, up.version);
                 }
+                Event::Message(_) if self.hangs => {}
                 Event::Message(message) => switch.handle_message(now, CONTROLLER, &message),
                 Event::Down(_) => switch.disconnect(now, CONTROLLER),
                 Event::PacketIn(_) | Event::Raw(_) | Event::Answer { .. } | Event::Unreadable { .. } => {}

@@ -4,6 +4,7 @@ mod forest;
 mod forwarding;
 mod hosts;
 mod info;
+mod misc;
 mod multi;
 mod network;
 mod proactive;

@@ -40,11 +40,17 @@ fn matches(mac: MacAddr) -> [Match; 2] {
     [Match::new().eth_src(mac), Match::new().eth_dst(mac)]
 }
 
+/// Cuts a station off. The flows it has go: in 1.0 one without wildcards comes before all others, whatever their priority.
+fn cut(mac: MacAddr) -> impl Iterator<Item = Flow> {
+    let flows = |matching: Match| [Flow::delete(matching.clone()), Flow::add(matching).priority(PRIORITY)];
+    matches(mac).into_iter().flat_map(flows)
+}
+
 impl Component for MacBlocker {
     fn start(&mut self, core: &mut Core) -> Result {
         core.listen(OPENFLOW, |this: &mut Self, event: &ConnectionUp, core: &mut Core| {
-            for matching in this.blocked.iter().flat_map(|mac| matches(*mac)) {
-                core.send(event.connection, Flow::add(matching).priority(PRIORITY))?;
+            for flow in this.blocked.iter().flat_map(|mac| cut(*mac)) {
+                core.send(event.connection, flow)?;
             }
             Ok::<(), crate::SendError>(())
         });
@@ -63,7 +69,7 @@ impl MacBlocker {
         let new = self.blocked.len() < BLOCKED_MAX && self.blocked.insert(mac);
         if new {
             info!(core, "{mac} is blocked");
-            tell(core, |matching| Flow::add(matching).priority(PRIORITY), mac);
+            tell(core, &cut(mac).collect::<Vec<_>>());
         }
         new
     }
@@ -73,18 +79,19 @@ impl MacBlocker {
         let known = self.blocked.remove(&mac);
         if known {
             info!(core, "{mac} is let in again");
-            tell(core, |matching| Flow::delete_strict(matching).priority(PRIORITY), mac);
+            let flow = |matching| Flow::delete_strict(matching).priority(PRIORITY);
+            tell(core, &matches(mac).map(flow));
         }
         known
     }
 }
 
-fn tell(core: &mut Core, flow: impl Fn(Match) -> Flow, mac: MacAddr) {
+fn tell(core: &mut Core, flows: &[Flow]) {
     let switches: Vec<Dpid> = core.connections().map(crate::Connection::datapath).collect();
-    for (switch, matching) in
-        switches.iter().flat_map(|switch| matches(mac).map(|matching| (*switch, matching)))
-    {
-        // A switch that goes away now is told when it comes back.
-        let _ = core.send(switch, flow(matching));
+    for switch in switches {
+        for flow in flows {
+            // A switch that goes away now is told when it comes back.
+            let _ = core.send(switch, flow.clone());
+        }
     }
 }
