@@ -207,6 +207,58 @@ fn requests_get_their_answers_and_nobody_else_does() {
     assert_eq!(controller.core().connection(id).unwrap().waiting(), 0);
 }
 
+/// Three changes that are made, refused, not sayable, or cut off: one answer, by the first that failed.
+#[test]
+fn changes_are_answered_once_by_what_became_of_them() {
+    let refusal = |xid| (xid, Body::Error(message::Error { code: ErrorCode::new(5, 1), data: Vec::new() }));
+    for (fate, wanted) in [
+        ("made", "Ok(())"),
+        ("refused", "the switch refused it: OFPFMFC_TABLE_FULL"),
+        ("unsaid", "not sent: too new"),
+        ("gone", "the connection ended before the answer came"),
+        ("silent", "no answer within 30 s"),
+    ] {
+        let (mut controller, diary) = (Controller::new(), Diary::default());
+        let id = connect(&mut controller, Version::V13, 7);
+        let told = Rc::clone(&diary);
+        let then = move |(): &mut (), done: Result<(), RequestError>, _: &mut Core| {
+            told.borrow_mut().push(done.map_or_else(|error| error.text(Version::V13), |()| "Ok(())".into()));
+        };
+        let changes = (1..=3).map(|priority| Flow::add(Match::new()).priority(priority));
+        controller.core_mut().apply(id, changes, then).unwrap();
+        let xids: Vec<u32> = sent(&mut controller).iter().map(|(_, message)| message.xid).collect();
+        let [_, second, third, barrier] = xids[..] else { panic!("{xids:?}") };
+        assert!(read(&diary).is_empty());
+        match fate {
+            "refused" => {
+                for (xid, error) in [second, third].map(refusal) {
+                    tell(&mut controller, id, xid, error);
+                }
+            }
+            "unsaid" => {
+                let problem = "too new".into();
+                controller.handle(Duration::ZERO, Input::Unsaid { connection: id, xid: second, problem });
+            }
+            "gone" => {
+                let input = Input::Disconnected { connection: id, reason: "gone".into() };
+                controller.handle(Duration::ZERO, input);
+            }
+            "silent" => controller.handle(Duration::from_secs(31), Input::Time),
+            _ => {}
+        }
+        if !matches!(fate, "gone" | "silent") {
+            assert!(read(&diary).is_empty(), "{fate}: not before the barrier");
+            tell(&mut controller, id, barrier, Body::BarrierReply);
+        }
+        assert_eq!(read(&diary), [wanted]);
+        assert_eq!(controller.core().connection(id).map_or(0, pox::Connection::waiting), 0, "{fate}");
+        // Errors that come later are nobody's.
+        let (xid, error) = refusal(third);
+        tell(&mut controller, id, xid, error);
+        assert!(read(&diary).is_empty());
+    }
+}
+
 #[test]
 fn requests_of_a_switch_that_goes_are_answered() {
     let diary = Diary::default();

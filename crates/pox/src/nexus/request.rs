@@ -1,7 +1,10 @@
-//! Requests and their replies, by transaction; statistics that come in parts.
+//! Requests and their replies, by transaction; statistics that come in parts; changes that a switch makes or refuses.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
+use openflow::Version;
 use openflow::message::{self, Body};
 use openflow::multipart::{MultipartRequest, Reply, Request};
 use thiserror::Error;
@@ -13,7 +16,7 @@ use crate::event::{Error, Outcome, Result, Verdict};
 use crate::{Component, Core};
 
 /// Requests of one connection that may wait for an answer.
-pub const REQUESTS_MAX: usize = 4_096;
+pub const REQUESTS_MAX: usize = 1 << 15;
 /// How long an answer may take.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests whose time is kept; those that are answered are left out when there are so many.
@@ -34,6 +37,20 @@ pub enum RequestError {
     /// It cannot be said in the switch's version.
     #[error("not sent: {0}")]
     Unsaid(String),
+}
+
+impl RequestError {
+    /// What it says, with the name that an error has in the switch's version.
+    #[must_use]
+    pub fn text(&self, version: Version) -> String {
+        match self {
+            Self::Refused(error) => match error.code.fault(version) {
+                Some(fault) => format!("the switch refused it: {fault}"),
+                None => format!("the switch refused it: type {} code {}", error.code.kind, error.code.code),
+            },
+            other => other.to_string(),
+        }
+    }
 }
 
 /// What a request led to: the reply's body, all parts of a multipart reply in one.
@@ -98,6 +115,61 @@ impl Core {
         self.request(to, Body::BarrierRequest, |this: &mut C, answer, core| {
             then(this, answer.map(|_| ()), core)
         })
+    }
+
+    /// Sends changes, and calls the handler once the switch has made them all, or with what it said of the first that it did not
+    /// make.
+    ///
+    /// # Errors
+    /// As [`Core::request`]. What was sent before is changed.
+    pub fn apply<C: Component, O: Outcome>(
+        &mut self,
+        to: impl Into<To>,
+        changes: impl IntoIterator<Item = impl IntoBody>,
+        then: impl FnOnce(&mut C, Result<(), RequestError>, &mut Self) -> O + 'static,
+    ) -> Result<(), SendError> {
+        let connection = self.resolve(to)?;
+        let refusal: Rc<RefCell<Option<RequestError>>> = Rc::default();
+        let mut sent = Vec::new();
+        let mut outcome = Ok(());
+        for change in changes {
+            let refusal = Rc::clone(&refusal);
+            let note = move |_: &mut C, answer: Answer, _: &mut Self| {
+                if let Err(error) = answer {
+                    refusal.borrow_mut().get_or_insert(error);
+                }
+            };
+            match self.request(connection, change, note) {
+                Ok(xid) => sent.push(xid),
+                Err(error) => outcome = Err(error),
+            }
+            if outcome.is_err() {
+                break;
+            }
+        }
+        let sent: Rc<[u32]> = sent.into();
+        if outcome.is_ok() {
+            let sent = Rc::clone(&sent);
+            let done = move |this: &mut C, done, core: &mut Self| {
+                core.withdraw(connection, &sent);
+                let refusal = refusal.borrow_mut().take();
+                then(this, refusal.map_or(done, Err), core)
+            };
+            outcome = self.barrier(connection, done).map(|_| ());
+        }
+        if outcome.is_err() {
+            self.withdraw(connection, &sent);
+        }
+        outcome
+    }
+
+    /// Waits no longer for answers to those requests.
+    fn withdraw(&mut self, connection: ConnectionId, requests: &[u32]) {
+        if let Some(connection) = self.nexus.get_mut(connection) {
+            for xid in requests {
+                connection.requests.remove(xid);
+            }
+        }
     }
 
     /// Asks for statistics or a description; the handler gets all parts in one.

@@ -331,14 +331,32 @@ impl Lab {
         self.inside(&host.name, &["cat", &path]).trim().parse().unwrap()
     }
 
-    /// Asks the controller's JSON-RPC, which `web.webcore` serves.
-    pub(crate) fn ask(&self, method: &str, parameters: &str) -> serde_json::Value {
+    /// What the controller's JSON-RPC answers, which `web.webcore` serves.
+    fn call(&self, method: &str, parameters: &str) -> serde_json::Value {
         let body = format!(r#"{{"id":1,"method":"{method}","params":{parameters}}}"#);
         let text = self.inside("sw", &["curl", "-sS", "-m", "20", "-d", &body, "http://127.0.0.1:8000/rpc"]);
-        let answer: serde_json::Value =
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    /// Asks the controller, which must have a result.
+    pub(crate) fn ask(&self, method: &str, parameters: &str) -> serde_json::Value {
+        let answer = self.call(method, parameters);
         assert!(answer["error"].is_null(), "{answer}");
         answer["result"].clone()
+    }
+
+    /// Asks the controller, which must refuse; what it says.
+    pub(crate) fn refused(&self, method: &str, parameters: &str) -> String {
+        let answer = self.call(method, parameters);
+        let said = answer["error"]["message"].as_str();
+        said.unwrap_or_else(|| panic!("{method} {parameters}: {answer}")).to_owned()
+    }
+
+    /// Asks a switch itself, by `ovs-ofctl COMMAND SWITCH …`.
+    pub(crate) fn ofctl(&self, switch: u32, command: &[&str], more: &[&str]) -> String {
+        let management = format!("unix:{}", self.path(&format!("s{switch}.mgmt")).display());
+        let words = [&["ovs-ofctl", "-O", self.protocols], command, &[&management], more].concat();
+        self.inside("sw", &words)
     }
 
     /// No handler of any component has failed.

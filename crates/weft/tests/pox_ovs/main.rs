@@ -4,6 +4,7 @@
 
 mod lab;
 mod routers;
+mod service;
 mod trees;
 
 use std::process::Stdio;
@@ -225,8 +226,7 @@ fn a_flood_of_packet_ins_leaves_other_switches_served() {
         let mut answered = 0;
         while !flood.is_finished() {
             // The next ping is a packet-in again, of either direction.
-            let management = format!("unix:{}", lab.path("s200.mgmt").display());
-            lab.inside("sw", &["ovs-ofctl", "-O", protocols, "del-flows", &management, "icmp"]);
+            lab.ofctl(200, &["del-flows"], &["icmp"]);
             answered += lab.ping(&hosts[0], "10.0.0.2", 1);
         }
         let output = flood.join().unwrap();

@@ -8,12 +8,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use openflow::action::Action;
 use openflow::field::{Field, Format};
 use openflow::instruction::Instruction;
-use openflow::matching::Match;
+use openflow::matching::{Match, check};
 use openflow::oxm::Oxm;
 use openflow::port::PortNo;
 use packet::wire::MacAddr;
 use serde_json::{Map, Value, json};
 
+/// ARP's EtherType: its addresses and operation have the names of IP's, as in 1.0.
+const ARP: u16 = 0x0806;
 /// Fields of one match.
 const FIELDS_MAX: usize = 64;
 /// Actions of one flow.
@@ -120,6 +122,17 @@ fn value_of(field: Field, text: &str) -> Option<u128> {
     (field.bits() == 128 || value >> field.bits() == 0).then_some(value)
 }
 
+/// An EtherType: its number, or its name where POX has one.
+fn ethertype(text: &str) -> Option<u16> {
+    match text {
+        "IP" => Some(0x0800),
+        "ARP" => Some(ARP),
+        "IPV6" => Some(0x86dd),
+        "LLDP" => Some(0x88cc),
+        _ => value_of(Field::EthType, text).map(|kind| kind as u16),
+    }
+}
+
 /// A match, from its JSON.
 pub(super) fn match_from_json(value: &Value) -> Result<Match, String> {
     let Value::Object(map) = value else {
@@ -133,7 +146,8 @@ pub(super) fn match_from_json(value: &Value) -> Result<Match, String> {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     };
-    // The ports of which protocol is told by another field.
+    // The ports of which protocol, and the addresses of which, is told by another field.
+    let kind = map.get("dl_type").and_then(text_of).and_then(|text| ethertype(&text));
     let protocol = map.get("nw_proto").and_then(text_of).and_then(|text| value_of(Field::IpProto, &text));
     let mut matching = Match::new();
     for (name, value) in map {
@@ -150,17 +164,13 @@ pub(super) fn match_from_json(value: &Value) -> Result<Match, String> {
             }
             ("dl_vlan_pcp", _) => Field::VlanPcp,
             ("dl_type", _) => {
-                let named = match text.as_str() {
-                    "IP" => Some(0x0800),
-                    "ARP" => Some(0x0806),
-                    "IPV6" => Some(0x86dd),
-                    "LLDP" => Some(0x88cc),
-                    _ => value_of(Field::EthType, &text),
-                };
-                let kind = named.ok_or_else(|| format!("dl_type: {text} is not an EtherType"))?;
-                matching = matching.eth_type(kind as u16);
+                let kind = kind.ok_or_else(|| format!("dl_type: {text} is not an EtherType"))?;
+                matching = matching.eth_type(kind);
                 continue;
             }
+            ("nw_src", _) if kind == Some(ARP) => Field::ArpSpa,
+            ("nw_dst", _) if kind == Some(ARP) => Field::ArpTpa,
+            ("nw_proto", _) if kind == Some(ARP) => Field::ArpOp,
             ("tp_src", Some(6)) => Field::TcpSrc,
             ("tp_dst", Some(6)) => Field::TcpDst,
             ("tp_src", Some(17)) => Field::UdpSrc,
@@ -188,6 +198,16 @@ pub(super) fn match_from_json(value: &Value) -> Result<Match, String> {
         };
         matching = matching.with(oxm);
     }
+    // What a field needs before it is added where it is not said; said otherwise, both cannot be.
+    let protocol =
+        protocol.filter(|_| kind != Some(ARP)).map(|protocol| ("nw_proto", Field::IpProto, protocol));
+    let said = [kind.map(|kind| ("dl_type", Field::EthType, u128::from(kind))), protocol];
+    for (name, field, value) in said.into_iter().flatten() {
+        if matching.exact(field) != Some(value) {
+            return Err(format!("{name}: {} does not go with the other fields", map[name]));
+        }
+    }
+    check(&matching).map_err(|fault| format!("the match cannot be: {fault}"))?;
     Ok(matching)
 }
 
@@ -323,12 +343,22 @@ mod tests {
         let json = json!({ "in_port": "OFPP_LOCAL", "dl_type": "IP", "nw_proto": 6, "tp_dst": 80, "dl_vlan": 65535 });
         let wanted = Match::new().in_port(PortNo::LOCAL).tcp_dst(80).untagged();
         assert!(match_from_json(&json).unwrap().is_same(&wanted));
+        let json = json!({ "dl_type": 0x0806, "nw_proto": 1, "nw_dst": "10.0.0.0/8" });
+        let wanted = Match::new().arp_op(1).with(Oxm::masked(Field::ArpTpa, 0x0a00_0000, 0xff00_0000));
+        assert!(match_from_json(&json).unwrap().is_same(&wanted));
+        // What goes without saying.
+        let wanted = Match::new().ipv4_dst([10, 0, 0, 1].into());
+        assert!(match_from_json(&json!({ "nw_dst": "10.0.0.1" })).unwrap().is_same(&wanted));
         for wrong in [
             json!(5),
             json!({ "nw_dst": "10.0.0.0/33" }),
             json!({ "nw_dst": "x" }),
             json!({ "colour": 1 }),
             json!({ "dl_src": [] }),
+            json!({ "dl_type": "IPV6", "nw_dst": "10.0.0.1" }),
+            json!({ "nw_proto": 17, "tcp_dst": 80 }),
+            json!({ "dl_type": "ARP", "nw_proto": 6, "tp_dst": 80 }),
+            json!({ "dl_type": "cheese" }),
             json!({ "nw_proto": 256 }),
             json!({ "nw_proto": "6/7" }),
             json!({ "in_port": -1 }),

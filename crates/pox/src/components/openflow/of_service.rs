@@ -6,15 +6,20 @@
 //! | `openflow.get_switch_desc` | `dpid` | what its maker says of it |
 //! | `openflow.get_flow_stats` | `dpid`; `match`, `table_id`, `out_port` | its flows, with counters |
 //! | `openflow.get_port_stats` | `dpid` | its ports' counters |
-//! | `openflow.set_table` | `dpid`, `flows` | replaces all flows, and answers once the switch has done it |
+//! | `openflow.set_table` | `dpid`, `flows` | replaces all flows |
 //! | `openflow.add_flow`, `openflow.delete_flow` | `dpid`, `flow` | one flow more, or fewer |
 //!
+//! Changes are answered once the switch has made them, by how many messages that took, or with why it has refused one.
 //! A flow is `{"match": {"dl_type": "IP", "nw_dst": "10.0.0.0/8"}, "actions": [{"type": "OFPAT_OUTPUT", "port": 2}],
 //! "priority": 100, "idle_timeout": 10}`, as POX's `of_service` has it. Names may go without `openflow.`.
 //!
 //! Launch: `weft pox openflow.of_service web.webcore web.jsonrpc forwarding.l2_learning`; then
 //! `curl -d '{"id":1,"method":"get_switches"}' http://127.0.0.1:8000/OF/`
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use openflow::Version;
 use openflow::flow::ALL_TABLES;
 use openflow::matching::Match;
 use openflow::multipart::{FlowRequest, FlowStats, Reply as Statistics, Request};
@@ -233,7 +238,7 @@ fn statistics(
     let _ = core.statistics(dpid, request, then);
 }
 
-/// Tells a switch, and answers once it has done it.
+/// Tells a switch, and answers once it has done it or refused it.
 fn change(core: &mut Core, parameters: &Value, reply: Reply, flows: Result<Vec<Flow>, String>) {
     let told = dpid(parameters).and_then(|dpid| Ok((dpid, flows.map_err(RpcError::parameters)?)));
     let (dpid, flows) = match told {
@@ -241,13 +246,17 @@ fn change(core: &mut Core, parameters: &Value, reply: Reply, flows: Result<Vec<F
         Err(error) => return reply.send(Err(error)),
     };
     let count = flows.len();
-    for flow in flows {
-        if let Err(error) = core.send(dpid, flow) {
-            return reply.send(Err(RpcError::failed(error.to_string())));
-        }
-    }
+    let version = core.connection(dpid).map_or(Version::V10, Connection::version);
+    let reply = Rc::new(RefCell::new(Some(reply)));
+    let later = Rc::clone(&reply);
     let then = move |(): &mut (), done: Result<(), RequestError>, _: &mut Core| {
-        reply.send(done.map(|()| json!(count)).map_err(|error| RpcError::failed(error.to_string())));
+        if let Some(reply) = later.borrow_mut().take() {
+            reply.send(done.map(|()| json!(count)).map_err(|error| RpcError::failed(error.text(version))));
+        }
     };
-    let _ = core.barrier(dpid, then);
+    if let Err(error) = core.apply(dpid, flows, then)
+        && let Some(reply) = reply.borrow_mut().take()
+    {
+        reply.send(Err(RpcError::failed(error.to_string())));
+    }
 }

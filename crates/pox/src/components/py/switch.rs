@@ -14,7 +14,7 @@ use openflow::text::{parse_actions, parse_flow, parse_match};
 
 use super::commands::{Answer, Respond};
 use super::words::{first, switch, wrong};
-use crate::{Core, Dpid, ErrorIn, OPENFLOW, RequestError};
+use crate::{Core, Dpid, RequestError};
 
 /// Asks, and answers with what the switch says, in `ovs-ofctl`'s words.
 fn ask(
@@ -31,7 +31,7 @@ fn ask(
         if let Some(respond) = later.borrow_mut().take() {
             respond(match answer {
                 Ok(answer) => Ok(shown(answer, version)),
-                Err(error) => Err(refusal(&error, version)),
+                Err(error) => Err(error.text(version)),
             });
         }
     };
@@ -39,21 +39,6 @@ fn ask(
         && let Some(respond) = respond.borrow_mut().take()
     {
         respond(Err(error.to_string()));
-    }
-}
-
-fn refusal(error: &RequestError, version: Version) -> String {
-    match error {
-        RequestError::Refused(error) => refused(error, version),
-        error => error.to_string(),
-    }
-}
-
-/// An error of a switch by its name.
-fn refused(error: &openflow::message::Error, version: Version) -> String {
-    match error.code.fault(version) {
-        Some(fault) => format!("the switch refused it: {fault}"),
-        None => format!("the switch refused it: type {} code {}", error.code.kind, error.code.code),
     }
 }
 
@@ -129,36 +114,17 @@ pub(super) fn tables(core: &mut Core, rest: &str, respond: Respond) {
 /// Sends, and answers once the switch has done it or refused it.
 fn tell(core: &mut Core, dpid: Dpid, body: Body, respond: Respond) {
     let version = core.connection(dpid).map_or(Version::V10, crate::Connection::version);
-    let xid = match core.send(dpid, body) {
-        Ok(xid) => xid,
-        Err(error) => return respond(Err(error.to_string())),
-    };
-    let refusals: Rc<RefCell<Option<String>>> = Rc::default();
-    let heard = Rc::clone(&refusals);
-    let listener = core.listen(OPENFLOW, move |(): &mut (), error: &ErrorIn, _: &mut Core| {
-        if error.xid == xid && error.datapath == dpid {
-            heard.borrow_mut().get_or_insert_with(|| refused(&error.error, version));
-        }
-    });
     let respond = Rc::new(RefCell::new(Some(respond)));
     let later = Rc::clone(&respond);
-    let then = move |(): &mut (), done: Result<(), RequestError>, core: &mut Core| {
-        core.unlisten(listener);
-        let refusal = refusals.borrow_mut().take();
-        let answer: Answer = match (done, refusal) {
-            (Ok(()), None) => Ok("done".into()),
-            (_, Some(refusal)) => Err(refusal),
-            (Err(error), None) => Err(error.to_string()),
-        };
+    let then = move |(): &mut (), done: Result<(), RequestError>, _: &mut Core| {
         if let Some(respond) = later.borrow_mut().take() {
-            respond(answer);
+            respond(done.map(|()| "done".into()).map_err(|error| error.text(version)));
         }
     };
-    if let Err(error) = core.barrier(dpid, then) {
-        core.unlisten(listener);
-        if let Some(respond) = respond.borrow_mut().take() {
-            respond(Err(error.to_string()));
-        }
+    if let Err(error) = core.apply(dpid, [body], then)
+        && let Some(respond) = respond.borrow_mut().take()
+    {
+        respond(Err(error.to_string()));
     }
 }
 
