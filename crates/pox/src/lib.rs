@@ -20,6 +20,7 @@
 //! ```
 //! use std::{collections::HashMap, time::Duration};
 //! use pox::{Component, Core, Event, Flow, Listen, OPENFLOW, PacketIn, Result, Verdict, info};
+//! use openflow::matching::Match;
 //! use packet::wire::MacAddr;
 //!
 //! /// Cuts off stations that send too many new flows.
@@ -48,7 +49,8 @@
 //!             return Ok(Verdict::Continue); // the next listener sees it
 //!         }
 //!         info!(core, "{} is cut off", event.source());
-//!         core.send(event.connection, Flow::add(event.exact_match()).hard_timeout(60))?; // no action: drops
+//!         let all = Match::new().eth_src(event.source());
+//!         core.send(event.connection, Flow::add(all).priority(0x9000).hard_timeout(60))?; // no action: drops
 //!         core.raise(CutOff(event.source()));
 //!         Ok(Verdict::Halt) // and nobody else
 //!     }
@@ -62,6 +64,11 @@
 //! world.run_for(Duration::from_secs(1))?;
 //! assert!(world.ping_within("h1", "h2", Duration::from_secs(1))?.is_some());
 //! assert_eq!(world.core().get::<Quota>("quota").unwrap().sent.len(), 2);
+//! for port in 1000..1100 {
+//!     world.send_udp("h1", port, ([10, 0, 0, 2].into(), 9), b"a new flow")?;
+//!     world.run_for(Duration::from_millis(10))?;
+//! }
+//! assert!(world.host("h2")?.datagrams().count() < 100); // h1 has sent too much
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -69,7 +76,7 @@
 //! needs nobody there yet, [`Core::get`] and [`Core::call`] reach another component. What is said to switches is version-neutral:
 //! a match of fields, actions, a [`Flow`]; [`Core::flood`] obeys the spanning tree where there is one.
 //!
-//! To launch it by name, give it a `build` function and a [`Kind`]: see [`launch`]. [`world`] runs whole networks in virtual time,
+//! To launch it by name, give it a `build` function and a [`Kind`]: see [`launch`], and `tests/quota.rs`, which is this one so. [`world`] runs whole networks in virtual time,
 //! [`live`] runs the controller on sockets.
 #![forbid(unsafe_code)]
 
