@@ -1,7 +1,7 @@
 //! Keeps stations out by their hardware address.
 //!
-//! What they send is dropped by a flow before all others, on every switch; what is sent to them too. Other components, the
-//! shell and the web block and unblock while traffic flows: `MacBlocker::block`, `MacBlocker::unblock`.
+//! What they send is dropped by a flow before all others, on every switch; what is sent to them too. Other components block and
+//! unblock while traffic flows: `MacBlocker::block`, `MacBlocker::unblock`.
 //!
 //! | option | meaning |
 //! |---|---|
