@@ -40,7 +40,7 @@ TESTS = cargo test --workspace --exclude host --exclude ports --exclude lookup -
 	cargo test -p rc3 --lib --test closed_form --test connection --test conservation --test fuzz_bounded --test loaded \
 		--test scenario; \
 	cargo test -p lookup -p netbricks -p rc3 --doc; \
-	cargo test -p weft --test kubernetes --test machines; \
+	cargo test -p weft --test kubernetes --test machines --test manifests; \
 	cargo test -p weft --test main_job ordinary_user; \
 	cargo test -p weft --test agreement manifests; \
 	echo "not run without root: the other tests of ports, host, lookup, netbricks, rc3 and softnic, and the main job as root; sudo make test runs all"

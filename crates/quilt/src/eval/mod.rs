@@ -24,6 +24,9 @@ pub use host::CONSOLE_BYTES_MAX;
 use crate::fault::{Fault, Faults, Kind, Sources};
 use crate::model::{Blueprint, Span};
 
+/// The types of the module `weft`, in TypeScript, for editors.
+pub const TYPES: &str = include_str!("../js/weft.d.ts");
+
 /// A dialect of old, exactly as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {

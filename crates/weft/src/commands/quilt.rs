@@ -1,4 +1,4 @@
-//! Blueprints in the dialects of old: what Quilt and Kelda would have printed for them.
+//! The language of blueprints: its types, and what Quilt and Kelda would have printed for blueprints of old.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -9,21 +9,28 @@ use quilt::original;
 
 use super::blueprint::{key_value, pass_on};
 
-/// Blueprints in the dialects of Quilt and Kelda.
+/// The language of blueprints: its types for editors, and the dialects of Quilt and Kelda.
 #[derive(Debug, Subcommand)]
 #[command(
-    after_help = "Example:\n  weft quilt eval --dialect quilt examples/dialects/quilt.js\n\nA link to weft that is called \
+    after_help = "Example:\n  weft quilt types\n  weft quilt eval --dialect quilt examples/dialects/quilt.js\n\nA link to weft that is called \
                   `quilt` is the command of Quilt 0.2: quilt daemon, quilt run, quilt ps and the rest."
 )]
 pub(crate) enum Quilt {
     /// Print the deployment that a blueprint asks for, as JSON, as the original did
     Eval(Eval),
+    /// Print the types of the module 'weft', in TypeScript, for editors
+    #[command(
+        after_help = "Example:\n  weft quilt types\n\nAn editor finds them beside a blueprint, and above it, as \
+                      node_modules/weft/index.d.ts."
+    )]
+    Types,
 }
 
 impl Quilt {
     pub(crate) fn run(&self) -> miette::Result<()> {
         match self {
             Quilt::Eval(command) => command.run(),
+            Quilt::Types => written(quilt::eval::TYPES),
         }
     }
 }
@@ -59,11 +66,9 @@ impl Eval {
         match original::deployment(&self.file, self.dialect, &options) {
             Ok(deployment) => {
                 pass_on(&deployment.console);
-                let mut out = std::io::stdout().lock();
                 // A file or pipe gets the original's bytes, which end without a line break.
-                let end = if out.is_terminal() { "\n" } else { "" };
-                let written = write!(out, "{}{end}", deployment.json).and_then(|()| out.flush());
-                written.map_err(|error| miette::miette!("cannot write the deployment: {error}"))
+                let end = if std::io::stdout().is_terminal() { "\n" } else { "" };
+                written(&format!("{}{end}", deployment.json))
             }
             Err(faults) => {
                 pass_on(&faults.console);
@@ -71,4 +76,10 @@ impl Eval {
             }
         }
     }
+}
+
+fn written(text: &str) -> miette::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let done = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    done.map_err(|error| miette::miette!("cannot write to standard output: {error}"))
 }
