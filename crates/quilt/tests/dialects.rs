@@ -324,3 +324,113 @@ fn names_of_old_are_found_by_kelda_08_too() {
     assert_eq!(names(Some(Dialect::Kelda08)), ("web.q front.q".to_owned(), aliases.clone()));
     assert_eq!(names(None), ("web front".to_owned(), aliases));
 }
+
+/// What is wrong with a network of old in which front (2) may connect to filter (3) and lone, and filter to back (2), when
+/// it claims something.
+fn claimed(more: &str, claim: &str, desired: bool) -> Option<String> {
+    let text = format!(
+        "const {{ Container, Service, createDeployment, publicInternet }} = require('@quilt/quilt');
+const deployment = createDeployment({{ namespace: 'claims' }});
+const tier = (name, count) => new Service(name, new Container('host', ['sleep', '9']).replicate(count));
+const [front, filter, back, lone] = [tier('front', 2), tier('filter', 3), tier('back', 2), tier('lone', 1)];
+front.allowFrom(publicInternet, 80);
+filter.allowFrom(front, 81);
+back.allowFrom(filter, 82);
+lone.allowFrom(front, 83);
+{more}
+deployment.deploy([front, filter, back, lone]);
+deployment.assert({claim}, {desired});
+"
+    );
+    let options = Options { dialect: Some(Dialect::Quilt), ..Options::default() };
+    let evaluation = evaluate_text("old.js", &text, &options).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(evaluation.blueprint.invariants.len(), 1);
+    quilt::checked(evaluation, &|_| true).err().map(|faults| faults.to_string())
+}
+
+#[test]
+fn assertions_of_quilt_are_decided_with_replicas_on_all_sides() {
+    // The claim, whether it is true, and what is said where the opposite is asserted.
+    let claims = [
+        (
+            "front.canReach(back)",
+            true,
+            "front is not to reach back, but front-1 -> filter-1 on 81 (old.js:6:1) -> back-1 on 82 (old.js:7:1)",
+        ),
+        (
+            "back.canReach(front)",
+            false,
+            "back is to reach front, but nothing leads from back-1 to front-1: back-1 reaches nothing",
+        ),
+        (
+            "publicInternet.canReach(back)",
+            true,
+            "public internet is not to reach back, but public internet -> front-1 on 80/tcp (old.js:5:1) -> filter-1 on \
+             81 (old.js:6:1) -> back-1 on 82 (old.js:7:1)",
+        ),
+        (
+            "back.canReach(publicInternet)",
+            false,
+            "back is to reach public internet, but nothing leads from back-1 to public internet: back-1 reaches nothing",
+        ),
+        (
+            "front.neighborOf(filter)",
+            true,
+            "front is not to connect to filter, but front-1 -> filter-1 on 81 (old.js:6:1)",
+        ),
+        (
+            "front.neighborOf(back)",
+            false,
+            "front is to connect to back, but that does not lead from front-1 to back-1: front-1 reaches filter-1, lone-1",
+        ),
+        (
+            "filter.between(front, back)",
+            true,
+            "filter is not to be between front and back, but that does not lead from front-1 to back-1: front-1 reaches \
+             filter-1, lone-1",
+        ),
+        (
+            "lone.between(front, back)",
+            false,
+            "lone is to be between front and back, but front-1 -> filter-1 on 81 (old.js:6:1) -> back-1 on 82 (old.js:7:1)",
+        ),
+        // Nobody keeps an ACL: reached is reached.
+        (
+            "front.canReachACL(back)",
+            true,
+            "front is not to reach back, but front-1 -> filter-1 on 81 (old.js:6:1) -> back-1 on 82 (old.js:7:1)",
+        ),
+        (
+            "back.canReachACL(front)",
+            false,
+            "back is to reach front, but nothing leads from back-1 to front-1: back-1 reaches nothing",
+        ),
+    ];
+    for (claim, is_true, told) in claims {
+        assert_eq!(claimed("", claim, is_true), None, "{claim}");
+        let told = format!("old.js:11:1: {told}");
+        assert_eq!(claimed("", claim, !is_true).as_deref(), Some(told.as_str()), "{claim}");
+    }
+}
+
+#[test]
+fn what_keeps_an_acl_is_no_way_for_can_reach_acl() {
+    let kept = "filter.annotate('ACL');";
+    for (claim, is_true, told) in [
+        (
+            "front.canReachACL(lone)",
+            true,
+            "filter is to be between front and lone, but front-1 -> lone-1 on 83 (old.js:8:1)",
+        ),
+        (
+            "front.canReachACL(back)",
+            false,
+            "filter is not to be between front and back, but that does not lead from front-1 to back-1: front-1 reaches \
+             filter-1, lone-1",
+        ),
+    ] {
+        assert_eq!(claimed(kept, claim, is_true), None, "{claim}");
+        let told = format!("old.js:11:1: {told}");
+        assert_eq!(claimed(kept, claim, !is_true).as_deref(), Some(told.as_str()), "{claim}");
+    }
+}
