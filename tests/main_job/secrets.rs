@@ -17,15 +17,25 @@ echo; echo talked; sleep 1000"#;
 
 #[test]
 fn a_secret_printed_by_a_program_is_not_kept_as_root() {
-    not_kept(Who::Root);
+    not_kept(Who::Root, &[]);
 }
 
 #[test]
 fn a_secret_printed_by_a_program_is_not_kept_as_an_ordinary_user() {
-    not_kept(Who::User);
+    not_kept(Who::User, &[]);
 }
 
-fn not_kept(who: Who) {
+#[test]
+fn nor_where_runc_starts_it_as_root() {
+    not_kept(Who::Root, &["--runtime", "runc"]);
+}
+
+#[test]
+fn nor_where_runc_starts_it_as_an_ordinary_user() {
+    not_kept(Who::User, &["--runtime", "runc"]);
+}
+
+fn not_kept(who: Who, how: &[&str]) {
     let weft = Weft::new(who);
     let file = weft.blueprint(
         "talker.js",
@@ -52,12 +62,13 @@ new Container('shy', {{command: ['no-such-program'], env: {{PASSWORD: new Secret
     let mut shown = Vec::new();
     let (_, plan) = with(&["plan", &file]);
     shown.extend([plan, with(&["plan", "--json", &file]).1, with(&["check", "--json", &file]).1]);
-    let (failed, said) = with(&["up", &file]);
+    let up = |file: &str| with(&[&["up"], how, &[file]].concat());
+    let (failed, said) = up(&file);
     assert!(!failed && said.contains("no-such-program"), "{said}");
     shown.push(said);
     let text = std::fs::read_to_string(&file).unwrap();
     let file = weft.blueprint("talker.js", &text.replace("no-such-program", "true"));
-    let (done, said) = with(&["up", &file]);
+    let (done, said) = up(&file);
     assert!(done, "{said}");
     shown.push(said);
     assert!(eventually(|| weft.ok(&["logs", "talker"]).contains("talked")));
@@ -88,7 +99,13 @@ new Container('shy', {{command: ['no-such-program'], env: {{PASSWORD: new Secret
     // Programs get the real thing, and so does who runs a command inside.
     assert_eq!(weft.inside("talker", &["sh", "-c", "echo $PASSWORD"]).trim(), VALUE);
     assert_eq!(weft.inside("talker", &["cat", "/etc/key"]), KEY);
-    kept_nowhere(&weft.state().join("deployments/talker"));
+    let directory = weft.state().join("deployments/talker");
+    kept_nowhere(&directory);
+    // What an OCI runtime is told is in memory: in its bundle is but the way there.
+    let bundle = directory.join("containers/talker/bundle");
+    assert_eq!(bundle.exists(), !how.is_empty());
+    let config = std::fs::read_link(bundle.join("config.json"));
+    assert_eq!(config.is_ok_and(|place| place.starts_with("/proc/self/fd")), !how.is_empty());
     weft.ok(&["stop"]);
     weft.nothing_left();
 }
@@ -104,9 +121,10 @@ fn has_none(text: &str, what: &str) {
 fn kept_nowhere(directory: &Path) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), entry.file_name());
-        if path.is_dir() && name != "layers" && name != "root" {
+        let kind = entry.file_type().expect("its kind");
+        if kind.is_dir() && name != "layers" && name != "root" {
             kept_nowhere(&path);
-        } else if path.is_file() && name != "journal.json" {
+        } else if kind.is_file() && name != "journal.json" {
             let text = std::fs::read(&path).unwrap_or_default();
             has_none(&String::from_utf8_lossy(&text), &path.display().to_string());
         }

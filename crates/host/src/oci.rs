@@ -16,9 +16,11 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::io::{self, Write};
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::MemfdFlags;
 use serde_json::{Value, json};
 
 use crate::command::{DEFAULT_PATH, Prepared, c_string};
@@ -49,7 +51,7 @@ pub(crate) struct Oci {
     program: CString,
     words: Vec<CString>,
     environment: Vec<CString>,
-    /// Holds the configuration, and the runtime's state of one run.
+    /// Leads to the configuration, and holds the runtime's state of one run.
     bundle: PathBuf,
     config: Vec<u8>,
     outside: OwnedFd,
@@ -107,7 +109,7 @@ impl Oci {
         }
     }
 
-    /// Goes back to where the host's programs are, and writes the bundle there.
+    /// Goes back to where the host's programs are, and makes the bundle there.
     fn prepare(&self) -> Result<()> {
         sys::setns(&self.outside, libc::CLONE_NEWNS).during("return to", "the host's mounts")?;
         // The runtime looks its child up where this has the container's number, which in the host's /proc is another's.
@@ -117,8 +119,17 @@ impl Oci {
         crate::stop::remove_tree(&self.bundle)?;
         let state = self.bundle.join("state");
         fs::create_dir_all(&state).during("make", state.display())?;
-        let path = self.bundle.join("config.json");
-        fs::write(&path, &self.config).during("write", path.display())
+        self.show_config().during("show", self.bundle.join("config.json").display())
+    }
+
+    /// The configuration has the environment and so secrets: it is on no disk but in memory, in a file that goes with the
+    /// runtime, and that the bundle leads to under the runtime's own number for it.
+    fn show_config(&self) -> io::Result<()> {
+        let mut file = fs::File::from(rustix::fs::memfd_create("config.json", MemfdFlags::empty())?);
+        file.write_all(&self.config)?;
+        // The runtime inherits it.
+        let number = file.into_raw_fd();
+        std::os::unix::fs::symlink(format!("/proc/self/fd/{number}"), self.bundle.join("config.json"))
     }
 }
 
