@@ -1,8 +1,8 @@
 //! A redeploy never lets through a packet that neither the old nor the new blueprint allows: seen by capture, while
 //! everybody sends to everybody.
 //!
-//! Each container sends TCP and UDP probes to every address there could be, again and again, and captures what arrives
-//! at its own interface. A probe says who sent it and at which version that was started, so that a container and its
+//! Each container sends TCP and UDP probes to every address of both families that there could be, again and again, and
+//! captures what arrives at its own interface. A probe says who sent it and at which version that was started, so that a container and its
 //! replacement of the same name are told apart.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,21 +19,25 @@ open(my $log, ">>", "/cap/$me.$version") or die $!; select($log); $| = 1;
 sub ready { fcntl($_[0], F_SETFL, O_NONBLOCK) } ready($wire);
 my (@listeners, @accepted, %noted, %open);
 for my $port (7001, 7002) {
-    for my $type (SOCK_STREAM, SOCK_DGRAM) {
-        socket(my $socket, PF_INET, $type, 0) or die $!;
+    for my $type (SOCK_STREAM, SOCK_DGRAM) {  # of both families
+        socket(my $socket, PF_INET6, $type, 0) or die $!;
         setsockopt($socket, SOL_SOCKET, SO_REUSEADDR, 1);
-        bind($socket, sockaddr_in($port, INADDR_ANY)) or die "bind: $!";
+        bind($socket, sockaddr_in6($port, Socket::IN6ADDR_ANY)) or die "bind: $!";
         listen($socket, 100) if $type == SOCK_STREAM;
         ready($socket); push @listeners, [$socket, $type];
     }
 }
-socket(my $udp, PF_INET, SOCK_DGRAM, 0) or die $!; ready($udp);
-my @targets = map { inet_aton("10.181.0.$_") } 10 .. 29;
+my %udp;
+for my $family (PF_INET, PF_INET6) { socket($udp{$family}, $family, SOCK_DGRAM, 0) or die $!; ready($udp{$family}) }
+my @targets = map {
+    my ($v4, $v6) = (inet_aton("10.181.0.$_"), Socket::inet_pton(AF_INET6, sprintf("fd77:6566:74::%x", $_)));
+    ([PF_INET, 4, sub { sockaddr_in($_[0], $v4) }], [PF_INET6, 6, sub { sockaddr_in6($_[0], $v6) }]);
+} 10 .. 29;
 sub listen_to_the_wire {
     while (defined(my $from = recv($wire, my $frame, 65535, 0))) {
         next if unpack("x10 C", $from) == 4;  # PACKET_OUTGOING
-        while ($frame =~ /<(\w+)\.(\d+) (\d+)\/(tcp|udp)>/g) {
-            my ($key, $now) = ("$1 $2 $3 $4", time);
+        while ($frame =~ /<(\w+)\.(\d+) (\d+)\/(tcp|udp) (4|6)>/g) {
+            my ($key, $now) = ("$1 $2 $3 $4 $5", time);
             next if $1 eq $me or $noted{$key . int($now * 10)}++;
             print "$now $key\n";
         }
@@ -49,13 +53,14 @@ while (1) {
     @accepted = grep { my $read = sysread($_, my $text, 65536); $read || (!defined $read && $!{EAGAIN}) } @accepted;
     for my $port (7001, 7002) {
         for my $target (@targets) {
-            my $there = sockaddr_in($port, $target);
-            send($udp, "<$me.$version $port/udp>", 0, $there);
+            my ($family, $number, $at) = @$target;
+            my $there = $at->($port);
+            send($udp{$family}, "<$me.$version $port/udp $number>", 0, $there);
             my $peer = $open{$there};
             if (!$peer) {
-                socket($peer, PF_INET, SOCK_STREAM, 0) or die $!; ready($peer);
+                socket($peer, $family, SOCK_STREAM, 0) or die $!; ready($peer);
                 if (connect($peer, $there) || $!{EINPROGRESS}) { $open{$there} = $peer }
-            } elsif (!defined syswrite($peer, "<$me.$version $port/tcp>") && !$!{EAGAIN} && !$!{ENOTCONN}) {
+            } elsif (!defined syswrite($peer, "<$me.$version $port/tcp $number>") && !$!{EAGAIN} && !$!{ENOTCONN}) {
                 delete $open{$there};
             }
         }
@@ -175,6 +180,8 @@ struct Seen {
     to: Instance,
     port: u16,
     protocol: String,
+    /// The version of IP: `4` or `6`.
+    family: String,
 }
 
 impl Seen {
@@ -186,8 +193,8 @@ impl Seen {
         (have(old) && allows(old)) || (have(new) && allows(new)) || (allows(old) && allows(new))
     }
 
-    fn kind(&self) -> (&Instance, &Instance, u16, &str) {
-        (&self.from, &self.to, self.port, &self.protocol)
+    fn kind(&self) -> (&Instance, &Instance, u16, &str, &str) {
+        (&self.from, &self.to, self.port, &self.protocol, &self.family)
     }
 }
 
@@ -217,13 +224,14 @@ impl Captures {
             // The last line may have been cut short.
             for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
                 let words: Vec<&str> = line.split_whitespace().collect();
-                let [at, from, version, port, protocol] = words[..] else { panic!("{line:?}") };
+                let [at, from, version, port, protocol, family] = words[..] else { panic!("{line:?}") };
                 all.push(Seen {
                     at: at.parse().expect("a time"),
                     from: Instance { name: from.into(), version: version.parse().expect("a version") },
                     to: to.clone(),
                     port: port.parse().expect("a port"),
                     protocol: protocol.into(),
+                    family: family.into(),
                 });
             }
         }
@@ -240,7 +248,10 @@ impl Captures {
                 PORTS.iter().flat_map(|port| ["tcp", "udp"].map(|protocol| (*port, protocol)))
             {
                 if from != to && net.allows(from, to, port, protocol) {
-                    expected.insert(((*from).to_owned(), (*to).to_owned(), port, protocol.to_owned()));
+                    let kind = |family: &str| {
+                        ((*from).to_owned(), (*to).to_owned(), port, protocol.to_owned(), family.to_owned())
+                    };
+                    expected.extend(["4", "6"].map(kind));
                 }
             }
         }
@@ -249,8 +260,9 @@ impl Captures {
                 .seen()
                 .into_iter()
                 .filter(|seen| seen.at > since && net.has(&seen.from) && net.has(&seen.to));
-            let seen: BTreeSet<_> =
-                seen.map(|seen| (seen.from.name, seen.to.name, seen.port, seen.protocol)).collect();
+            let seen: BTreeSet<_> = seen
+                .map(|seen| (seen.from.name, seen.to.name, seen.port, seen.protocol, seen.family))
+                .collect();
             expected.is_subset(&seen)
         })
     }
