@@ -116,6 +116,8 @@ fn no_request_fails(who: Who) {
 
     // Everybody is replaced, one by one, while answers go on, and what was begun before is brought to its end.
     let file = site.blueprint(2, 3, "tcp: 80");
+    let text = std::fs::read_to_string(&file).expect("the blueprint");
+    let file = weft.blueprint("site.js", &text.replace("pause: '300ms'", "pause: '2s'"));
     assert!(weft.ok(&["plan", &file]).contains("~ container web-1 (env VERSION changed)"));
     let slow: Vec<_> = (0..3).map(|_| slow(&site)).collect();
     thread::sleep(Duration::from_millis(300));
@@ -130,6 +132,11 @@ fn no_request_fails(who: Who) {
     assert!(["web-1", "web-2", "web-3"].iter().all(|name| before[*name] != after[*name]), "{after:?}");
     assert_eq!(before["client"], after["client"]);
     assert_eq!(weft.ok(&["plan", &file]).trim(), "nothing to change");
+    // Between two batches there is a pause, at least.
+    let mut started =
+        ["web-1", "web-2", "web-3"].map(|name| weft.row(name)["started_ms"].as_u64().expect("a time"));
+    started.sort_unstable();
+    assert!(started.windows(2).all(|pair| pair[1] - pair[0] >= 2_000), "{started:?}");
 
     // One less, and then more again: who goes is let go gently as well.
     let ((), _) = site.asked_all_the_while(|| {
@@ -204,4 +211,58 @@ fn a_killed_update_is_gone_on_with(site: &Site<'_>) {
     });
     assert_eq!(site.versions(), BTreeSet::from(["6".to_owned()]));
     assert_eq!(weft.ok(&["plan", &file]).trim(), "nothing to change");
+}
+
+/// Answers what it is asked over UDP, at its leisure, and says who it is.
+const ANSWERER: &str = r#"use IO::Socket::INET;
+    my $socket = IO::Socket::INET->new(LocalPort => 53, Proto => "udp") or die $!;
+    while (defined(my $from = $socket->recv(my $text, 100))) {
+        select(undef, undef, undef, 0.5);
+        $socket->send("version $ENV{VERSION}\n", 0, $from);
+    }"#;
+
+/// Asks the service by name from a port of its own each time, one question after the other, and counts.
+const ASKER: &str = r#"use IO::Socket::INET; $| = 1; my $count = 0;
+    until (-e "/tmp/over") {
+        my $socket = IO::Socket::INET->new(PeerAddr => "names", PeerPort => 53, Proto => "udp") or die "no socket: $!";
+        $socket->send("hello") or die "not sent: $!";
+        local $SIG{ALRM} = sub { die "lost after $count\n" }; alarm 20;
+        defined($socket->recv(my $text, 100)) or die "refused after $count: $!\n";
+        alarm 0; $count++;
+    }
+    print $count;"#;
+
+/// Of datagrams nobody says when the last one was: a member is let go once it was silent for a while.
+#[test]
+fn no_datagram_is_lost_while_replicas_are_replaced() {
+    let weft = Weft::new(Who::User);
+    let blueprint = |version: u32| {
+        let text = format!(
+            "import {{Container, allow, deployment}} from 'weft';
+deployment({{name: 'names'}});
+const names = new Container('names', {{
+  command: ['perl', '-e', {ANSWERER:?}], replicas: 2, env: {{VERSION: {version}}},
+  health: {{command: 'grep -qi :0035 /proc/net/udp', interval: '100ms'}}, update: {{batch: 1, drain: '20s'}},
+}});
+const client = new Container('client', {{command: ['sleep', '1000'], files: {{'/ask.pl': {ASKER:?}}}}});
+allow(client, names, 53, 'udp');
+"
+        );
+        weft.blueprint("names.js", &text)
+    };
+    weft.ok(&["up", &blueprint(1)]);
+    let healthy = |name: &str| weft.row(name)["health"]["state"] == "healthy";
+    assert!(eventually(|| healthy("names-1") && healthy("names-2")));
+    let mut asking = weft.start(&["exec", "client", "--", "perl", "/ask.pl"]);
+    thread::sleep(Duration::from_millis(700));
+    weft.ok(&["up", &blueprint(2)]);
+    thread::sleep(Duration::from_millis(700));
+    weft.inside("client", &["touch", "/tmp/over"]);
+    let mut told = String::new();
+    let mut output = asking.stdout.take().expect("its output");
+    std::io::Read::read_to_string(&mut output, &mut told).expect("its last word");
+    assert!(asking.wait().expect("its end").success(), "an answer was lost");
+    assert!(told.parse::<u32>().is_ok_and(|count| count > 5), "{told:?}");
+    weft.ok(&["stop"]);
+    weft.nothing_left();
 }

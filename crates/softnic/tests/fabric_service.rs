@@ -75,6 +75,32 @@ fn members_that_are_down_lose_their_turn() {
     assert_eq!(net.dropped(DropReason::NoMember), 1);
 }
 
+/// A member that is taken out has its flows to end: TCP says when that is, of UDP it is guessed from silence.
+#[test]
+fn connections_to_members_are_counted_until_they_are_over() {
+    for v6 in BOTH {
+        let mut net = Net::new(&program());
+        let counted = |net: &Net| {
+            let states = net.fabric.rotation(net.now, &["r1", "r2", "nobody"].map(String::from));
+            assert_eq!([states[0].1, states[1].1, states[2].1], [true, true, false]);
+            [states[0].0, states[1].0, states[2].0]
+        };
+        assert_eq!(counted(&net), [0, 0, 0]);
+        assert_eq!(net.send(CLIENT, &to_tier(40_000, v6).tcp(SYN, b"")).unwrap().port, REPLICAS[0]);
+        assert_eq!(net.send(CLIENT, &to_tier(40_001, v6).udp(b"ask")).unwrap().port, REPLICAS[1]);
+        assert_eq!(counted(&net), [1, 1, 0]);
+        net.now += 3 * SECOND / 2;
+        let back = Way::new(REPLICAS[1], CLIENT, (80, 40_001), v6);
+        net.send(REPLICAS[1], &back.udp(b"answer")).unwrap();
+        net.now += 3 * SECOND / 2;
+        assert_eq!(counted(&net), [1, 1, 0], "it was heard of a moment ago");
+        net.now += SECOND / 2;
+        assert_eq!(counted(&net), [1, 0, 0]);
+        net.send(CLIENT, &to_tier(40_000, v6).tcp(RST, b"")).unwrap();
+        assert_eq!(counted(&net), [0, 0, 0]);
+    }
+}
+
 #[test]
 fn the_address_itself_answers_ping_to_whom_it_is_linked() {
     for v6 in BOTH {

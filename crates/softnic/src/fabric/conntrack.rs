@@ -121,6 +121,11 @@ impl Flow {
         self.keys[1 - direction].reversed()
     }
 
+    /// When its last packet came.
+    pub(crate) fn last_ns(&self) -> u64 {
+        self.last_ns
+    }
+
     /// Whether an address changes.
     #[inline]
     pub(crate) fn is_translated(&self) -> bool {

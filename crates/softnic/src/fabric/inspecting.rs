@@ -7,13 +7,16 @@ use packet::PortId;
 
 use super::answer::LINK_LOCAL_GATEWAY;
 use super::datapath::Fabric;
-use super::header::{Address, TCP};
+use super::header::{Address, TCP, UDP};
 use super::policy::Policy;
 use super::program::Protocol;
 use super::report::{
     Counters, DeniedPair, DropReason, EndpointCounters, ExplainError, Explanation, RuleCounters,
 };
 use super::tables::{Owner, Tables, Want};
+
+/// How long after its last datagram a flow may still be waiting for one.
+const DATAGRAMS_LAST_NS: u64 = 2_000_000_000;
 
 impl Fabric {
     /// Everything that is counted, as of now.
@@ -45,13 +48,19 @@ impl Fabric {
         }
     }
 
-    /// TCP connections to each of these endpoints that are open or being opened, whatever address they were opened to,
-    /// and whether services give it new ones. What no endpoint is called has none and is given none.
-    pub fn rotation(&self, names: &[String]) -> Vec<(u64, bool)> {
+    /// Connections to each of these endpoints, whatever address they were opened to, and whether services give it new
+    /// ones. Counted is TCP that is open or being opened, and UDP with a datagram in the last two seconds.
+    /// What no endpoint is called has none and is given none.
+    pub fn rotation(&self, now_ns: u64, names: &[String]) -> Vec<(u64, bool)> {
         let mut counts = vec![0; self.tables.endpoints.len()];
         for flow in (0..self.flows.entries()).filter(|flow| self.flows.is_live(*flow)) {
             let entry = self.flows.get(flow);
-            if entry.keys[0].protocol() == TCP && !entry.state.is_over() {
+            let lasts = match entry.keys[0].protocol() {
+                TCP => !entry.state.is_over(),
+                UDP => now_ns.saturating_sub(entry.last_ns()) < DATAGRAMS_LAST_NS,
+                _ => false,
+            };
+            if lasts {
                 counts[entry.to[0] as usize] += 1;
             }
         }

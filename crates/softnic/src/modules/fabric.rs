@@ -100,9 +100,9 @@ impl FabricModule {
         forgotten
     }
 
-    /// TCP connections to each of these endpoints that are open or being opened, and whether services give it new ones.
+    /// Connections to each of these endpoints that are not over, and whether services give it new ones.
     pub fn rotation(&self, names: &[String]) -> Vec<(u64, bool)> {
-        self.fabric.rotation(names)
+        self.fabric.rotation(monotonic_ns(), names)
     }
 
     /// Puts emulated links in force: those of the program that is put in force next, or the same again.
