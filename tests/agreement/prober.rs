@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt::{set_socket_linger, socket_error};
+use rustix::net::sockopt::{set_ipv6_v6only, set_socket_linger, socket_error};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, listen, socket_with};
 use serde::{Deserialize, Serialize};
 
@@ -97,14 +97,17 @@ impl Listeners {
         let (mut tcp, mut udp) = (Vec::new(), Vec::new());
         for port in ports {
             let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port));
-            let socket = stream(address)?;
-            match bind(&socket, &address) {
-                Err(rustix::io::Errno::ADDRINUSE) => {}
-                bound => {
-                    bound?;
-                    listen(&socket, BACKLOG)?;
-                    tcp.push(socket);
+            // The container's own program may have the port over IPv4 alone.
+            for only_v6 in [false, true] {
+                let socket = stream(address)?;
+                set_ipv6_v6only(&socket, only_v6)?;
+                match bind(&socket, &address) {
+                    Err(rustix::io::Errno::ADDRINUSE) => continue,
+                    bound => bound?,
                 }
+                listen(&socket, BACKLOG)?;
+                tcp.push(socket);
+                break;
             }
             let socket = UdpSocket::bind(address)?;
             socket.set_nonblocking(true)?;

@@ -14,7 +14,7 @@ use softnic::fabric::Policy;
 use crate::harness::{Weft, Who};
 use crate::prober::{How, Job, MARK, SAYS, Setup, TEST};
 use crate::question::{EDGE, Question, ports};
-use crate::sides::{Packets, families};
+use crate::sides::{FAMILIES, Packets};
 
 /// How long nothing must have happened before what is open counts as denied, in milliseconds.
 const PATIENCE_MS: u64 = 200;
@@ -130,7 +130,7 @@ impl<'a> Running<'a> {
     fn probe<'q>(&mut self, questions: &[Question<'q>], patience_ms: u64) -> Vec<(Question<'q>, bool)> {
         let mut of: BTreeMap<&str, Vec<(Question<'q>, bool)>> = BTreeMap::new();
         for question in questions {
-            let asked = families(question.protocol).iter().map(|v6| (*question, *v6));
+            let asked = FAMILIES.map(|v6| (*question, v6));
             of.entry(question.from).or_default().extend(asked);
         }
         let gateway = AddressPlan::gateway();

@@ -73,13 +73,8 @@ pub(crate) struct Packets<'a> {
     pub(crate) reached: HashSet<(Question<'a>, bool)>,
 }
 
-/// The families over which a question is asked of packets: both, where it costs little.
-pub(crate) const fn families(protocol: Protocol) -> &'static [bool] {
-    match protocol {
-        Protocol::Tcp => &[false],
-        _ => &[false, true],
-    }
-}
+/// The families over which each question is asked of packets: IPv4, and IPv6.
+pub(crate) const FAMILIES: [bool; 2] = [false, true];
 
 impl Side for Packets<'_> {
     fn name(&self) -> &'static str {
@@ -87,11 +82,10 @@ impl Side for Packets<'_> {
     }
 
     fn answer(&self, question: Question<'_>) -> Option<Answer> {
-        let families = families(question.protocol);
-        let came = families.iter().filter(|v6| self.reached.contains(&(question, **v6))).count();
+        let came = FAMILIES.iter().filter(|v6| self.reached.contains(&(question, **v6))).count();
         self.asked.contains(&question).then_some(match came {
             0 => Answer::No,
-            all if all == families.len() => Answer::Yes(None),
+            all if all == FAMILIES.len() => Answer::Yes(None),
             _ => Answer::Partly,
         })
     }
@@ -168,7 +162,8 @@ impl Side for Manifests<'_> {
     }
 }
 
-/// Which pod of the judge's a container is. It makes two pods of a deployment at most.
+/// Which pod of the judge's a container is. It makes two pods of a deployment at most, and knows neither services nor the
+/// edge.
 fn pods(blueprint: &Blueprint, exported: &Exported) -> HashMap<String, String> {
     let replicas: BTreeMap<&str, u32> = exported
         .manifests
