@@ -145,9 +145,14 @@ fn every_example_is_tested() {
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.retain(|path| path.extension().is_some_and(|ending| ending == "js"));
     let this = include_str!("examples.rs");
+    let job = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/main_job");
+    let files = ["examples/data.rs", "examples/traffic.rs", "examples/web.rs", "shop.rs"];
+    let run: String = files.iter().map(|file| std::fs::read_to_string(job.join(file)).unwrap()).collect();
     for path in names {
         let name = path.file_name().unwrap().to_string_lossy();
         let tested = [format!("example(\"{name}\""), format!("examples/{name}\")")];
         assert!(tested.iter().any(|call| this.contains(call)), "{name} has no test");
+        let started = [format!("example(&weft, \"{name}\","), format!("examples/{name}\"")];
+        assert!(started.iter().any(|call| run.contains(call)), "{name} is run by no test of the main job");
     }
 }

@@ -286,6 +286,14 @@ fn ten_thousand_containers_are_placed_in_no_time() {
         ..Blueprint::default()
     };
     let nodes: Vec<Node> = (0..500).map(node).collect();
+    let cpu = || {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        now.tv_sec as f64 + now.tv_nsec as f64 * 1e-9
+    };
+    let before = cpu();
     assert_eq!(place(&blueprint, &nodes).map(|on| on.len()), Ok(10_000));
     assert!(matches!(place(&blueprint, &nodes[1..]), Err(Obstacle::TooMuch { .. })));
+    let took = cpu() - before;
+    println!("10,000 containers placed on 500 machines, and refused by 499: {took:.3} s of CPU time");
+    assert!(took < 1.0, "{took:.3} s of CPU time");
 }
