@@ -32,6 +32,7 @@ test_packages=(
   "openvswitch-switch ovs-vswitchd" # the switches that the controller drives, userspace datapath
   "iputils-arping arping"       # hosts that announce themselves, or ask for nobody
   "busybox busybox"             # a DHCP client of another's
+  "graphviz dot"                # drawings of blueprints (quilt inspect)
   "runc runc"                   # another one starts the commands of containers (weft up --runtime runc)
   "skopeo skopeo"               # images: copies ours between formats, and packs them by zstd
   "umoci umoci"                 # images: layouts and layers of another's

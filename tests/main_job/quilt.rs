@@ -1,6 +1,6 @@
 //! The control interface of the original, driven by gRPC's own client for Python, and the command `quilt`.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -140,7 +140,7 @@ const deployment = createDeployment({{ namespace: 'old-times' }});
 const machine = new Machine({{ provider: 'Amazon', size: 'm4.large' }});
 deployment.deploy([machine.asMaster(), machine.asWorker()]);
 const web = new Service('web', new Container('host', ['weft', 'tool', 'web', '--listen', '{port}']).withEnv({{ GREETING: 'a & b' }}).replicate({replicas}));
-const client = new Service('client', [new Container('host', ['sh', '-c', 'echo started; sleep 1000'])]);
+const client = new Service('client', [new Container('host', ['sh', '-c', 'echo started; until test -e /tmp/go; do sleep 0.1; done; echo later; sleep 1000'])]);
 web.allowFrom(client, {port});
 web.allowFrom(publicInternet, {port});
 deployment.deploy([web, client]);
@@ -313,6 +313,16 @@ fn the_command_quilt_works_as_it_did() {
     assert!(daemon.ok(&["logs", "-t", &client], "").starts_with("20"));
     assert_eq!(daemon.ok(&["logs", "-since", "2099-01-01T00:00:00", &client], ""), "");
     assert_eq!(daemon.ok(&["logs", "--since=1h", &client], ""), "started\n");
+    let followed = ["logs", "-H", &Daemon::address_of(&weft), "-f", &client];
+    let mut following = weft.command_as("quilt", &followed);
+    let mut following = following.stdout(Stdio::piped()).spawn().expect("quilt");
+    let mut lines = BufReader::new(following.stdout.take().expect("its output")).lines();
+    let mut line = || lines.next().expect("another line").expect("text");
+    assert_eq!(line(), "started");
+    // It waits for what is still to come.
+    daemon.ok(&["ssh", &client, "touch /tmp/go"], "");
+    assert_eq!(line(), "later");
+    following.kill().and_then(|()| following.wait()).expect("its end");
     assert_eq!(daemon.ok(&["ssh", &client, "echo", "$((6", "*", "7))"], ""), "42\n");
     assert_eq!(daemon.quilt(&["ssh", &client, "exit 7"], "").status.code(), Some(7));
     assert_eq!(daemon.ok(&["ssh", &machine, "echo here"], ""), "here\n");
@@ -340,6 +350,41 @@ fn the_command_quilt_works_as_it_did() {
 }
 
 #[test]
+fn images_of_a_deployment_are_built_from_their_dockerfiles() {
+    let weft = Weft::new(Who::Root);
+    let with = |dockerfile: &str| {
+        let text = format!(
+            "const {{ Container, Image, Service, createDeployment }} = require('@quilt/quilt');
+const deployment = createDeployment({{ namespace: 'built' }});
+deployment.deploy(new Service('web', [new Container(new Image('greeter', {dockerfile:?})).withEnv({{ NAME: 'x' }})]));
+"
+        );
+        weft.blueprint("built.js", &text)
+    };
+    let daemon = Daemon::start(&weft);
+    let file = with(
+        "FROM host\nRUN echo made > /made\nENV NAME=y MORE=z\nCMD [\"sh\", \"-c\", \"cat /made; echo $NAME $MORE; sleep 1000\"]\n",
+    );
+    daemon.ok(&["run", "-f", &file], "");
+    assert!(eventually(|| weft.ok(&["logs", "web-1"]) == "made\nx z\n"), "{}", weft.ok(&["logs", "web-1"]));
+    let images = daemon.table("db.Image");
+    assert_eq!(images[0]["Name"], "greeter");
+    assert!(images[0]["Dockerfile"].as_str().is_some_and(|text| text.contains("RUN echo made")), "{images}");
+    // A Dockerfile comes alone, as it did.
+    let told = daemon.fails(&["run", "-f", &with("FROM scratch\nCOPY x /x\nCMD [\"/x\"]\n")]);
+    assert!(
+        told.contains("Dockerfile of 'greeter':2:1: this blueprint has no directory to copy from"),
+        "{told}"
+    );
+    let told = daemon.fails(&["run", "-f", &with("FROM scratch\nONBUILD RUN x\n")]);
+    assert!(told.contains("Dockerfile of 'greeter':2:1") && told.contains("ONBUILD"), "{told}");
+    daemon.ok(&["stop"], "");
+    drop(daemon);
+    let _ = std::fs::remove_file(weft.state().join("q.sock"));
+    weft.ok(&["images", "rm", "greeter"]);
+}
+
+#[test]
 fn what_needs_no_daemon_asks_for_none() {
     let weft = Weft::new(Who::Root);
     symlink(weft.home().join("weft"), weft.home().join("quilt")).expect("a link");
@@ -353,6 +398,9 @@ fn what_needs_no_daemon_asks_for_none() {
         dot.starts_with("strict digraph {\n    subgraph cluster_0 {\n") && dot.contains("public -> "),
         "{dot}"
     );
+    let drawn = quilt(&["inspect", &file, "pdf"]);
+    assert!(drawn.status.success(), "graphviz, which tests/install.sh installs: {drawn:?}");
+    assert!(std::fs::read(file.replace(".js", ".pdf")).expect("a drawing").starts_with(b"%PDF-"));
     let gone = quilt(&["ps", "-H", "unix:///nowhere/q.sock"]);
     let error = String::from_utf8_lossy(&gone.stderr).into_owned();
     assert!(error.contains("Is the quilt daemon running?"), "{error}");

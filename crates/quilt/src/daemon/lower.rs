@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::deployment::{Connection, Container, Deployment, Invariant, Placement};
-use crate::images;
-use crate::model::{self, Blueprint, Claim, Image, MachineKind, Party, PlacementRule, Ports, Protocol, Text};
+use crate::images::{self, resolve::Resolver};
+use crate::model::{
+    self, Blueprint, Claim, Image, MachineKind, Party, PlacementRule, Ports, Protocol, Recipe, Text,
+};
 
 /// What a label is called that means everything outside.
 pub(super) const PUBLIC: &str = "public";
@@ -27,7 +29,8 @@ pub struct Lowered {
 /// # Errors
 /// Everything in it that means nothing, in words.
 pub fn lower(deployment: &Deployment) -> Result<Lowered, Vec<String>> {
-    let mut lower = Lower { deployment, errors: Vec::new(), lowered: Lowered::default() };
+    let (resolver, lowered) = (Resolver::default(), Lowered::default());
+    let mut lower = Lower { deployment, resolver, errors: Vec::new(), lowered };
     let name = if deployment.namespace.is_empty() { DEFAULT_NAMESPACE } else { &deployment.namespace };
     lower.lowered.blueprint.name = label(name);
     lower.names();
@@ -41,6 +44,7 @@ pub fn lower(deployment: &Deployment) -> Result<Lowered, Vec<String>> {
 
 struct Lower<'a> {
     deployment: &'a Deployment,
+    resolver: Resolver,
     errors: Vec<String>,
     lowered: Lowered,
 }
@@ -107,27 +111,62 @@ impl Lower<'_> {
             let what = format!("could not parse container image {}: invalid reference format", image.name);
             self.error(what);
         }
-        if !image.dockerfile.is_empty() {
-            let image = &image.name;
-            self.error(format!(
-                "image {image} is built from a Dockerfile: the daemon builds none, `weft up` does"
-            ));
-        }
         let plain = |texts: &BTreeMap<String, String>| {
             texts.iter().map(|(key, value)| (key.clone(), Text::Plain(value.clone()))).collect()
         };
-        let own = image.name == "host";
-        let blueprint = &mut self.lowered.blueprint;
-        blueprint.containers.push(model::Container {
+        let (image, config) = self.image(image);
+        let command = match &image {
+            Image::Alias(image) => images::command(image, command.clone()),
+            _ => command.clone(),
+        };
+        let mut container = model::Container {
             name: name.clone(),
-            command: if own { command.clone() } else { images::command(&image.name, command.clone()) },
-            image: if own { Image::Host } else { Image::Alias(image.name.clone()) },
+            command,
+            image,
             env: plain(env),
             files: plain(filepathtocontent),
             ..model::Container::default()
-        });
+        };
+        config.apply(&mut container, None);
+        let blueprint = &mut self.lowered.blueprint;
+        blueprint.containers.push(container);
         if !hostname.is_empty() {
             blueprint.aliases.insert(format!("{hostname}.q"), name);
+        }
+    }
+
+    /// An image by its name, or from its Dockerfile. That comes alone: there is no directory to copy from, nor was there.
+    fn image(&mut self, image: &super::deployment::Image) -> (Image, images::Config) {
+        let name = &image.name;
+        if image.dockerfile.is_empty() {
+            let user = images::alias(name).and_then(|alias| alias.user).map(str::to_owned);
+            return match name.as_str() {
+                "host" => (Image::Host, images::Config::default()),
+                _ => (Image::Alias(name.clone()), images::Config { user, ..images::Config::default() }),
+            };
+        }
+        let recipe = Recipe {
+            name: name.clone(),
+            dockerfile: image.dockerfile.clone(),
+            file: format!("Dockerfile of '{name}'"),
+            ..Recipe::default()
+        };
+        match self.resolver.build(None, &recipe) {
+            Ok(found) => {
+                if let (Some(digest), Some(recipe)) = (found.image.digest(), found.recipe) {
+                    self.lowered.blueprint.recipes.insert(digest.to_owned(), recipe);
+                }
+                (found.image, found.config)
+            }
+            Err(faults) => {
+                for fault in faults {
+                    let error = format!("{}: {fault}", fault.span);
+                    if !self.errors.contains(&error) {
+                        self.error(error);
+                    }
+                }
+                (Image::Host, images::Config::default())
+            }
         }
     }
 
@@ -301,14 +340,15 @@ mod tests {
     #[test]
     fn both_ways_from_a_script_to_the_model_agree() {
         let text = "
-const { Container, LabelRule, Machine, MachineRule, Service, createDeployment, enough, publicInternet } = require('@quilt/quilt');
+const { Container, Image, LabelRule, Machine, MachineRule, Service, createDeployment, enough, publicInternet } = require('@quilt/quilt');
 const deployment = createDeployment({ namespace: 'Both_Ways', adminACL: ['local'], maxPrice: 2 });
 const machine = new Machine({ provider: 'Amazon', cpu: 2, ram: 4, region: 'us-west-1' });
 deployment.deploy([machine.asMaster(), machine.asWorker(), machine.asWorker()]);
 const web = new Service('Web Tier', new Container('nginx', ['-x']).withEnv({ A: 'b' }).replicate(2));
 const named = new Container('host', ['x']);
 named.setHostname('Named');
-const db = new Service('db', [named, new Container('redis')]);
+const built = new Image('built', 'FROM scratch\\nENV A=b\\nENTRYPOINT [\"/x\"]\\nCMD [\"y\"]\\n');
+const db = new Service('db', [named, new Container('redis'), new Container(built), new Container(built, ['z'])]);
 db.annotate('ACL');
 web.place(new LabelRule(true, db));
 db.place(new MachineRule(false, { provider: 'Amazon' }));
