@@ -10,7 +10,8 @@ moto checks the signature. Beside moto's it has
 - faults: POST /test/faults [{"action": "RunInstances", "after": 1, "times": 2, "kind": "throttle"}]. `after` calls are
   let pass first. Kinds: throttle, capacity, error, garbage, html, truncated, close, hold (the call is made, and its answer
   is held back until POST /test/release; GET /test/held tells whether one is);
-- GET /test/calls, the calls that were made, and POST /test/forget, which empties that list.
+- GET /test/calls, the calls that were made, GET /test/orders, the parameters of those of RunInstances, and POST /test/forget,
+  which empties both lists.
 """
 
 import argparse
@@ -78,6 +79,7 @@ class Lab:
         self.api = api
         self.lock = threading.Lock()
         self.calls = []
+        self.orders = []
         self.faults = []
         self.tokens = {}
         self.held = threading.Event()
@@ -94,6 +96,8 @@ class Lab:
         action = form.get("Action", "")
         with self.lock:
             self.calls.append(action)
+            if action == "RunInstances":
+                self.orders.append(form)
             fault = self.fault(action)
         if fault in FAULTS:
             status, code, message = FAULTS[fault]
@@ -123,8 +127,10 @@ class Lab:
             self.faults = json.loads(body)
         elif what == "calls":
             return self.calls
+        elif what == "orders":
+            return self.orders
         elif what == "forget":
-            self.calls = []
+            self.calls, self.orders = [], []
         elif what == "held":
             return self.held.is_set()
         elif what == "release":

@@ -160,6 +160,12 @@ impl Lab {
         Lab::ask(&format!("{}/test/faults", self.cloud), "POST", Some(faults));
     }
 
+    /// The parameters of the machines that were asked for since [`Lab::calls`] was.
+    pub(crate) fn orders(&self) -> Vec<Value> {
+        let orders = Lab::ask(&format!("{}/test/orders", self.cloud), "GET", None);
+        serde_json::from_value(orders).expect("a list")
+    }
+
     /// The actions that were asked for since this was called last.
     pub(crate) fn calls(&self) -> Vec<String> {
         let calls = Lab::ask(&format!("{}/test/calls", self.cloud), "GET", None);

@@ -4,7 +4,7 @@ mod lab;
 
 use lab::Lab;
 use quilt::machines::sizes::AMAZON;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const NOTHING: &str = r#"{"addresses":0,"groups":[],"instances":0,"keys":[]}"#;
 
@@ -45,6 +45,12 @@ fn machines_are_booted_once_changed_and_given_back() {
         booted,
         ["master-1 t3.medium running", "worker-1 t3.medium spot running", "worker-2 t3.medium spot running"]
     );
+    // What may be paid is said of those that have a market's price.
+    let price =
+        |order: &Value| order["InstanceMarketOptions.SpotOptions.MaxPrice"].as_str().map(str::to_owned);
+    let mut prices: Vec<_> = lab.orders().iter().map(price).collect();
+    prices.sort();
+    assert_eq!(prices, [None, Some("0.200000".to_owned()), Some("0.200000".to_owned())]);
     assert_eq!(lab.calls().iter().filter(|call| *call == "RunInstances").count(), 3);
     amazon_has_what_was_asked_for(&lab);
     nodes_have_what_affinities_ask_for(&lab);
@@ -156,6 +162,10 @@ fn amazon_has_what_was_asked_for(lab: &Lab) {
     let with_keys =
         data.as_array().unwrap().iter().filter(|one| one.as_str().unwrap().contains("client-ca.key"));
     assert_eq!(with_keys.count(), 1);
+    let may_log_in: Vec<&str> =
+        data.as_array().unwrap().iter().filter_map(Value::as_str).filter(|one| one.contains(KEY)).collect();
+    assert_eq!(may_log_in.len(), 1, "the key of the machine that names it");
+    assert!(may_log_in[0].contains("ssh_authorized_keys") && may_log_in[0].contains("client-ca.key"));
     let master = &lab.machines()[0];
     let join = format!("https://{}:6443", master["private_address"].as_str().unwrap());
     let joining = data.as_array().unwrap().iter().filter(|one| one.as_str().unwrap().contains(&join));
