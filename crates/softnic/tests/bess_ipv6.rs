@@ -3,40 +3,17 @@
 
 mod bess_kit;
 
-use std::net::{Ipv6Addr, SocketAddrV6};
+use std::net::Ipv6Addr;
 
 use bess_kit::bench::Bench;
+use bess_kit::frames::{datagram, ip};
 use bess_kit::{Daemon, packed, receive};
 use packet::flow::FlowKey;
 use packet::parse::{Layers, Network};
-use packet::wire::{EtherType, IpProtocol, MacAddr, ethernet, gtpu, icmpv6, ipv6, udp};
+use packet::wire::{IpProtocol, MacAddr, ethernet, gtpu, icmpv6, ipv6, udp};
 use prost_types::Any;
 use rustix::net::{SendFlags, send};
 use softnic::bess::{Config, pb};
-
-/// A packet of IPv6 in a frame.
-fn ip(ends: [Ipv6Addr; 2], protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0; ethernet::HEADER_LEN + ipv6::HEADER_LEN];
-    let (source, destination) = (MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2]));
-    ethernet::Repr { source, destination, ethertype: EtherType::IPV6 }
-        .emit(&mut ethernet::View::new_unchecked(&mut frame[..]));
-    ipv6::Repr::new(ends[0], ends[1], protocol, payload.len())
-        .emit(&mut ipv6::View::new_unchecked(&mut frame[ethernet::HEADER_LEN..]));
-    frame.extend_from_slice(payload);
-    frame
-}
-
-/// A datagram between ends such as `[fd00::1]:1000`.
-fn datagram(ends: [&str; 2], payload: &[u8]) -> Vec<u8> {
-    let [from, to]: [SocketAddrV6; 2] = ends.map(|end| end.parse().unwrap());
-    let mut bytes = vec![0; udp::HEADER_LEN];
-    bytes.extend_from_slice(payload);
-    let mut view = udp::View::new_unchecked(&mut bytes[..]);
-    udp::Repr { source_port: from.port(), destination_port: to.port(), payload_len: payload.len() }
-        .emit(&mut view);
-    view.fill_checksum((*from.ip()).into(), (*to.ip()).into());
-    ip([*from.ip(), *to.ip()], IpProtocol::UDP, &bytes)
-}
 
 fn octets(address: &str) -> Vec<u8> {
     address.parse::<Ipv6Addr>().unwrap().octets().to_vec()
@@ -271,7 +248,7 @@ fn a_solicitation_is_answered_as_a_request_of_arp_is() {
     let message = |repr: ndp::Repr, [from, to]: [Ipv6Addr; 2]| {
         let mut bytes = vec![0; repr.buffer_len()];
         repr.emit(from, to, &mut icmpv6::View::new_unchecked(&mut bytes[..]));
-        let mut frame = ip([from, to], IpProtocol::ICMPV6, &bytes);
+        let mut frame = ip(from.into(), to.into(), IpProtocol::ICMPV6, &bytes);
         ipv6::View::new_unchecked(&mut frame[14..]).set_hop_limit(255);
         frame
     };

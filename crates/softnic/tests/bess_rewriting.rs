@@ -3,12 +3,14 @@
 
 mod bess_kit;
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bess_kit::bench::Bench;
+use bess_kit::frames::{self, framed, tagged};
 use bess_kit::{Daemon, packed};
 use packet::parse::Layers;
-use packet::wire::{EtherType, IpProtocol, MacAddr, arp, ethernet, icmpv4, ipv4, tcp, udp};
+use packet::wire::{EtherType, IpProtocol, MacAddr, arp, ethernet, icmpv4, ipv4, tcp};
 use prost::Message;
 use rustix::net::{RecvFlags, recv};
 use softnic::bess::{Config, Flavour, pb};
@@ -16,55 +18,24 @@ use softnic::bess::{Config, Flavour, pb};
 const EMPTY: pb::EmptyRequest = pb::EmptyRequest {};
 const NO_ARG: pb::EmptyArg = pb::EmptyArg {};
 
-fn framed(ethertype: EtherType, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0; ethernet::HEADER_LEN];
-    let (source, destination) = (MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2]));
-    ethernet::Repr { source, destination, ethertype }
-        .emit(&mut ethernet::View::new_unchecked(&mut frame[..]));
-    frame.extend_from_slice(payload);
-    frame
+fn ip(ends: [[u8; 4]; 2], protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
+    let [source, destination] = ends.map(IpAddr::from);
+    frames::ip(source, destination, protocol, payload)
 }
 
-fn ip(ends: [[u8; 4]; 2], protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0; ipv4::HEADER_LEN];
-    let [source, destination] = ends;
-    ipv4::Repr::new(source.into(), destination.into(), protocol, payload.len())
-        .emit(&mut ipv4::View::new_unchecked(&mut packet[..]));
-    packet.extend_from_slice(payload);
-    framed(EtherType::IPV4, &packet)
+/// Such ends as text, with their ports.
+fn text(ends: [[u8; 4]; 2], ports: [u16; 2]) -> [String; 2] {
+    [0, 1].map(|end| SocketAddr::from((ends[end], ports[end])).to_string())
 }
 
 fn datagram(ends: [[u8; 4]; 2], ports: [u16; 2], payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; udp::HEADER_LEN + payload.len()];
-    let mut view = udp::View::new_unchecked(&mut bytes[..]);
-    udp::Repr { source_port: ports[0], destination_port: ports[1], payload_len: payload.len() }
-        .emit(&mut view);
-    view.payload_mut().copy_from_slice(payload);
-    view.fill_checksum(ends[0].into(), ends[1].into());
-    ip(ends, IpProtocol::UDP, &bytes)
+    let [source, destination] = text(ends, ports);
+    frames::datagram([&source, &destination], payload)
 }
 
 fn segment(ends: [[u8; 4]; 2], ports: [u16; 2], payload: &[u8]) -> Vec<u8> {
-    let repr = tcp::Repr {
-        source_port: ports[0],
-        destination_port: ports[1],
-        sequence: 0,
-        ack: 0,
-        flags: tcp::Flags::SYN,
-        window: 8192,
-        urgent: 0,
-        maximum_segment: None,
-        window_scale: None,
-        sack_permitted: false,
-        timestamps: None,
-        sack: tcp::SackBlocks::default(),
-    };
-    let mut bytes = vec![0; repr.buffer_len() + payload.len()];
-    let mut view = tcp::View::new_unchecked(&mut bytes[..]);
-    repr.emit(&mut view);
-    view.payload_mut().copy_from_slice(payload);
-    view.fill_checksum(ends[0].into(), ends[1].into());
-    ip(ends, IpProtocol::TCP, &bytes)
+    let [source, destination] = text(ends, ports);
+    frames::segment([&source, &destination], tcp::Flags::SYN, payload)
 }
 
 fn echo(kind: u8, ends: [[u8; 4]; 2], ident: u16, payload: &[u8]) -> Vec<u8> {
@@ -72,12 +43,6 @@ fn echo(kind: u8, ends: [[u8; 4]; 2], ident: u16, payload: &[u8]) -> Vec<u8> {
     let mut message = [&[kind, 0, 0, 0, a, b, 0, 0][..], payload].concat();
     icmpv4::View::new_unchecked(&mut message[..]).fill_checksum();
     ip(ends, IpProtocol::ICMP, &message)
-}
-
-/// A tag in front of those that the frame has.
-fn tagged(frame: &[u8], kind: EtherType, id: u16) -> Vec<u8> {
-    let tag = [kind.0.to_be_bytes(), id.to_be_bytes()].concat();
-    [&frame[..12], &tag, &frame[12..]].concat()
 }
 
 const HOST: [u8; 4] = [172, 16, 0, 2];

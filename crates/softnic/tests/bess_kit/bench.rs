@@ -4,6 +4,8 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use prost::{Message, Name};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::net::{SendFlags, send};
 use softnic::bess::{Config, pb};
 
@@ -67,6 +69,25 @@ impl Bench {
 
     pub(crate) fn receive(&self, gate: usize) -> Vec<u8> {
         receive(&self.sockets[gate])
+    }
+
+    /// The next frame from any socket, and which one that is; the first of those that have one.
+    pub(crate) fn next(&self) -> (usize, Vec<u8>) {
+        self.polled(20).expect("no frame comes out")
+    }
+
+    /// A frame that has come out already, if there is one.
+    pub(crate) fn at_once(&self) -> Option<(usize, Vec<u8>)> {
+        self.polled(0)
+    }
+
+    fn polled(&self, seconds: i64) -> Option<(usize, Vec<u8>)> {
+        let patience = Timespec { tv_sec: seconds, tv_nsec: 0 };
+        let mut polled: Vec<PollFd<'_>> =
+            self.sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
+        retry_on_intr(|| poll(&mut polled, Some(&patience))).unwrap();
+        let gate = polled.iter().position(|socket| socket.revents().contains(PollFlags::IN))?;
+        Some((gate, self.receive(gate)))
     }
 
     /// Sends a frame in at a gate, and gets the one that comes out at another.

@@ -3,6 +3,8 @@
 #![allow(dead_code)] // Each test needs some of it.
 
 pub(crate) mod bench;
+#[path = "../../src/modules/frames/wire.rs"]
+pub(crate) mod frames;
 pub(crate) mod fuzzer;
 
 use std::net::{Ipv4Addr, SocketAddr};
