@@ -45,12 +45,21 @@ pub(crate) struct Driver {
     pub(crate) template: &'static str,
     pub(crate) help: &'static str,
     pub(crate) open: fn(&Request<'_>) -> Result<Box<dyn Port>, Failure>,
-    /// Sets an interface's address and MTU.
+    /// Sets an interface's address and MTU, and takes it up or down.
     pub(crate) configure: Configure,
 }
 
-/// Sets the address and the MTU of an interface, as far as they are given.
-pub(crate) type Configure = fn(&str, Option<[u8; 6]>, Option<u32>) -> Result<(), Failure>;
+/// Changes an interface.
+pub(crate) type Configure = fn(&str, Changes) -> Result<(), Failure>;
+
+/// What is to change of an interface, as far as it is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    pub(crate) mac: Option<[u8; 6]>,
+    pub(crate) mtu: Option<u32>,
+    /// Whether it is to be up.
+    pub(crate) up: Option<bool>,
+}
 
 /// A port to be opened.
 pub(crate) struct Request<'a> {
@@ -316,7 +325,7 @@ fn address(text: &str) -> Result<(std::net::IpAddr, u8), Failure> {
     Ok((address, prefix))
 }
 
-fn interface(name: &str, mac: Option<[u8; 6]>, mtu: Option<u32>) -> Result<(), Failure> {
+fn interface(name: &str, Changes { mac, mtu, up }: Changes) -> Result<(), Failure> {
     let mut netlink = Netlink::open().map_err(|error| kernel(&error))?;
     let index = netlink.index(name).map_err(|error| kernel(&error))?;
     if let Some(mac) = mac {
@@ -325,12 +334,16 @@ fn interface(name: &str, mac: Option<[u8; 6]>, mtu: Option<u32>) -> Result<(), F
     if let Some(mtu) = mtu {
         netlink.set_mtu(index, mtu).map_err(|error| kernel(&error))?;
     }
+    if let Some(up) = up {
+        netlink.set_up(index, up).map_err(|error| kernel(&error))?;
+    }
     Ok(())
 }
 
-fn nothing(_: &str, mac: Option<[u8; 6]>, mtu: Option<u32>) -> Result<(), Failure> {
-    match (mac, mtu) {
-        (None, None) => Ok(()),
-        _ => Err(Failure::unsupported("a socket has neither a MAC address nor an MTU")),
+fn nothing(_: &str, changes: Changes) -> Result<(), Failure> {
+    if changes == Changes::default() {
+        Ok(())
+    } else {
+        Err(Failure::unsupported("a socket has neither a MAC address nor an MTU, and is not taken down"))
     }
 }

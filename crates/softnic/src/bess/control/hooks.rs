@@ -329,19 +329,26 @@ impl Bess {
         Ok(pb::CommandResponse::default())
     }
 
-    /// Resume hooks: what BESS does when it resumes, is done here with every change of the graph. The two stock hooks
-    /// are known by name.
+    /// Resume hooks: what BESS's two do when it resumes, is done here with every change of the graph, so neither can be
+    /// installed, nor taken away.
     pub(crate) fn configure_resume_hook(
         &self,
         request: &pb::ConfigureResumeHookRequest,
     ) -> Result<pb::CommandResponse, Failure> {
-        match (request.hook_name.as_str(), request.enable) {
-            ("SetupMetadata" | "setup_metadata" | "SetupTaskGraph" | "setup_task_graph", true) => {
-                Err(Failure::exists(format!("resume hook '{}' is already installed", request.hook_name)))
-            }
-            (_, false) => Ok(pb::CommandResponse::default()),
-            (name, true) => Err(Failure::not_found(format!("no such resume hook '{name}'"))),
+        let name = &request.hook_name;
+        if !matches!(
+            name.as_str(),
+            "SetupMetadata" | "setup_metadata" | "SetupTaskGraph" | "setup_task_graph"
+        ) {
+            return Err(Failure::not_found(format!("no such resume hook '{name}'")));
         }
+        Err(if request.enable {
+            Failure::exists(format!("resume hook '{name}' is already installed"))
+        } else {
+            Failure::unsupported(format!(
+                "resume hook '{name}' cannot go: its work is done with every change"
+            ))
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::{Bess, now_s};
 use crate::bess::class::template;
-use crate::bess::drivers::{self, DRIVERS, Driver};
+use crate::bess::drivers::{self, Changes, DRIVERS, Driver};
 use crate::bess::{Failure, pb};
 use crate::modules::{BurstCounts, Bursts};
 
@@ -350,13 +350,14 @@ impl Bess {
         let address = parse_mac(&wanted.mac_addr)?;
         let changes_address = address != [0; 6] && mac(address) != entry.conf.mac_addr;
         let changes_mtu = wanted.mtu != 0 && wanted.mtu != entry.conf.mtu;
-        if changes_address || changes_mtu || !wanted.admin_up {
+        let changes = Changes {
+            mac: changes_address.then_some(address),
+            mtu: changes_mtu.then_some(wanted.mtu),
+            up: (wanted.admin_up != entry.conf.admin_up).then_some(wanted.admin_up),
+        };
+        if changes != Changes::default() {
             let interface = entry.port.info().name.clone();
-            (entry.driver.configure)(
-                &interface,
-                changes_address.then_some(address),
-                changes_mtu.then_some(wanted.mtu),
-            )?;
+            (entry.driver.configure)(&interface, changes)?;
         }
         if changes_address {
             entry.conf.mac_addr = mac(address);
