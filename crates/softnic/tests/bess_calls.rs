@@ -2,6 +2,8 @@
 
 mod bess_kit;
 
+use std::time::{Duration, Instant};
+
 use bess_kit::bench::Bench;
 use bess_kit::{Daemon, packed};
 use prost_types::Any;
@@ -181,6 +183,48 @@ fn the_configuration_of_a_port_is_read_and_checked() {
     assert_eq!(set(&mut daemon, "q", conf), unknown);
     let error = get(&mut daemon, "q").error.unwrap();
     assert_eq!((error.code, error.errmsg), unknown);
+}
+
+#[test]
+fn buffers_are_counted() {
+    let mut daemon = daemon();
+    let dump = |daemon: &mut Daemon, socket| -> Vec<pb::MempoolDump> {
+        let answer: pb::DumpMempoolResponse = daemon.ask("DumpMempool", &pb::DumpMempoolRequest { socket });
+        assert_eq!(answer.error, None);
+        answer.dumps
+    };
+    let used = |daemon: &mut Daemon| {
+        let [pool] = &dump(daemon, -1)[..] else { panic!("one pool") };
+        assert_eq!((pool.socket, pool.initialized, pool.mp_size as usize), (0, true, BUFFERS));
+        assert_eq!(pool.mp_populated_size as usize, BUFFERS);
+        assert_eq!(pool.mp_available_count + pool.mp_in_use_count, pool.mp_size);
+        assert!(pool.mp_element_size >= 2048);
+        pool.mp_in_use_count
+    };
+    assert_eq!(used(&mut daemon), 0);
+    // A batch that is not full is held. What a worker has taken for itself counts as used: up to 128 buffers.
+    daemon.module("Source", "source", &pb::SourceArg::default());
+    daemon.module("Buffer", "buffer", &pb::BufferArg {});
+    daemon.module("Sink", "sink", &NO_ARG);
+    daemon.connect("source", 0, 0, "buffer");
+    daemon.connect("buffer", 0, 0, "sink");
+    let three = pb::SourceCommandSetBurstArg { burst: 3 };
+    assert_eq!(daemon.command("source", "set_burst", &three).error, None);
+    let start = Instant::now();
+    loop {
+        daemon.must("ResumeAll", &EMPTY);
+        daemon.must("PauseAll", &EMPTY);
+        let held = used(&mut daemon);
+        assert!(held <= 128 + 32, "{held}");
+        if held > 0 {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "nothing is held");
+    }
+    assert_eq!(dump(&mut daemon, 0), dump(&mut daemon, -1));
+    assert_eq!(dump(&mut daemon, 1), [], "there is one socket");
+    daemon.must("ResetAll", &EMPTY);
+    assert_eq!(used(&mut daemon), 0);
 }
 
 fn hook(class_name: &str, hook_name: &str, gate: Gate) -> pb::GateHookInfo {

@@ -229,6 +229,47 @@ fn sources_share_as_their_classes_say() {
 }
 
 #[test]
+fn the_rates_of_traffic_are_watched() {
+    let daemon = Daemon::start(&example("shares.weft"));
+    // From the start on, and then for as long as it takes the shares to be seen: 100 Mbit/s are some 12,000 packets.
+    let rates = json(&daemon.ask(&["monitor", "--json", "--count", "1", "--interval", "1s"]));
+    let seconds = rates["seconds"].as_f64().unwrap();
+    let of = |list: &str, key: &str, name: &str, rate: &str| {
+        let list = rates[list].as_array().unwrap();
+        let one = list.iter().find(|one| one[key] == name).unwrap_or_else(|| panic!("{name}: {rates}"));
+        one[rate].as_f64().unwrap()
+    };
+    let gate = |name: &str| of("gates", "module", name, "packets");
+    let class = |name: &str, rate: &str| of("classes", "class", name, rate);
+    let mut bits = 0.0;
+    for name in ["gold", "bulk"] {
+        let leaf = format!("!leaf_{name}:0");
+        let (packets, own) = (class(&leaf, "packets"), class(&leaf, "bits"));
+        assert!(gate(name) > 0.0 && packets > 0.0 && class(&leaf, "turns") > 0.0, "{rates}");
+        assert!(class(&leaf, "cycles_per_packet") > 0.0, "{rates}");
+        // 1,000 bytes, and 24 of the wire's.
+        assert!((own / packets - 8192.0).abs() < 1.0, "{rates}");
+        // The two are counted one after the other.
+        assert!((gate(name) - packets).abs() <= 0.1 * packets + 64.0 / seconds, "{rates}");
+        bits += own;
+    }
+    let share = class("!leaf_gold:0", "bits") / bits;
+    assert!((share - 0.75).abs() < 0.05, "{share}: {rates}");
+    for name in ["link", "fair"] {
+        assert!((class(name, "bits") - bits).abs() <= 0.1 * bits, "{rates}");
+    }
+    // A busy machine only makes it less.
+    assert!(bits > 1e6 && bits < 1.2e8, "{rates}");
+    let line = ok(&daemon.ask(&["monitor", "--count", "1", "--interval", "500ms"]));
+    let moved: Vec<&str> = line.trim().split(", ").collect();
+    for wanted in ["gold:0 ", "bulk:0 ", "tc !leaf_gold:0 ", "tc !leaf_bulk:0 ", "tc link ", "tc fair "] {
+        let rate = moved.iter().find_map(|part| part.strip_prefix(wanted));
+        assert!(rate.is_some_and(|rate| rate.ends_with("/s") && !rate.starts_with('0')), "{wanted}: {line}");
+    }
+    daemon.end();
+}
+
+#[test]
 fn a_running_daemon_is_shown() {
     let acl = Acl::start("show");
     acl.send(54);
