@@ -3,6 +3,9 @@
 //! First what the closed form says of one flow and what it takes; then the loaded run, seed by seed, with 95 % confidence intervals;
 //! last what a run costs, in CPU time of its thread.
 
+mod clock;
+
+use clock::cpu_seconds;
 use rc3::scenario::{BASELINE, Results, Row, Scenario};
 use rc3::simulate::{Fabric, Flow, Limits, Outcome, PAPER_SIZES, Sizes, Workload, internet2, poisson, run};
 use rc3::{LowConfig, Model, SenderConfig};
@@ -64,7 +67,9 @@ fn loaded(seeds: u32) {
         let Row { over_flows, over_bytes, by_size: [short, middle, long], p99, .. } = row;
         let cell = |found: &Option<rc3::scenario::Interval>, factor: f64| {
             found.map_or("".into(), |found| {
-                format!("{:.2} ± {:.2}", factor * found.mean, factor * found.half_width)
+                let interval =
+                    found.half_width.map_or(String::new(), |half| format!(" ± {:.2}", factor * half));
+                format!("{:.2}{interval}", factor * found.mean)
             })
         };
         let times = [over_flows, over_bytes, short, middle, long, p99].map(|found| cell(found, 1e3));
@@ -93,10 +98,4 @@ fn cost(fabric: &Fabric) {
         let (hops, events) = (last.net.hops, last.net.events);
         println!("| {name} | {hops} | {events} | {least:.2} | {:.1} M |", hops as f64 / least / 1e6);
     }
-}
-
-/// CPU time of this thread so far.
-fn cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    text.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok()).expect("nanoseconds") / 1e9
 }

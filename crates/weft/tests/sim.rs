@@ -54,6 +54,10 @@ fn a_scenario_gives_a_table_json_columns_and_a_plot() {
     assert_eq!(value["parameter"], "buffer");
     assert_eq!(value["rows"][1]["protocol"], "rc3");
     assert_eq!(value["rows"][1]["unfinished"], 0);
+
+    // One seed says nothing of how sure it is.
+    let one = text(&run(directory.path(), &["sim", "run", "small.yaml", "--seeds", "1"]).stdout);
+    assert!(one.starts_with("small: 1 seed, times in ms\n") && !one.contains('±'), "{one}");
 }
 
 #[test]

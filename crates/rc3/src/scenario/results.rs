@@ -15,13 +15,15 @@ use crate::simulate::Summary;
 pub struct Interval {
     /// The mean.
     pub mean: f64,
-    /// Half the width.
-    pub half_width: f64,
+    /// Half the width; none of a single seed.
+    pub half_width: Option<f64>,
 }
 
 impl Interval {
     fn of(values: &[f64]) -> Option<Self> {
-        Mean::of(values).map(|Mean { mean, half_width, .. }| Self { mean, half_width })
+        let of =
+            |Mean { mean, half_width, count }| Self { mean, half_width: (count > 1).then_some(half_width) };
+        Mean::of(values).map(of)
     }
 }
 
@@ -137,7 +139,8 @@ impl Results {
                 [row.over_flows, row.over_bytes, row.p99, reductions[0], reductions[1], short, middle, long];
             for figure in figures {
                 let _ = match figure {
-                    Some(Interval { mean, half_width }) => write!(out, ",{mean},{half_width}"),
+                    Some(Interval { mean, half_width: Some(half) }) => write!(out, ",{mean},{half}"),
+                    Some(Interval { mean, half_width: None }) => write!(out, ",{mean},"),
                     None => write!(out, ",,"),
                 };
             }
@@ -156,7 +159,10 @@ impl Results {
                 series.push(Series { name: row.protocol.clone(), points: Vec::new() });
             }
             let Some(line) = series.iter_mut().find(|known| known.name == row.protocol) else { continue };
-            let point = |x: f64, found: Interval| Point { x, y: found.mean, half_width: found.half_width };
+            let point = |x: f64, found: Interval| {
+                let half_width = found.half_width.unwrap_or_default();
+                Point { x, y: found.mean, half_width }
+            };
             match row.value {
                 Some(value) => line.points.extend(row.over_flows.map(|found| point(value, found))),
                 None => {
@@ -169,7 +175,7 @@ impl Results {
             .parameter
             .map_or("flows up to 4,380 bytes (1), up to 100 KB (2), beyond (3)", Parameter::label);
         let y_label = "mean flow completion time (s)".into();
-        let title = format!("{}, {} seeds", self.name, self.seeds);
+        let title = format!("{}, {} seed{}", self.name, self.seeds, if self.seeds == 1 { "" } else { "s" });
         let values = || self.rows.iter().filter_map(|row| row.value);
         let (least, most) = values().fold((f64::MAX, 0.0_f64), |(a, b), value| (a.min(value), b.max(value)));
         // Values over more than a power of ten are read better by their logarithm.

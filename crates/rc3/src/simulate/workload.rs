@@ -28,6 +28,7 @@ pub const SIZES_MAX: usize = 65_536;
 const ARRIVALS: u64 = 1 << 40;
 const SIZES: u64 = ARRIVALS + 1;
 const ENDS: u64 = ARRIVALS + 2;
+const DEPLOYED: u64 = ARRIVALS + 4;
 
 /// Why a table is none.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
@@ -134,13 +135,14 @@ pub struct Workload {
 /// Draws flows between hosts: each from a host, to another that hangs on another router, or to any other where all hang on one.
 /// Hosts come with their router.
 ///
-/// Sizes, times and ends are streams of their own: a run at another load has the same flows, closer together.
+/// Sizes, times, ends and who uses what are streams of their own: a run at another load has the same flows, closer together.
 pub fn poisson(workload: &Workload, hosts: &[(NodeId, NodeId)], seed: u64) -> Vec<Flow> {
     let apart = hosts.iter().any(|host| host.1 != hosts[0].1);
     if hosts.len() < 2 {
         return Vec::new();
     }
-    let [mut times, mut sizes, mut ends] = [ARRIVALS, SIZES, ENDS].map(|stream| Random::new(seed, stream));
+    let [mut times, mut sizes, mut ends, mut deployed] =
+        [ARRIVALS, SIZES, ENDS, DEPLOYED].map(|stream| Random::new(seed, stream));
     let bits = 8.0 * workload.sizes.mean_on_the_wire(workload.segment);
     let pause = bits / (workload.load * workload.capacity.bits_per_second() as f64);
     let mut now = 0.0;
@@ -156,7 +158,7 @@ pub fn poisson(workload: &Workload, hosts: &[(NodeId, NodeId)], seed: u64) -> Ve
                 }
             };
             let bytes = workload.sizes.draw(&mut sizes);
-            let config = u8::from(workload.second > 0.0 && sizes.chance(workload.second));
+            let config = u8::from(deployed.chance(workload.second));
             Flow { start: Time::from_secs_f64(now), from: from.0, to: to.0, bytes, config }
         })
         .collect()
@@ -209,7 +211,7 @@ mod tests {
         assert!(flows.iter().all(|flow| flow.from.0 % 2 != flow.to.0 % 2), "to another router's");
         let second = flows.iter().filter(|flow| flow.config == 1).count();
         assert!((4_700..5_300).contains(&second), "{second}");
-        let faster = poisson(&Workload { load: 0.7, ..workload }, &hosts, 3);
+        let faster = poisson(&Workload { load: 0.7, second: 0.5, ..workload }, &hosts, 3);
         assert!(flows.iter().zip(&faster).all(|(a, b)| (a.from, a.to, a.bytes) == (b.from, b.to, b.bytes)));
         assert!(poisson(&faster_than_none(), &hosts[..1], 0).is_empty());
     }

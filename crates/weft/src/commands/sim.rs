@@ -146,15 +146,26 @@ fn table(results: &Results) -> String {
         rows.push(cells);
     }
     let name = &results.name;
-    format!("{name}: {} seeds, times in ms, 95 % intervals\n\n{}", results.seeds, style::columns(&rows))
+    let of = if results.seeds == 1 {
+        "1 seed, times in ms".to_owned()
+    } else {
+        format!("{} seeds, times in ms, 95 % intervals", results.seeds)
+    };
+    format!("{name}: {of}\n\n{}", style::columns(&rows))
 }
 
 fn milliseconds(found: Option<Interval>) -> String {
-    found.map_or("-".into(), |found| format!("{:.1} ±{:.1}", 1e3 * found.mean, 1e3 * found.half_width))
+    found.map_or("-".into(), |found| scaled(found, 1e3, ""))
 }
 
 fn percent(found: Option<Interval>) -> String {
-    found.map_or("-".into(), |found| format!("{:.1}% ±{:.1}", 100.0 * found.mean, 100.0 * found.half_width))
+    found.map_or("-".into(), |found| scaled(found, 100.0, "%"))
+}
+
+/// `133.6 ±1.2`; `133.6` of one seed.
+fn scaled(Interval { mean, half_width }: Interval, factor: f64, unit: &str) -> String {
+    let interval = half_width.map_or(String::new(), |half| format!(" ±{:.1}", factor * half));
+    format!("{:.1}{unit}{interval}", factor * mean)
 }
 
 /// `120 at level 3, 4 lost`.
