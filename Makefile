@@ -38,7 +38,7 @@ TESTS = cargo test --workspace --exclude host --exclude ports --exclude lookup -
 		--test conntrack_twin --test frames --test fuzz_bounded --test header_order --test inspection_fuzz --test live \
 		--test reassembly --test reassembly_policies; \
 	cargo test -p rc3 --lib --test closed_form --test connection --test conservation --test fuzz_bounded --test loaded \
-		--test scenario; \
+		--test ns3 --test scenario; \
 	cargo test -p lookup -p netbricks -p rc3 --doc; \
 	cargo test -p weft --test kubernetes --test machines --test manifests; \
 	cargo test -p weft --test main_job ordinary_user; \

@@ -28,6 +28,7 @@ test_packages=(
   "ethtool ethtool"             # offloads of the interfaces we make
   "openvswitch-common ovs-ofctl" # OpenFlow messages of ours, read by another
   "python3-venv /usr/lib/python3*/ensurepip" # os-ken, which judges them too (tests/pypi.sh)
+  "g++ g++"                     # ns-3's TCP, which judges ours (tests/pypi.sh)
   "npm npm"                     # the schemas of the Gateway API (tests/kubernetes.sh)
   "openvswitch-switch ovs-vswitchd" # the switches that the controller drives, userspace datapath
   "iputils-arping arping"       # hosts that announce themselves, or ask for nobody
