@@ -7,18 +7,16 @@ use mio::Interest;
 use mio::net::TcpStream;
 use sim::Time;
 
+use super::LiveError;
 use super::destination::{Allow, Destination, Host};
-use super::reactor::{Reactor, Ready, SOCKET, Stop, stream_place, stream_token};
+use super::reactor::{Ready, SOCKET, Stop, stream_place, stream_token};
 use super::resolver::Resolver;
-use super::socket::{Arrival, Socket};
+use super::server::Server;
 use super::splice::{Pumped, SCRATCH_BYTES, Splice};
-use super::{LiveError, seed};
-use crate::connection::{Code, Config, Event};
-use crate::endpoint::{Endpoint, EndpointStats};
+use crate::connection::{Code, Config, Event, Reason};
+use crate::endpoint::EndpointStats;
 use crate::secure::Key;
 
-/// Connections of clients at once.
-const CONNECTIONS_MAX: usize = 1_024;
 /// Connections to destinations at once.
 const STREAMS_MAX: usize = 8_192;
 /// How long an address is waited for.
@@ -59,9 +57,7 @@ enum Outbound {
 #[derive(Debug)]
 pub struct Egress {
     allow: Vec<Allow>,
-    reactor: Reactor,
-    socket: Socket,
-    endpoint: Endpoint,
+    server: Server,
     resolver: Resolver,
     /// The streams, and whose they are.
     places: Vec<Option<(Whose, Outbound)>>,
@@ -77,13 +73,11 @@ pub struct Egress {
 impl Egress {
     /// Listens; [`Egress::run`] serves.
     pub fn bind(config: EgressConfig) -> Result<Self, LiveError> {
-        let reactor = Reactor::new()?;
+        let server = Server::bind(config.listen, config.connection, config.key)?;
         Ok(Self {
             allow: config.allow,
-            socket: Socket::bind(config.listen, reactor.registry())?,
-            endpoint: Endpoint::new(config.connection, config.key, CONNECTIONS_MAX, seed()?),
-            resolver: Resolver::new(&reactor.waker()),
-            reactor,
+            resolver: Resolver::new(&server.reactor.waker()),
+            server,
             places: Vec::new(),
             free: Vec::new(),
             by_stream: BTreeMap::new(),
@@ -96,41 +90,29 @@ impl Egress {
 
     /// Where clients come to.
     pub fn local(&self) -> Result<SocketAddr, LiveError> {
-        self.socket.local()
+        self.server.local()
     }
 
     /// What ends it.
     pub fn stopper(&self) -> Stop {
-        self.reactor.stopper()
+        self.server.reactor.stopper()
     }
 
     /// What it counted.
     pub fn stats(&self) -> EndpointStats {
-        self.endpoint.stats()
+        self.server.endpoint.stats()
     }
 
     /// Serves until it is stopped.
     pub fn run(&mut self) -> Result<(), LiveError> {
         let mut ready = Vec::new();
-        while !self.reactor.is_stopped() {
-            let (reactor, endpoint) = (&self.reactor, &mut self.endpoint);
-            endpoint.timer(reactor.now());
-            let more = self.socket.receive(reactor, |arrival| {
-                if let Arrival::Datagram(at, from, bytes) = arrival {
-                    endpoint.handle(at, from, bytes);
-                }
-            })?;
+        while !self.server.reactor.is_stopped() {
+            self.server.hear()?;
             self.answers();
             self.expire();
             self.events();
-            self.flush()?;
-            let deadline = self
-                .endpoint
-                .next_deadline()
-                .into_iter()
-                .chain(self.timers.first().map(|first| first.0))
-                .min();
-            self.reactor.wait(if more { Some(Time::ZERO) } else { deadline }, &mut ready)?;
+            self.server.flush()?;
+            self.server.wait(self.timers.first().map(|first| first.0), &mut ready)?;
             for ready in &ready {
                 if ready.token != SOCKET
                     && let Some(place) = stream_place(ready.token)
@@ -139,21 +121,11 @@ impl Egress {
                 }
             }
         }
-        self.endpoint.close(Code::Done, "the egress ends");
-        self.flush()
-    }
-
-    fn flush(&mut self) -> Result<(), LiveError> {
-        let mut out = Vec::new();
-        let mut free = self.socket.unstick()?;
-        while free && let Some((to, level)) = self.endpoint.poll_output(self.reactor.now(), &mut out) {
-            free = self.socket.send(to, level, &out)?;
-        }
-        Ok(())
+        self.server.end("the egress ends")
     }
 
     fn events(&mut self) {
-        while let Some((id, event)) = self.endpoint.poll_event() {
+        while let Some((id, event)) = self.server.endpoint.poll_event() {
             match event {
                 Event::Asked { stream, target } => {
                     if let Err((code, text)) = self.asked((id, stream), &target) {
@@ -167,7 +139,10 @@ impl Egress {
                 }
                 Event::Reset { stream, .. } => self.abort((id, stream)),
                 Event::Closed(reason) => {
-                    tracing::debug!("connection {id:016x} has ended: {reason}");
+                    match reason {
+                        Reason::Peer(Code::Done, _) => tracing::debug!("a client has ended: {reason}"),
+                        _ => tracing::warn!("no connection to a client any more: {reason}"),
+                    }
                     let all: Vec<Whose> =
                         self.by_stream.range((id, 0)..=(id, u32::MAX)).map(|entry| *entry.0).collect();
                     all.into_iter().for_each(|whose| self.abort(whose));
@@ -178,7 +153,7 @@ impl Egress {
     }
 
     fn refuse(&mut self, (id, stream): Whose, code: Code, text: &str) {
-        if let Some(connection) = self.endpoint.connection(id) {
+        if let Some(connection) = self.server.endpoint.connection(id) {
             connection.reset(stream, code, text);
         }
     }
@@ -251,7 +226,7 @@ impl Egress {
         while !addresses.is_empty() {
             match TcpStream::connect(addresses.remove(0)) {
                 Ok(tcp) => {
-                    let until = self.reactor.now() + CONNECT;
+                    let until = self.server.reactor.now() + CONNECT;
                     self.put(whose, Outbound::Connecting { tcp, until, port, rest: addresses }, Some(until));
                     return Ok(());
                 }
@@ -269,7 +244,7 @@ impl Egress {
         }
         if let Outbound::Connecting { tcp, .. } = &mut outbound {
             let both = Interest::READABLE | Interest::WRITABLE;
-            if let Err(error) = self.reactor.registry().register(tcp, stream_token(place), both) {
+            if let Err(error) = self.server.reactor.registry().register(tcp, stream_token(place), both) {
                 self.free.push(place);
                 return self.refuse(whose, Code::Failed, &error.to_string());
             }
@@ -297,7 +272,7 @@ impl Egress {
 
     /// Addresses that take too long.
     fn expire(&mut self) {
-        let now = self.reactor.now();
+        let now = self.server.reactor.now();
         while let Some((at, place)) = self.timers.first().copied().filter(|first| first.0 <= now) {
             self.timers.remove(&(at, place));
             if let Some((whose, Outbound::Connecting { .. })) = &self.places[place] {
@@ -330,7 +305,7 @@ impl Egress {
                 Ok(None) => {}
             },
             Outbound::Spliced(splice) => {
-                let Some(connection) = self.endpoint.connection(whose.0) else { return };
+                let Some(connection) = self.server.endpoint.connection(whose.0) else { return };
                 match splice.pump(ready, connection, &mut self.scratch) {
                     Pumped::Going => {}
                     Pumped::Done | Pumped::Failed => drop(self.remove(whose)),
@@ -344,8 +319,8 @@ impl Egress {
         self.timers.remove(&(until, place));
         let _ = tcp.set_nodelay(true);
         self.places[place] = Some((whose, Outbound::Spliced(Splice::new(tcp, whose.1))));
-        let now = self.reactor.now();
-        if let Some(connection) = self.endpoint.connection(whose.0) {
+        let now = self.server.reactor.now();
+        if let Some(connection) = self.server.endpoint.connection(whose.0) {
             connection.accept(now, whose.1);
         }
         self.serve(place, None);

@@ -13,6 +13,7 @@ mod proxy;
 mod reactor;
 mod resolver;
 mod serve;
+mod server;
 mod socket;
 mod splice;
 

@@ -6,19 +6,15 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use sim::Time;
-
 use super::files::Directory;
-use super::reactor::{Reactor, Stop};
-use super::socket::{Arrival, Socket};
+use super::reactor::Stop;
+use super::server::Server;
 use super::splice::SCRATCH_BYTES;
-use super::{LiveError, seed, system};
+use super::{LiveError, system};
 use crate::connection::{Code, Config, Connection, Event, Received};
-use crate::endpoint::{Endpoint, EndpointStats};
+use crate::endpoint::EndpointStats;
 use crate::secure::Key;
 
-/// Connections of clients at once.
-const CONNECTIONS_MAX: usize = 1_024;
 /// Files that are open at once.
 const FILES_MAX: usize = 512;
 
@@ -47,9 +43,7 @@ struct Sending {
 #[derive(Debug)]
 pub struct Serve {
     directory: Directory,
-    reactor: Reactor,
-    socket: Socket,
-    endpoint: Endpoint,
+    server: Server,
     files: BTreeMap<(u64, u32), Sending>,
     /// Files of which more can be read.
     due: VecDeque<(u64, u32)>,
@@ -59,14 +53,11 @@ pub struct Serve {
 impl Serve {
     /// Listens; [`Serve::run`] serves.
     pub fn bind(config: &ServeConfig) -> Result<Self, LiveError> {
-        let reactor = Reactor::new()?;
         let directory =
             Directory::open(&config.directory).map_err(system(config.directory.display().to_string()))?;
         Ok(Self {
             directory,
-            socket: Socket::bind(config.listen, reactor.registry())?,
-            endpoint: Endpoint::new(config.connection, config.key, CONNECTIONS_MAX, seed()?),
-            reactor,
+            server: Server::bind(config.listen, config.connection, config.key)?,
             files: BTreeMap::new(),
             due: VecDeque::new(),
             scratch: vec![0; SCRATCH_BYTES],
@@ -75,50 +66,33 @@ impl Serve {
 
     /// Where clients come to.
     pub fn local(&self) -> Result<SocketAddr, LiveError> {
-        self.socket.local()
+        self.server.local()
     }
 
     /// What ends it.
     pub fn stopper(&self) -> Stop {
-        self.reactor.stopper()
+        self.server.reactor.stopper()
     }
 
     /// What it counted.
     pub fn stats(&self) -> EndpointStats {
-        self.endpoint.stats()
+        self.server.endpoint.stats()
     }
 
     /// Serves until it is stopped.
     pub fn run(&mut self) -> Result<(), LiveError> {
         let mut ready = Vec::new();
-        while !self.reactor.is_stopped() {
-            let (reactor, endpoint) = (&self.reactor, &mut self.endpoint);
-            endpoint.timer(reactor.now());
-            let more = self.socket.receive(reactor, |arrival| {
-                if let Arrival::Datagram(at, from, bytes) = arrival {
-                    endpoint.handle(at, from, bytes);
-                }
-            })?;
+        while !self.server.reactor.is_stopped() {
+            self.server.hear()?;
             self.events();
-            self.flush()?;
-            let deadline = if more { Some(Time::ZERO) } else { self.endpoint.next_deadline() };
-            self.reactor.wait(deadline, &mut ready)?;
+            self.server.flush()?;
+            self.server.wait(None, &mut ready)?;
         }
-        self.endpoint.close(Code::Done, "the server ends");
-        self.flush()
-    }
-
-    fn flush(&mut self) -> Result<(), LiveError> {
-        let mut out = Vec::new();
-        let mut free = self.socket.unstick()?;
-        while free && let Some((to, level)) = self.endpoint.poll_output(self.reactor.now(), &mut out) {
-            free = self.socket.send(to, level, &out)?;
-        }
-        Ok(())
+        self.server.end("the server ends")
     }
 
     fn events(&mut self) {
-        while let Some((id, event)) = self.endpoint.poll_event() {
+        while let Some((id, event)) = self.server.endpoint.poll_event() {
             match event {
                 Event::Asked { stream, target } => self.asked((id, stream), &target),
                 Event::Writable { stream } => self.due.push_back((id, stream)),
@@ -126,7 +100,7 @@ impl Serve {
                 Event::Closed(_) => self.files.retain(|whose, _| whose.0 != id),
                 // What clients have to say after their question is not asked for, and taken so that their end is heard.
                 Event::Readable { stream } => {
-                    if let Some(connection) = self.endpoint.connection(id) {
+                    if let Some(connection) = self.server.endpoint.connection(id) {
                         while let Received::Bytes(bytes) = connection.received(stream) {
                             let length = bytes.len();
                             connection.take(stream, length);
@@ -142,13 +116,13 @@ impl Serve {
     }
 
     fn asked(&mut self, (id, stream): (u64, u32), target: &[u8]) {
-        let now = self.reactor.now();
+        let now = self.server.reactor.now();
         let found = if self.files.len() < FILES_MAX {
             self.directory.file(target)
         } else {
             Err((Code::Busy, "too many files"))
         };
-        let Some(connection) = self.endpoint.connection(id) else { return };
+        let Some(connection) = self.server.endpoint.connection(id) else { return };
         match found {
             Ok((file, length)) => {
                 connection.accept(now, stream);
@@ -163,7 +137,7 @@ impl Serve {
     /// Reads and writes as much as there is room for.
     fn send(&mut self, whose: (u64, u32)) {
         let Some(sending) = self.files.get_mut(&whose) else { return };
-        let Some(connection) = self.endpoint.connection(whose.0) else { return };
+        let Some(connection) = self.server.endpoint.connection(whose.0) else { return };
         match sending.send(connection, whose.1, &mut self.scratch) {
             Ok(false) => {}
             Ok(true) => {

@@ -71,3 +71,10 @@ fn print_json(value: &impl Serialize) -> miette::Result<()> {
     println!("{text}");
     Ok(())
 }
+
+/// Writes down what happens on standard error; WEFT_LOG says how much.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WEFT_LOG").unwrap_or_else(|_| "warn".into());
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
+    subscriber.with_writer(std::io::stderr).init();
+}

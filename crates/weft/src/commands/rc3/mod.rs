@@ -7,6 +7,7 @@ mod pair;
 use ::rc3::scenario::{BASELINE, Scenario};
 use clap::{Args, Subcommand};
 
+use super::log;
 use super::sim::Output;
 
 /// RC3: recursively cautious congestion control.
@@ -28,6 +29,9 @@ pub(crate) enum Rc3 {
 
 impl Rc3 {
     pub(crate) fn run(&self) -> miette::Result<()> {
+        if let Self::Serve(_) | Self::Proxy(_) | Self::Egress(_) = self {
+            log();
+        }
         match self {
             Self::Sim(command) => command.run(),
             Self::Key(command) => command.run(),

@@ -14,7 +14,7 @@ use softnic::config::{self, ApplyError, Parsed, StatementKind};
 
 use super::picture::Picture;
 use super::{HOME, address, duration, show};
-use crate::commands::print_json;
+use crate::commands::{log, print_json};
 
 /// Bytes of the longest configuration.
 const FILE_MAX: u64 = 16 << 20;
@@ -140,13 +140,6 @@ fn read(path: &Path) -> miette::Result<String> {
         return Err(miette!("{}: a configuration has at most {FILE_MAX} bytes", path.display()));
     }
     Ok(text)
-}
-
-/// Writes down what happens on standard error; WEFT_LOG says how much.
-fn log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("WEFT_LOG").unwrap_or_else(|_| "warn".into());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
-    subscriber.with_writer(std::io::stderr).init();
 }
 
 /// How many of what a file has.
