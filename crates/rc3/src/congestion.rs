@@ -35,8 +35,11 @@ struct Cubic {
 pub(crate) struct Window {
     algorithm: Algorithm,
     segment: u64,
+    initial: u64,
     pub(crate) bytes: u64,
     threshold: u64,
+    /// Whether something was ever lost.
+    lost: bool,
     cubic: Cubic,
 }
 
@@ -44,7 +47,15 @@ impl Window {
     pub(crate) fn new(algorithm: Algorithm, segment: u32, initial: u32) -> Self {
         let segment = u64::from(segment.max(1));
         let bytes = segment * u64::from(initial.max(1));
-        Self { algorithm, segment, bytes, threshold: u64::MAX, cubic: Cubic::default() }
+        Self {
+            algorithm,
+            segment,
+            initial: bytes,
+            bytes,
+            threshold: u64::MAX,
+            lost: false,
+            cubic: Cubic::default(),
+        }
     }
 
     /// A new ack has come.
@@ -76,6 +87,13 @@ impl Window {
         self.bytes = ((next * segment) as u64).max(self.bytes);
     }
 
+    /// Slow start ends at that many bytes, or where it began; unless something was lost before.
+    pub(crate) fn expect(&mut self, bytes: u64) {
+        if !self.lost {
+            self.threshold = bytes.max(self.initial);
+        }
+    }
+
     /// Three duplicate acks: something of what was in flight is lost.
     pub(crate) fn lose(&mut self, in_flight: u64) {
         self.threshold = self.after_loss(in_flight);
@@ -89,6 +107,7 @@ impl Window {
     }
 
     fn after_loss(&mut self, in_flight: u64) -> u64 {
+        self.lost = true;
         let left = match self.algorithm {
             Algorithm::NewReno => in_flight / 2,
             Algorithm::Cubic => {
@@ -128,6 +147,22 @@ mod tests {
         assert!((5 * 1_460 - 200..=5 * 1_460).contains(&window.bytes), "{} after a window", window.bytes);
         window.collapse(1_460);
         assert_eq!((window.bytes, window.threshold), (1_460, 2 * 1_460));
+    }
+
+    #[test]
+    fn slow_start_ends_where_it_is_expected_to_until_something_is_lost() {
+        let mut window = Window::new(Algorithm::NewReno, 1_000, 10);
+        window.expect(20_000);
+        (0..10).for_each(|_| window.grow(Time::ZERO, None));
+        assert_eq!(window.bytes, 20_000);
+        window.grow(Time::ZERO, None);
+        assert_eq!(window.bytes, 20_050);
+        window.lose(20_000);
+        window.expect(40_000);
+        assert_eq!(window.threshold, 10_000);
+        let mut window = Window::new(Algorithm::NewReno, 1_000, 10);
+        window.expect(1);
+        assert_eq!(window.threshold, 10_000);
     }
 
     #[test]

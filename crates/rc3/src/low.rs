@@ -198,6 +198,14 @@ impl Low {
         self.estimate.map(|rate| (rate, self.halved.is_some()))
     }
 
+    /// The rate of the bottleneck, as it was found or is remembered.
+    pub(crate) fn bottleneck(&self) -> Option<Rate> {
+        match self.config.pacing {
+            Pacing::Nic => None,
+            Pacing::Bottleneck { remembered, .. } => self.estimate.or(remembered),
+        }
+    }
+
     /// The rate at which it sends; none where it is not paced or knows none yet.
     pub(crate) fn rate(&self) -> Option<Rate> {
         self.rate

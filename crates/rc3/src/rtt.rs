@@ -24,6 +24,7 @@ impl Default for RttConfig {
 pub(crate) struct Rtt {
     config: RttConfig,
     smoothed: Option<Time>,
+    least: Option<Time>,
     variation: Time,
     /// How often the timeout was doubled.
     doubled: u32,
@@ -31,15 +32,21 @@ pub(crate) struct Rtt {
 
 impl Rtt {
     pub(crate) const fn new(config: RttConfig) -> Self {
-        Self { config, smoothed: None, variation: Time::ZERO, doubled: 0 }
+        Self { config, smoothed: None, least: None, variation: Time::ZERO, doubled: 0 }
     }
 
     pub(crate) const fn smoothed(&self) -> Option<Time> {
         self.smoothed
     }
 
+    /// The shortest that was measured.
+    pub(crate) const fn least(&self) -> Option<Time> {
+        self.least
+    }
+
     /// Takes a measurement of a segment that was sent once.
     pub(crate) fn sample(&mut self, rtt: Time) {
+        self.least = Some(self.least.map_or(rtt, |least| least.min(rtt)));
         self.doubled = 0;
         match self.smoothed {
             None => (self.smoothed, self.variation) = (Some(rtt), rtt.divided(2)),

@@ -391,6 +391,7 @@ impl Sender {
             let train_end = u64::from(self.config.initial_window) * self.config.segment_bytes();
             let train_end = train_end.min(self.tail);
             self.low.iter_mut().for_each(|low| low.train(now, segment.stamp, ack, train_end));
+            self.expect();
             self.repair(now, segment);
         } else if ack == self.una {
             match &mut self.bumped {
@@ -403,6 +404,15 @@ impl Sender {
                 _ if self.next > self.una => self.duplicate(segment, before),
                 _ => {}
             }
+        }
+    }
+
+    /// Has slow start end at what the bottleneck and the way to it hold, where the low-priority loop knows that (Hoe, SIGCOMM'96): doubling
+    /// on would lose what a small buffer has no room for.
+    fn expect(&mut self) {
+        let rate = self.low.as_ref().and_then(Low::bottleneck);
+        if let Some((rate, rtt)) = rate.zip(self.rtt.least()) {
+            self.window.expect(rate.bytes_in(rtt));
         }
     }
 
