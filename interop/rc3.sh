@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
 # curl through weft's pair of RC3 proxies, beside the same curl over the kernel's cubic and bbr, over an emulated WAN of 50 Mbit/s.
-# Arguments: rounds (3), round trips in ms ("80 200"), buffers ("0.25bdp 1bdp 5bdp"), KB ("50 200 400 3000").
+# Arguments: rounds (3), round trips in ms ("80 200"), buffers ("0.25bdp 1bdp 5bdp"), KB ("50 200 400 3000"; "" for no transfers),
+# seconds of the competing flow (30; 0 for none).
 #
 # The link is `weft softnic link` between two namespaces. Each cell is the median of curl's total time in seconds, from its connection
 # to the last byte. `rc3, first` is the first transfer of a pair that was just started: it has to find the bottleneck's rate;
-# `rc3, next` the one after it. A cell says `failed` where curl does, and where the kernel has not the algorithm. WEFT and LINK name the binaries; else one is built.
+# `rc3, next` the one after it. A cell says `failed` where curl does, and where the kernel has not the algorithm.
+#
+# The competing flow is four clients that ask for 10 KB over kernel TCP, each request in a connection of its own, while a transfer of
+# 1 MB begins every half second (a third of the link): none, by cubic, through the proxies without low levels, and with them. Its
+# times are from connect to the last byte. WEFT and LINK name the binaries; else one is built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-rounds="${1:-3}" rtts="${2:-80 200}" buffers="${3:-0.25bdp 1bdp 5bdp}" sizes="${4:-50 200 400 3000}"
+rounds="${1:-3}" rtts="${2:-80 200}" buffers="${3:-0.25bdp 1bdp 5bdp}" sizes="${4-50 200 400 3000}" beside="${5:-30}"
 [ -n "${WEFT:-}" ] || cargo build --release --quiet -p weft
 weft="$(realpath "${WEFT:-${CARGO_TARGET_DIR:-target}/release/weft}")"
 link="$(realpath "${LINK:-$weft}")"
@@ -31,7 +36,7 @@ stop() { # PID
 
 ip netns add "$near"
 ip netns add "$far"
-for size in $sizes; do head -c "${size}000" /dev/urandom >"$scratch/$size"; done
+for size in $sizes 10 1000; do head -c "${size}000" /dev/urandom >"$scratch/$size"; done
 "$weft" rc3 key "$scratch/key"
 
 median() { sort -n | sed -n "$(((rounds + 1) / 2))p"; }
@@ -75,35 +80,112 @@ PYTHON
     sleep 0.1
   done
 }
+pair() { # [arguments of both proxies …]: starts them
+  ip netns exec "$far" "$weft" rc3 egress --key "$scratch/key" --listen 10.78.0.2:7700 "$@" 2>/dev/null &
+  egress=$!
+  sleep 0.2
+  ip netns exec "$near" "$weft" rc3 proxy --key "$scratch/key" --egress 10.78.0.2:7700 "$@" 2>/dev/null &
+  proxy=$!
+  jobs_started+=("$egress" "$proxy")
+  sleep 1.2
+}
+unpair() {
+  stop "$proxy"
+  stop "$egress"
+}
+compete() { # the competing flow: requests, median and 99th percentile in ms
+  in_near python3 - "$beside" <<'PYTHON'
+import socket, sys, threading, time
+end, times, failed = time.monotonic() + float(sys.argv[1]), [], []
+def ask():
+    while time.monotonic() < end:
+        start, got = time.monotonic(), 0
+        try:
+            with socket.create_connection(("10.78.0.2", 8001), timeout=20) as server:
+                server.sendall(b"GET /10 HTTP/1.0\r\n\r\n")
+                while piece := server.recv(65536):
+                    got += len(piece)
+        except OSError:
+            got = 0
+        (times if got > 10_000 else failed).append(time.monotonic() - start)
+clients = [threading.Thread(target=ask) for _ in range(4)]
+for client in clients: client.start()
+for client in clients: client.join()
+times.sort()
+at = lambda share: 1e3 * times[min(int(share * len(times)), len(times) - 1)]
+print(f" {len(times)} | {at(0.5):.1f} | {at(0.99):.1f} |" + (f" {len(failed)} failed" if failed else ""), end="")
+PYTHON
+}
+load() { # [curl's arguments …]: begins a transfer every half second, until it is stopped
+  mkdir -p "$scratch/loads"
+  for number in $(seq "$((2 * beside))"); do
+    in_near curl -sS --max-time 60 -o /dev/null -w '%{time_total}\n' "$@" "http://10.78.0.2:8001/1000" >>"$scratch/loads/$number" 2>/dev/null &
+    sleep 0.5
+  done
+  wait
+}
+row() { # RTT BUFFER NAME [curl's arguments …]: the competing flow beside transfers
+  local name="$3"
+  printf '| %s | %s | %s |' "$1" "$2" "$name"
+  shift 3
+  rm -rf "$scratch/loads"
+  if [ "$name" != nothing ]; then
+    (trap - EXIT; load "$@") &
+    loading=$!
+    jobs_started+=("$loading")
+    sleep 1
+  fi
+  compete
+  local times=-
+  if [ "$name" != nothing ]; then
+    wait "$loading" || true
+    times="$(cat "$scratch"/loads/* | rounds="$((2 * beside))" median)"
+  fi
+  printf ' %s |\n' "$times"
+}
+
 ip -n "$far" link set lo up
 serve cubic 8001
 serve bbr 8002
-echo "| RTT, ms | buffer | KB | cubic | bbr | rc3, first | rc3, next |"
-echo "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+[ -z "$sizes" ] || echo "| RTT, ms | buffer | KB | cubic | bbr | rc3, first | rc3, next |"
+[ -z "$sizes" ] || echo "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
 for rtt in $rtts; do
   for buffer in $buffers; do
     connect "$rtt" "$buffer"
-    fetch 8001 50 >/dev/null # the first has neighbours to find
+    fetch 8001 10 >/dev/null # the first has neighbours to find
     for size in $sizes; do
       printf '| %s | %s | %s |' "$rtt" "$buffer" "$size"
       for port in 8001 8002; do printf ' %s |' "$(for _ in $(seq "$rounds"); do fetch "$port" "$size"; done | median)"; done
       : >"$scratch/first"
       : >"$scratch/next"
       for _ in $(seq "$rounds"); do
-        ip netns exec "$far" "$weft" rc3 egress --key "$scratch/key" --listen 10.78.0.2:7700 2>/dev/null &
-        egress=$!
-        sleep 0.2
-        ip netns exec "$near" "$weft" rc3 proxy --key "$scratch/key" --egress 10.78.0.2:7700 2>/dev/null &
-        proxy=$!
-        jobs_started+=("$egress" "$proxy")
-        sleep 1.2
+        pair
         fetch 8001 "$size" -x socks5h://127.0.0.1:1080 >>"$scratch/first"
         fetch 8001 "$size" -x socks5h://127.0.0.1:1080 >>"$scratch/next"
-        stop "$proxy"
-        stop "$egress"
+        unpair
       done
       printf ' %s | %s |\n' "$(median <"$scratch/first")" "$(median <"$scratch/next")"
     done
+    stop "$wan"
+  done
+done
+
+[ "$beside" != 0 ] || exit 0
+echo
+echo "| RTT, ms | buffer | beside | requests | median, ms | p99, ms | transfers, median s |"
+echo "| ---: | ---: | --- | ---: | ---: | ---: | ---: |"
+for rtt in $rtts; do
+  for buffer in $buffers; do
+    connect "$rtt" "$buffer"
+    fetch 8001 10 >/dev/null
+    row "$rtt" "$buffer" nothing
+    row "$rtt" "$buffer" cubic
+    pair --no-low
+    row "$rtt" "$buffer" "proxies without low levels" -x socks5h://127.0.0.1:1080
+    unpair
+    pair
+    row "$rtt" "$buffer" rc3 -x socks5h://127.0.0.1:1080
+    unpair
     stop "$wan"
   done
 done
