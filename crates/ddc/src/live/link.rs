@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::node::Refused;
 use super::site::Timers;
+use super::verdict::Refused;
 use super::wire::{Control, ITEMS_MAX, Item, Kind, Shim};
 
 /// The most messages that wait to be heard. With more the link is given up, which forgets them at both ends.

@@ -25,16 +25,19 @@
 //! anew with each heartbeat. It shortens ways after failures, and lets a router that starts while others are gone find its
 //! place. No packet waits for it.
 
+mod destination;
 mod link;
 mod node;
 mod report;
 mod site;
+mod verdict;
 mod wire;
 
 pub use link::LinkCounts;
-pub use node::{GHOST_HOPS, GHOSTS_PER_SECOND, Node, Refused, Verdict, Way};
+pub use node::{GHOST_HOPS, GHOSTS_PER_SECOND, Node};
 pub use report::{DestinationReport, Direction, LinkReport, NodeReport, Way as WayReport};
 pub use site::{
     FILE_BYTES_MAX, MTU_MAX, MTU_MIN, Member, PORTS_MAX, Problem, ROUTERS_MAX, Site, SiteError, Timers,
 };
+pub use verdict::{Refused, Verdict, Way};
 pub use wire::{ETHERTYPE, OVERHEAD_MAX};

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::destination::Destination;
 use super::link::{Change, Link};
-use super::report::{DestinationReport, Direction, LinkReport, NodeReport, Way as WayReport};
+use super::report::{LinkReport, NodeReport};
 use super::site::{Site, Timers};
+use super::verdict::{Refused, Verdict, Way};
 use super::wire::{Control, Item, Kind, Shim};
 use crate::experiment::patience;
-use crate::forwarder::{Cause, Decision, Outcome};
-use crate::guide::Guide;
+use crate::forwarder::Decision;
 use crate::header::{Header, Phase};
 use crate::map::{FAR, Map};
 use crate::plan::{Plan, Priority};
-use crate::router::Router;
 
 /// The hops of a ghost. One that uses them up is lost, which the protocol stands; without a limit those of a network that is in
 /// pieces would go on for ever.
@@ -22,97 +22,6 @@ pub const GHOST_HOPS: u16 = 1024;
 pub const GHOSTS_PER_SECOND: u64 = 1000;
 const GHOSTS_BURST: u64 = 64;
 const SECOND_NS: u64 = 1_000_000_000;
-
-/// Why a frame or a packet was dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Refused {
-    /// It is no frame of a router.
-    Malformed,
-    /// Its sender has another network file.
-    Foreign,
-    /// It is of another life of its link.
-    Stale,
-    /// It was overtaken.
-    Late,
-    /// A control message before it is missing.
-    Ahead,
-    /// No router has the number.
-    NoRouter,
-    /// As the last plan says, no way leads there.
-    Unreachable,
-    /// A ghost has used up its hops.
-    Hops,
-    /// What the forwarder says.
-    By(Cause),
-}
-
-impl Refused {
-    /// It in words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::Foreign => "from a router with another network file",
-            Self::Stale => "of an earlier life of its link",
-            Self::Late => "overtaken on its link",
-            Self::Ahead => "a control message before it is missing",
-            Self::NoRouter => "for a router that does not exist",
-            Self::Unreachable => "no way to its destination",
-            Self::Hops => "a ghost's hops used up",
-            Self::By(Cause::Isolated) => "no live link leads on",
-            Self::By(Cause::OutOfOrder) => "against the order of its link",
-            Self::By(Cause::UnknownLink) => "its link is not in the graph",
-        }
-    }
-}
-
-/// By which port a packet leaves, and with what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Way {
-    /// The port.
-    pub port: u16,
-    destination: u16,
-    header: Header,
-}
-
-/// What becomes of a frame or packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It was the router's own.
-    Taken,
-    /// It is for what is attached here; the IP packet begins behind so many bytes.
-    Deliver {
-        /// How many.
-        skip: usize,
-    },
-    /// It leaves: without its first bytes, with those in front that [`Node::seal`] gives.
-    Forward {
-        /// How many bytes it loses.
-        skip: usize,
-        /// How it leaves.
-        way: Way,
-    },
-    /// It is gone. Where it was a packet, that begins behind `skip` bytes.
-    Drop {
-        /// Why.
-        refused: Refused,
-        /// Where the IP packet begins, if there is one.
-        skip: Option<usize>,
-    },
-}
-
-#[derive(Debug)]
-struct Destination {
-    router: Router,
-    guide: Guide<'static>,
-    distance: u32,
-    started: u64,
-    forwarded: u64,
-    delivered: u64,
-    reversals: u64,
-    bounced: u64,
-    scouts: u64,
-    ghosts: u64,
-}
 
 #[derive(Debug)]
 struct Ghost {
@@ -148,24 +57,7 @@ impl Node {
     pub fn new(site: &Site, me: usize, start: u32, now_ns: u64) -> Self {
         let map = site.map.clone();
         let ports = map.ports(me).len();
-        let destination = |number: usize| {
-            let plan = Plan::towards(&map, number, Priority::Nearest);
-            let mut router = Router::new(&map, &plan, me);
-            (0..ports as u16).for_each(|port| router.link_down(port));
-            router.resume(start);
-            Destination {
-                router,
-                guide: Guide::shared(map.clone(), number),
-                distance: plan.distance[me],
-                started: 0,
-                forwarded: 0,
-                delivered: 0,
-                reversals: 0,
-                bounced: 0,
-                scouts: 0,
-                ghosts: 0,
-            }
-        };
+        let destination = |number: usize| Destination::new(&map, number, me, start);
         let session = |port: u32| start.wrapping_mul(0x9e37_79b1).wrapping_add(port << 8);
         let mut states = vec![(0, 0); map.node_count()];
         states[me].0 = start.max(1);
@@ -458,47 +350,6 @@ impl Node {
             dropped: self.dropped.iter().map(|(cause, count)| (cause.words().to_owned(), *count)).collect(),
             ghosts_withheld: self.withheld,
             plans: self.plans,
-        }
-    }
-}
-
-impl Destination {
-    fn note(&mut self, outcome: &Outcome, header: Header, arrived: bool, is_ghost: bool) {
-        self.reversals += u64::from(outcome.reversed);
-        self.bounced += u64::from(outcome.bounced);
-        let scout = |header: Header| matches!(header.phase, Phase::Scout(_));
-        match outcome.decision {
-            _ if is_ghost => {}
-            Decision::Deliver => self.delivered += 1,
-            Decision::Forward(forward) => {
-                self.forwarded += u64::from(arrived);
-                self.scouts += u64::from(scout(forward.header) && !scout(header));
-            }
-            Decision::Drop(_) => {}
-        }
-    }
-
-    fn report(&self, name: &str, to: impl Fn(usize) -> String) -> DestinationReport {
-        let forwarder = self.router.forwarder();
-        let direction = |port: u16| match forwarder.leads_out(port) {
-            _ if !self.router.is_live(port) => Direction::Down,
-            true => Direction::Out,
-            false if forwarder.is_in_graph(port) => Direction::In,
-            false => Direction::Unknown,
-        };
-        let way = |port: &u16| WayReport { to: to(usize::from(*port)), direction: direction(*port) };
-        DestinationReport {
-            router: name.to_owned(),
-            distance: Some(self.distance).filter(|distance| *distance != FAR),
-            round: self.router.round(),
-            ways: forwarder.order().iter().map(way).collect(),
-            started: self.started,
-            forwarded: self.forwarded,
-            delivered: self.delivered,
-            reversals: self.reversals,
-            bounced: self.bounced,
-            scouts: self.scouts,
-            ghosts: self.ghosts,
         }
     }
 }
