@@ -10,14 +10,25 @@
 //! | I5 | over a link that leads in comes the bit that is expected | any drop by a router is a violation |
 //! | I6 | after a heartbeat has come everywhere, every packet takes a shortest way | [`sweep`], for every node |
 //!
-//! With AEO, I1 and I2 are of virtual nodes, and hops are not counted while the neighbours of a virtual node that was given up
-//! have not let go of it: packets may go round until that message comes.
+//! With AEO, I1 and I2 are of virtual nodes.
 //!
 //! What makes the states finite is a bound on how many packets are under way at once; how many start in all has none.
+//!
+//! What makes them few:
+//!
+//! - Bits are only ever compared with the other end's: states that differ in how often links were reversed before are one.
+//! - A link that is cut and that neither end knows of is one that loses everything, which any link may do.
+//! - Reversals are no part of a state; it is visited again where more of them lead to it than were known.
+//! - With [`Limits::any`] neither the numbers of nodes nor the plan's order of links counts, so states that differ in names alone are
+//!   one; and the complete graph has all others in it: cut what a network does not have before the first packet, and what is
+//!   left is that network with its first graph. So one search is all connected graphs of so many nodes, all first graphs in
+//!   which the destination is the only end, and all priorities.
 
 mod search;
+mod state;
+mod symmetry;
+mod table;
 mod wander;
-mod world;
 
 pub use search::explore;
 pub use wander::{sweep, wander};
@@ -46,6 +57,9 @@ pub struct Limits {
     pub states_max: usize,
     /// How packets start.
     pub phase: Phase,
+    /// May a packet leave by any link that leads out, other than the one that it came over if there is another? Otherwise by
+    /// the first in the plan's order.
+    pub any: bool,
     #[doc(hidden)]
     pub test: BounceTest,
 }
@@ -57,6 +71,8 @@ pub struct Report {
     pub states: usize,
     /// Steps between them.
     pub steps: usize,
+    /// Different sets of ends that knew of a cut.
+    pub stages: usize,
     /// The most reversals of one schedule.
     pub reversals: u32,
     /// The most hops in a row without a packet starting, ending or being lost, all packets counted together.
@@ -68,6 +84,7 @@ impl Report {
     pub fn add(&mut self, other: Self) {
         self.states += other.states;
         self.steps += other.steps;
+        self.stages += other.stages;
         self.reversals = self.reversals.max(other.reversals);
         self.hops = self.hops.max(other.hops);
     }

@@ -106,6 +106,10 @@ impl Forwarder {
         &self.slots
     }
 
+    pub(crate) fn slots_mut(&mut self) -> &mut [Slot] {
+        &mut self.slots
+    }
+
     /// Takes a packet that came over a port, or that starts here. `live` says which ports are alive.
     pub fn receive(
         &mut self,
@@ -134,7 +138,7 @@ impl Forwarder {
             bounced: false,
             early: false,
         };
-        let (mut stale, mut of) = (None, Vnode::Current);
+        let mut back = None;
         if let Phase::Scout(mut scout) = header.phase {
             if self.is_destination {
                 return outcome;
@@ -148,11 +152,8 @@ impl Forwarder {
             header = Header::new(Phase::Plain);
             arrival = None;
         } else if let Some(port) = arrival {
-            if self.slots.get(place(port, header.vnode)).is_some_and(|slot| slot.is_old()) {
-                of = Vnode::Old;
-            }
             match self.arrive(test, port, header, &mut outcome) {
-                Ok(bounce) => stale = bounce.filter(|port| live(*port)),
+                Ok(way) => back = way.filter(|(port, _)| live(*port)),
                 Err(cause) => {
                     outcome.decision = Decision::Drop(cause);
                     return outcome;
@@ -162,19 +163,9 @@ impl Forwarder {
         if self.is_destination {
             return outcome;
         }
-        if of == Vnode::Old
-            && !self.slots.iter().enumerate().any(|(place, slot)| of.has(*slot) && live((place / 2) as u16))
-        {
-            (of, arrival, stale) = (Vnode::Current, None, None); // the last that came to it
-        }
-        self.depart(of, live, &mut outcome);
-        let way = match stale {
-            Some(port) => {
-                outcome.bounced = true;
-                Some((port, header.vnode))
-            }
-            None => self.way_out(of, arrival, live),
-        };
+        self.depart(live, &mut outcome);
+        outcome.bounced = back.is_some();
+        let way = back.or_else(|| self.way_out(arrival, live));
         let along = |phase| {
             way.map(|(port, vnode)| {
                 let seq = self.slots[place(port, vnode)].lseq();
@@ -200,18 +191,19 @@ impl Forwarder {
         outcome
     }
 
-    /// What a packet says of the link it came over. Gives the port where it must go back.
+    /// What a packet says of the link it came over. Gives the way where it must go back.
     fn arrive(
         &mut self,
         test: BounceTest,
         port: u16,
         header: Header,
         outcome: &mut Outcome,
-    ) -> Result<Option<u16>, Cause> {
+    ) -> Result<Option<(u16, bool)>, Cause> {
         let slot = self.slots.get_mut(place(port, header.vnode)).ok_or(Cause::UnknownLink)?;
         if slot.is_next() || slot.is_draining() {
             outcome.early = slot.is_next();
-            return Ok(None);
+            // The neighbour has not heard of it: it may go back over the end that counts, behind the message that says so.
+            return Ok(self.out_end(port));
         }
         if slot.is_none() {
             return Err(Cause::UnknownLink);
@@ -228,12 +220,12 @@ impl Forwarder {
             BounceTest::Equal => known,
             BounceTest::Misprinted => !known,
         };
-        Ok(stale.then_some(port))
+        Ok(stale.then_some((port, header.vnode)))
     }
 
     /// Makes sure that a live link leads out.
-    fn depart(&mut self, of: Vnode, live: impl Fn(u16) -> bool, outcome: &mut Outcome) {
-        let alive = |place: usize, slot: &Slot| of.has(*slot) && live((place / 2) as u16);
+    fn depart(&mut self, live: impl Fn(u16) -> bool, outcome: &mut Outcome) {
+        let alive = |place: usize, slot: &Slot| slot.is_used() && live((place / 2) as u16);
         if self.slots.iter().enumerate().any(|(place, slot)| slot.is_out() && alive(place, slot)) {
             return;
         }
@@ -245,22 +237,16 @@ impl Forwarder {
                 outcome.reversed += 1;
             }
         }
-        for slot in self.slots.iter_mut().filter(|slot| of.has(**slot) && outcome.reversed > 0) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.is_used() && outcome.reversed > 0) {
             slot.remember();
         }
     }
 
     /// The first live link in the order of priority that leads out; the one that the packet came over only if it is the only one.
-    fn way_out(&self, of: Vnode, arrival: Option<u16>, live: impl Fn(u16) -> bool) -> Option<(u16, bool)> {
-        let leads_out = |port: u16, vnode| {
-            let slot = self.slots[place(port, vnode)];
-            of.has(slot) && slot.is_out()
-        };
-        let ways = self.order.iter().copied().filter(|port| live(*port)).filter_map(|port| {
-            [false, true].into_iter().find(|vnode| leads_out(port, *vnode)).map(|vnode| (port, vnode))
-        });
+    fn way_out(&self, arrival: Option<u16>, live: impl Fn(u16) -> bool) -> Option<(u16, bool)> {
         let mut back = None;
-        for way in ways {
+        let ports = self.order.iter().copied().filter(|port| live(*port));
+        for way in ports.filter_map(|port| self.out_end(port)) {
             if Some(way.0) != arrival {
                 return Some(way);
             }
@@ -270,35 +256,30 @@ impl Forwarder {
     }
 }
 
-/// Which of a node's virtual nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Vnode {
-    Current,
-    Old,
-}
-
-impl Vnode {
-    fn has(self, slot: Slot) -> bool {
-        match self {
-            Self::Current => slot.is_used(),
-            Self::Old => slot.is_old(),
-        }
-    }
-}
-
 /// What virtual nodes need; [`crate::Router`] says when.
 impl Forwarder {
+    /// The first virtual end of a port's link that is part of the graph and for which `wanted` holds.
+    fn used(&self, port: u16, wanted: impl Fn(Slot) -> bool) -> Option<bool> {
+        let used = |vnode: &bool| {
+            let slot = self.slots[place(port, *vnode)];
+            slot.is_used() && wanted(slot)
+        };
+        [false, true].into_iter().find(used)
+    }
+
+    /// The end of a port's link that leads out.
+    fn out_end(&self, port: u16) -> Option<(u16, bool)> {
+        self.used(port, Slot::is_out).map(|vnode| (port, vnode))
+    }
+
     /// May this port be tried, and does it lead out?
     pub fn leads_out(&self, port: u16) -> bool {
-        [false, true].into_iter().any(|vnode| {
-            let slot = self.slots[place(port, vnode)];
-            slot.is_used() && slot.is_out()
-        })
+        self.out_end(port).is_some()
     }
 
     /// May this port be tried, once it is reversed if need be?
     pub fn is_in_graph(&self, port: u16) -> bool {
-        [false, true].into_iter().any(|vnode| self.slots[place(port, vnode)].is_used())
+        self.used(port, |_| true).is_some()
     }
 
     /// The ports, the first to try in front.
@@ -308,8 +289,7 @@ impl Forwarder {
 
     /// A virtual end of a port's link, and what packets say over it; the first end where there is none.
     pub(crate) fn says(&self, port: u16) -> Option<(bool, bool)> {
-        let used = |vnode: &bool| self.slots[place(port, *vnode)].is_used();
-        let vnode = [false, true].into_iter().find(used).unwrap_or_default();
+        let vnode = self.used(port, |_| true).unwrap_or_default();
         Some((vnode, self.slots.get(place(port, vnode))?.lseq()))
     }
 
@@ -325,7 +305,7 @@ impl Forwarder {
     pub(crate) fn prepare(&mut self, port: u16) -> bool {
         let free = |vnode: &bool| {
             let slot = self.slots[place(port, *vnode)];
-            !slot.is_used() && !slot.is_old() && !slot.is_next()
+            !slot.is_used() && !slot.is_next()
         };
         let vnode = [false, true].into_iter().find(free).unwrap_or_default();
         self.slots[place(port, vnode)] = Slot::of_next();
@@ -354,11 +334,11 @@ impl Forwarder {
         self.slots[place(port, vnode)] = Slot::draining();
     }
 
-    /// A neighbour has let go of this node's old virtual node.
+    /// A neighbour has let go of this node's old virtual node, or of the one that was given up.
     pub(crate) fn let_go(&mut self, port: u16) {
         for vnode in [false, true] {
             let slot = &mut self.slots[place(port, vnode)];
-            if slot.is_old() {
+            if slot.is_draining() {
                 *slot = Slot::default();
             }
         }

@@ -63,7 +63,8 @@
 //! 4. *What it costs.* A packet that is split adds one byte-sized packet, and that makes no more hops than the packet would have
 //!    made. A router computes distances once for a set of failures ([`Guide`]).
 //!
-//! [`explore`] checks 1 and 2 in every schedule of all networks of up to four nodes, with patience 0 and 1.
+//! [`explore`] checks 1 and 2 in every schedule of all networks of up to four nodes, with patience 0 and 1; the paper's protocol of up to
+//! five.
 #![forbid(unsafe_code)]
 
 pub mod experiment;

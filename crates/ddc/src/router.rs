@@ -5,13 +5,16 @@
 //!  v                     every neighbour u, in the order of numbers      the graph
 //!    ── Lock ──▶  one after the other                  ◀── Locked ──     no other AEO touches v, u or a link of v
 //!    ── Create ▶  u has an end that leads in           ◀─ Created ──     v′: nothing leads to it
-//!    ── Switch ▶  u lets go of its end of the old v    ◀ Switched ──     v′ is v; the old v forwards until nobody has an end of it
+//!    ── Switch ▶  u lets go of its end of the old v    ◀ Switched ──     v′ is v; what comes to the old v goes back, behind the Switch
 //!    ── Unlock ▶
 //! ```
 //!
-//! The old virtual node goes on as a node of its own while its neighbours let go of it, so that at no time two orientations of
-//! one link count. If data comes to v′ before it is complete, a neighbour has reversed its link to it, and v′ is no source any
-//! more: it is given up (`Abort`), and v tries again with the next heartbeat.
+//! From one moment to the next the links of v′ are those of v, so that at no time two orientations of one link count. A packet that
+//! comes to an end of the old v is from a neighbour that has not heard of it: it goes back over the link's new end, which leads
+//! out, behind the message; where that neighbour has reversed the new end, too, it came as if over that one. (Were the old v to
+//! forward it, as a node of its own, packets could go round for as long as a `Switch` and a `Switched` are under way.) If data
+//! comes to v′ before it is complete, a neighbour has reversed its link to it, and v′ is no source any more: it is given up
+//! (`Abort`), and v tries again with the next heartbeat; what comes to it from then on goes back just so.
 //!
 //! Messages must come in order with the data of their link and must not be lost while the link lives: the transport repeats
 //! them. Links must be agreed on: an end may say that a link lives again only after the other end has said that it failed, as
@@ -24,6 +27,7 @@ use crate::guide::Guide;
 use crate::header::Header;
 use crate::map::Map;
 use crate::plan::Plan;
+use crate::slot::Slot;
 
 /// What neighbours say to each other, of one destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -186,41 +190,19 @@ impl Router {
         self.round
     }
 
-    /// What the control knows, as bytes, for tables of states; nothing where nothing happens.
-    pub(crate) fn write_key(&self, key: &mut Vec<u8>) {
-        if self.is_idle() && self.round == 0 && self.heard.iter().all(|round| *round == 0) {
-            return;
-        }
-        let member = |member: &Member| match member {
-            Member::Own => u8::MAX,
-            Member::Port(port) => *port as u8,
-        };
-        key.push(self.forwarder.node() as u8);
-        match &self.holder {
-            None => key.push(0),
-            Some(Holder::Own) => key.push(1),
-            Some(Holder::Ports(ports)) => {
-                key.push(2 + ports.len() as u8);
-                key.extend(ports.iter().map(|port| *port as u8));
-            }
-        }
-        key.push(self.waiting.len() as u8);
-        key.extend(self.waiting.iter().map(member));
-        if let Some(aeo) = &self.aeo {
-            key.push(match aeo.stage {
-                Stage::Locking { got } => 16 + got as u8,
-                Stage::Creating => 1,
-                Stage::Switching => 2,
-                Stage::Aborting => 3,
-            });
-            key.extend([aeo.members.len() as u8, aeo.ends.len() as u8]);
-            key.extend(aeo.members.iter().map(member));
-            key.extend(aeo.ends.iter().flat_map(|(port, vnode, missing)| {
-                [*port as u8, u8::from(*vnode) << 1 | u8::from(*missing)]
-            }));
-        }
-        key.push(self.round as u8);
-        key.extend(self.heard.iter().map(|round| *round as u8));
+    /// What the explorer changes where it renames nodes.
+    pub(crate) fn slots_mut(&mut self) -> &mut [Slot] {
+        self.forwarder.slots_mut()
+    }
+
+    /// The same.
+    pub(crate) fn set_live(&mut self, port: u16, live: bool) {
+        self.live[usize::from(port)] = live;
+    }
+
+    /// The order in which links are tried.
+    pub(crate) fn set_order(&mut self, order: &[u16]) {
+        self.forwarder.set_order(order);
     }
 
     /// What is to be said next, and by which port.
@@ -465,7 +447,10 @@ impl Router {
                 self.forwarder.let_go(port);
                 self.answered(port);
             }
-            Message::Aborted if stage == Some(Stage::Aborting) => self.answered(port),
+            Message::Aborted if stage == Some(Stage::Aborting) => {
+                self.forwarder.let_go(port);
+                self.answered(port);
+            }
             Message::Unlock => self.unlock(port),
             Message::Heartbeat { round, seq, vnode } => {
                 self.forwarder.hear(port, vnode, seq);

@@ -8,8 +8,7 @@ const RSEQ: u8 = 4;
 const TO_REVERSE: u8 = 8;
 const USED: u8 = 16;
 const NEXT: u8 = 32;
-const OLD: u8 = 64;
-const DRAIN: u8 = 128;
+const DRAIN: u8 = 64;
 
 /// The state of one virtual end of a link. All zero: there is none.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -31,7 +30,7 @@ impl Slot {
         Self(NEXT | OUT)
     }
 
-    /// An end from which packets may still come, and nothing else: they are taken as if they started here.
+    /// An end from which packets may still come, and nothing else: they go back, or are taken as if they started here.
     pub(crate) fn draining() -> Self {
         Self(DRAIN)
     }
@@ -53,11 +52,6 @@ impl Slot {
     /// Does it lead out?
     pub fn is_out(self) -> bool {
         self.has(OUT)
-    }
-
-    /// Is it of the virtual node that this node was, and that goes once its neighbours have let go of it?
-    pub fn is_old(self) -> bool {
-        self.has(OLD)
     }
 
     /// Is it of the virtual node that is still being made?
@@ -85,11 +79,6 @@ impl Slot {
         self.has(RSEQ)
     }
 
-    /// The byte.
-    pub fn bits(self) -> u8 {
-        self.0
-    }
-
     /// The other end is known to have reversed the link.
     pub(crate) fn hear(&mut self) {
         self.0 = (self.0 & !(OUT | TO_REVERSE)) ^ RSEQ;
@@ -99,17 +88,27 @@ impl Slot {
         self.0 = (self.0 | OUT) ^ LSEQ;
     }
 
+    /// As if this end had reversed the link once more, or less; for the explorer.
+    pub(crate) fn toggle_lseq(&mut self) {
+        self.0 ^= LSEQ;
+    }
+
+    /// The same of the other end.
+    pub(crate) fn toggle_rseq(&mut self) {
+        self.0 ^= RSEQ;
+    }
+
     /// After a reversal: what leads in now is what the next one reverses.
     pub(crate) fn remember(&mut self) {
         self.0 = if self.is_out() { self.0 & !TO_REVERSE } else { self.0 | TO_REVERSE };
     }
 
-    /// The next virtual node is this node now, and what it was is old.
+    /// The next virtual node is this node now, and what it was is no more.
     pub(crate) fn promote(&mut self) {
         if self.is_next() {
             self.0 = self.0 & !NEXT | USED;
         } else if self.is_used() {
-            self.0 = self.0 & !USED | OLD;
+            *self = Self::draining();
         }
     }
 }
@@ -118,8 +117,7 @@ impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self {
             _ if self.is_next() => "next ",
-            _ if self.is_old() => "old ",
-            _ if self.is_draining() => "draining ",
+            _ if self.is_draining() => return f.write_str("draining"),
             _ if !self.is_used() => return f.write_str("none"),
             _ => "",
         };

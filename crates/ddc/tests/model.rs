@@ -22,6 +22,7 @@ fn limits(nodes: usize, in_flight_max: usize, phase: Phase) -> Limits {
         reversals_max: (nodes * nodes) as u32,
         states_max: 20_000_000,
         phase,
+        any: false,
         test: BounceTest::Equal,
     }
 }
@@ -39,6 +40,20 @@ fn all(nodes: usize, limits: &Limits) -> Result<Report, Violation> {
         start.elapsed()
     );
     Ok(total)
+}
+
+/// Explores all connected graphs of so many nodes, first graphs and priorities at once, as the complete graph, and says what
+/// was tried.
+fn at_once(nodes: usize, limits: &Limits) -> Result<Report, Violation> {
+    let (start, map) = (Instant::now(), graphs::complete(nodes));
+    let plan = Plan::towards(&map, 0, Priority::Nearest);
+    let report = explore(&map, &plan, &Limits { any: true, ..*limits })?;
+    let (in_flight, cuts) = (limits.in_flight_max, limits.cuts_max);
+    println!(
+        "{nodes} nodes at once, {in_flight} under way, {cuts} cuts: {report:?}, {:.1?}",
+        start.elapsed()
+    );
+    Ok(report)
 }
 
 fn holds(nodes: usize, limits: &Limits) {
@@ -59,7 +74,6 @@ fn every_schedule_of_up_to_three_nodes() {
     }
 }
 
-/// With more under way, and of five nodes: `cargo bench -p ddc --bench model`.
 #[test]
 fn every_schedule_of_four_nodes() {
     holds(4, &limits(4, 3, Phase::Plain));
@@ -67,6 +81,22 @@ fn every_schedule_of_four_nodes() {
         holds(4, &limits(4, 1, *phase));
     }
     holds(4, &Limits { connected: false, cuts_max: 3, ..limits(4, 1, Phase::Plain) });
+    at_once(4, &limits(4, 3, Phase::Plain)).unwrap_or_else(|violation| panic!("{violation}"));
+}
+
+/// A slice of what `cargo bench -p ddc --bench model` tries. Every connected graph is the complete one less some links, which
+/// may be cut before the first packet; with all cuts that is all graphs, with fewer those that lack fewer links.
+#[test]
+fn schedules_of_five_nodes() {
+    let five = limits(5, 1, Phase::Plain);
+    for some in [
+        Limits { late: false, ..five },
+        Limits { cuts_max: 4, ..five },
+        Limits { in_flight_max: 2, cuts_max: 3, ..five },
+    ] {
+        at_once(5, &some).unwrap_or_else(|violation| panic!("{violation}"));
+    }
+    holds(5, &Limits { cuts_max: 1, ..limits(5, 1, Phase::Patient(1)) });
 }
 
 /// AEOs at any node and time, links that are cut in their midst and come back.
@@ -76,6 +106,11 @@ fn every_schedule_with_virtual_nodes() {
         let some = Limits { aeos_max: 2, restores_max: 1, ..limits(nodes, 1, Phase::Plain) };
         holds(nodes, &Limits { reversals_max: 3 * some.reversals_max, ..some });
     }
+    let four = limits(4, 1, Phase::Plain);
+    holds(
+        4,
+        &Limits { aeos_max: 1, cuts_max: 1, late: false, reversals_max: 2 * four.reversals_max, ..four },
+    );
 }
 
 /// Node 1 leads nodes 2 and 3 to the destination, node 3 prefers node 2, and the way that is left begins at node 4. Once the

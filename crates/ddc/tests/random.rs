@@ -41,6 +41,7 @@ proptest! {
             reversals_max: nodes * nodes,
             states_max: 0,
             phase,
+            any: false,
             test: BounceTest::Equal,
         };
         let result = wander(&map, &plan, &limits, 1500, 12 * nodes * nodes, seed);
@@ -60,6 +61,7 @@ proptest! {
             reversals_max: 31 * nodes * nodes,
             states_max: 0,
             phase: Phase::Plain,
+            any: false,
             test: BounceTest::Equal,
         };
         let result = sweep(&map, &plan, &limits, 1500, 400 * nodes * nodes, seed);
