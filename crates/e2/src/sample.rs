@@ -4,7 +4,7 @@ use crate::filter::{Attribute, Filter, Side, Test};
 use crate::key::Fields;
 use crate::place::Random;
 use crate::policy::{
-    Delivery, Edge, End, Function, Hardware, Kind, Pipelet, Place, Policy, Port, Server, Switch,
+    Delivery, Edge, End, Function, Hardware, Instances, Kind, Pipelet, Place, Policy, Port, Server, Switch,
 };
 use crate::rate::{Rate, Share};
 
@@ -67,6 +67,7 @@ fn function(place: usize, varied: bool, random: &mut Random) -> Function {
         affinity: Fields::FLOW,
         capacity: None,
         scalable: true,
+        instances: Instances::default(),
         rewrites: Fields::NONE,
         switch_entries: None,
         run: Vec::new(),

@@ -69,6 +69,11 @@ fn every_fault_has_its_line() {
         ("capacity: 1 Gbit/s", "capacity: 0 Mbit/s", "a capacity of 0 bit/s"),
         ("capacity: 1 Gbit/s", "capacity: 1 Gallon", "`Gallon` is no unit"),
         ("affinity: host pair", "affinity: hosts", "`hosts` is no field"),
+        ("capacity: 1 Gbit/s", "instances: {least: 3, most: 2}", "from 3 to 2 instances"),
+        ("capacity: 1 Gbit/s", "instances: {least: 0}", "from 0 to 1024 instances"),
+        ("capacity: 1 Gbit/s", "instances: {most: 5000}", "from 1 to 5000 instances"),
+        ("capacity: 1 Gbit/s", "scalable: false\n    instances: {least: 2}", "what is not scalable has 1"),
+        ("capacity: 1 Gbit/s", "instances: {lest: 2}", "unknown field"),
         ("name: nat\n", "name: cache\n", "`cache` is already the name of a network function, in line 14"),
         ("name: nat\n", "name: internet\n", "`internet` is already the name of a port"),
         ("name: nat\n", "name: tcp\n", "`tcp` cannot be a name"),
@@ -131,6 +136,11 @@ fn what_cannot_be_met_is_told_with_what_is_missing() {
         ("entries: 2048}", "entries: 5}", "entries, and `tor` has 5:"),
         (
             "capacity: 1 Gbit/s",
+            "capacity: 1 Gbit/s\n    instances: {most: 1}",
+            "`ids` would need 2 instances for 2 Gbit/s (at most 1)",
+        ),
+        (
+            "capacity: 1 Gbit/s",
             "capacity: 1 kbit/s",
             "`ids` would need 2000000 instances for 2 Gbit/s (at most 1024)",
         ),
@@ -140,6 +150,9 @@ fn what_cannot_be_met_is_told_with_what_is_missing() {
         assert!(faults.to_string().contains(wanted), "{new}: {faults}");
         assert!(faults.0.iter().all(|fault| fault.place.line > 0));
     }
+    // More than the rate asks for, where that is wanted.
+    let (text, _) = shop_with("capacity: 1 Gbit/s", "capacity: 1 Gbit/s\n    instances: {least: 3, most: 4}");
+    assert_eq!(plan(&Policy::read(&text).unwrap()).unwrap().sizes.instances[1], 3);
     let text = SHOP.replace("rate: 40 Gbit/s", "rate: 1 Gbit/s");
     let faults = plan(&Policy::read(&text).unwrap()).unwrap_err().to_string();
     assert!(faults.contains("whose links carry 1 Gbit/s") && faults.contains("are missing"), "{faults}");

@@ -1,12 +1,9 @@
-//! Step 2: how many instances of each function: rate ⁄ capacity of a core, rounded up.
+//! Step 2: how many instances of each function: rate ⁄ capacity of a core, rounded up, and no fewer than the policy wants.
 
 use crate::policy::{End, Fault, FaultKind, Faults, Policy};
 use crate::rate::Rate;
 
 use super::merge::PGraph;
-
-/// The most instances of one function.
-pub const INSTANCES_EACH_MAX: u64 = 1024;
 
 /// How many instances there are, by function; 0 where no pipelet uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,21 +34,22 @@ pub fn size(policy: &Policy, graph: &PGraph) -> Result<Sizes, Faults> {
     for (place, function) in policy.functions.iter().enumerate() {
         let used = graph.to(End::Function(place)).next().is_some();
         let rate: Rate = graph.to(End::Function(place)).map(|edge| edge.rate).sum();
-        let instances = function.capacity.map_or(1, |capacity| rate.instances(capacity));
+        let (least, most) = (u64::from(function.instances.least), u64::from(function.instances.most));
+        let instances = function.capacity.map_or(1, |capacity| rate.instances(capacity)).max(least);
         let kind = match function.capacity {
             Some(capacity) if instances > 1 && !function.scalable => {
                 Some(FaultKind::NotScalable { function: function.name.clone(), needed: rate, capacity })
             }
-            _ if instances > INSTANCES_EACH_MAX => Some(FaultKind::TooManyInstances {
+            _ if instances > most => Some(FaultKind::TooManyInstances {
                 function: function.name.clone(),
                 needed: rate,
                 instances,
-                most: INSTANCES_EACH_MAX,
+                most,
             }),
             _ => None,
         };
         faults.extend(kind.map(|kind| Fault { place: function.place, kind }));
-        sizes.instances.push(if used { instances.min(INSTANCES_EACH_MAX) as u32 } else { 0 });
+        sizes.instances.push(if used { instances.min(most) as u32 } else { 0 });
         sizes.rates.push(rate);
     }
     if faults.is_empty() { Ok(sizes) } else { Err(Faults(faults)) }

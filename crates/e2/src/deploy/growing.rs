@@ -56,14 +56,28 @@ pub fn out(deployed: &Deployed, function: usize, new: u32) -> Option<Moving> {
     Moving::half(deployed, function, busiest, new)
 }
 
-/// The instance that ends, the youngest with one part, and the neighbour that gets what it has.
-pub fn back(deployed: &Deployed, function: usize) -> Option<Moving> {
-    let parts = &deployed.functions.get(function)?.parts;
-    let own = deployed.instances.iter().rev().filter(|(_, placed)| placed.function == function);
-    own.map(|(id, _)| *id).find_map(|id| {
-        let place = parts.iter().position(|(_, owner)| *owner == id)?;
-        let before = place.checked_sub(1).and_then(|place| parts.get(place));
-        let neighbour = before.or_else(|| parts.get(place + 1))?.1;
-        Moving::all(deployed, function, id, neighbour)
+/// Every instance that could end, the youngest first, each with the neighbours that could get what it has: those that it has one part
+/// of the hashes beside.
+pub fn joins(deployed: &Deployed, function: usize) -> impl Iterator<Item = Moving> {
+    let parts = deployed.functions.get(function).map(|shared| &*shared.parts).unwrap_or_default();
+    let own = deployed.instances.iter().rev().filter(move |(_, placed)| placed.function == function);
+    own.flat_map(move |(id, _)| {
+        let place = parts.iter().position(|(_, owner)| owner == id);
+        let before = place.and_then(|place| parts.get(place.checked_sub(1)?));
+        let behind = place.and_then(|place| parts.get(place + 1));
+        let neighbours = before.into_iter().chain(behind).filter(move |(_, owner)| owner != id);
+        neighbours.filter_map(move |(_, neighbour)| Moving::all(deployed, function, *id, *neighbour))
     })
+}
+
+/// The instance that ends where nobody says which, and who gets what it has.
+pub fn back(deployed: &Deployed, function: usize) -> Option<Moving> {
+    joins(deployed, function).next()
+}
+
+/// Cores of servers that no instance has.
+pub fn free_cores(policy: &Policy, deployed: &Deployed) -> usize {
+    let cores = |server: usize| policy.hardware.servers[server].cores as usize;
+    let used = |server: usize| deployed.instances.values().filter(|one| one.site == server + 1).count();
+    (0..policy.hardware.servers.len()).map(|server| cores(server).saturating_sub(used(server))).sum()
 }

@@ -24,7 +24,7 @@ use crate::key::HashRange;
 use crate::plane::{GATES, proto};
 use crate::policy::{Kind, Policy};
 
-pub use growing::{back, out, server_for};
+pub use growing::{back, free_cores, joins, out, server_for};
 pub use moving::{Moving, Seen};
 pub use scheme::Scheme;
 

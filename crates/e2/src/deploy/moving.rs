@@ -126,6 +126,15 @@ impl Moving {
         BTreeSet::new()
     }
 
+    /// Both have died: nothing is left of the way there, and each has what it had. The one that had nothing, or was to have nothing,
+    /// comes back.
+    pub fn lost(&self, deployed: &mut Deployed) -> Option<u32> {
+        for step in [Step::EndDetour, Step::Return(BTreeSet::new()), Step::Except(BTreeSet::new())] {
+            self.apply(deployed, &step);
+        }
+        [self.target, self.source].into_iter().find(|id| deployed.parts_of(*id).next().is_none())
+    }
+
     fn detour(&self, deployed: &mut Deployed, on: bool) {
         if let Some(one) = deployed.instances.get_mut(&self.source) {
             one.detour = on.then_some((self.range, self.target));
@@ -264,6 +273,23 @@ mod tests {
             let ended = run(&mut now, &moving, &mut shift, 11, &[], alive);
             assert_eq!(ended.last(), Some(&Output::Ended(over)), "{alive:?} {old_flip}");
             assert_eq!(now.functions[0].parts, [(HashRange::ALL, left)]);
+            assert!(now.functions[0].exceptions.is_empty());
+            assert!(now.instances.values().all(|one| one.detour.is_none() && one.back.is_none()));
+        }
+    }
+
+    #[test]
+    fn where_both_die_each_keeps_what_it_has() {
+        for (now_ns, gone) in [(0, Some(1)), (10, None)] {
+            let mut now = deployed();
+            let moving = Moving::half(&now, 0, 0, 1).unwrap();
+            let mut shift = Shift::new(1, LIMITS, 0);
+            run(&mut now, &moving, &mut shift, now_ns, &[1, 2, 3], (true, true));
+            let parts = now.functions[0].parts.clone();
+            let ended = run(&mut now, &moving, &mut shift, 11, &[], (false, false));
+            assert_eq!(ended.last(), Some(&Output::Ended(Next::Lost)));
+            assert_eq!(moving.lost(&mut now), gone);
+            assert_eq!(now.functions[0].parts, parts);
             assert!(now.functions[0].exceptions.is_empty());
             assert!(now.instances.values().all(|one| one.detour.is_none() && one.back.is_none()));
         }

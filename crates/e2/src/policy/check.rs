@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_saphyr::Spanned;
 
 use super::fault::{Fault, FaultKind, Faults, LIMITS, Place, nearest};
+use super::instances;
 use super::paths::{circle, functions, reached};
 use super::read::{File, Names, RawEdge, RawFunction, RawHardware, RawPipelet, place};
 use super::{
@@ -215,12 +216,14 @@ impl<'a> Checker<'a> {
             }
             attributes.push((called, attribute.value.by));
         }
+        let instances = instances::read(raw.instances.as_ref(), raw.scalable);
         Function {
             kind: raw.kind,
             attributes,
             affinity: self.fields(raw.affinity.as_ref()),
             capacity: raw.capacity.as_ref().map(|capacity| self.rate(capacity, "a capacity")),
             scalable: raw.scalable,
+            instances: self.or_fault(raw.instances.as_ref().map_or(place(&raw.name), place), instances),
             rewrites: self.fields(raw.rewrites.as_ref()),
             switch_entries: raw.switch_entries.as_ref().map(|entries| self.entries(entries)),
             run: raw.run.clone(),

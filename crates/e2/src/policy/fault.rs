@@ -6,8 +6,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::{
-    ATTRIBUTES_MAX, CORES_MAX, EDGES_MAX, ENTRIES_MAX, FILE_BYTES_MAX, FUNCTIONS_MAX, NAME_BYTES_MAX,
-    PIPELETS_MAX, SERVERS_MAX,
+    ATTRIBUTES_MAX, CORES_MAX, EDGES_MAX, ENTRIES_MAX, FILE_BYTES_MAX, FUNCTIONS_MAX, INSTANCES_EACH_MAX,
+    NAME_BYTES_MAX, PIPELETS_MAX, SERVERS_MAX,
 };
 use crate::filter::FilterError;
 use crate::key::FieldsError;
@@ -67,6 +67,16 @@ pub enum FaultKind {
     /// The file is too long.
     #[error("a policy of {0} bytes (at most {FILE_BYTES_MAX})")]
     FileTooLong(usize),
+    /// A least and a most number of instances that no function can have.
+    #[error(
+        "from {least} to {most} instances: the least is 1 or more and no more than the most, which is {INSTANCES_EACH_MAX} or fewer; what is not scalable has 1"
+    )]
+    Instances {
+        /// The fewest.
+        least: u64,
+        /// The most.
+        most: u64,
+    },
     /// Too many of something.
     #[error("{count} {what} (at most {most})")]
     TooMany {

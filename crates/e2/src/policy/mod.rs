@@ -6,10 +6,12 @@
 
 mod check;
 mod fault;
+mod instances;
 mod paths;
 mod read;
 
 pub use fault::{Fault, FaultKind, Faults, Place};
+pub use instances::{INSTANCES_EACH_MAX, Instances};
 
 use serde::Serialize;
 
@@ -82,6 +84,8 @@ pub struct Function {
     pub capacity: Option<Rate>,
     /// Whether there may be more than one instance.
     pub scalable: bool,
+    /// How many there are, at least and at most.
+    pub instances: Instances,
     /// Header fields that it changes.
     pub rewrites: Fields,
     /// Entries of a switch's table that do the same; none where a switch cannot.

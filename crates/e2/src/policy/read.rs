@@ -5,6 +5,7 @@ use serde_saphyr::Spanned;
 
 use super::check::Checker;
 use super::fault::{Fault, FaultKind, Faults, Place};
+use super::instances::RawInstances;
 use super::{Delivery, FILE_BYTES_MAX, Kind, Policy};
 
 #[derive(Debug, Deserialize)]
@@ -31,6 +32,8 @@ pub(super) struct RawFunction {
     pub(super) capacity: Option<Spanned<String>>,
     #[serde(default = "yes")]
     pub(super) scalable: bool,
+    #[serde(default)]
+    pub(super) instances: Option<Spanned<RawInstances>>,
     #[serde(default)]
     pub(super) rewrites: Option<Spanned<Names>>,
     #[serde(default)]

@@ -27,9 +27,12 @@
 //! - **Functions that change the key** (NAT) own flows by two keys. Such a source first allocates keys of what it keeps only
 //!   ([`Step::Narrow`]), see [`reverse`]; both keys of an old flow count as old.
 //!
+//! When a range is to move at all [`load`] says, from what instances carry.
+//!
 //! Timeouts: the data plane forgets a flow no sooner than the function does, and `drained` is true once everything sent before the
 //! last change has arrived.
 
+pub mod load;
 pub mod reverse;
 mod shift;
 
