@@ -1,7 +1,7 @@
 //! Processes of a cluster: started, in namespaces of their own, and ended with all that they have started.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -20,6 +20,9 @@ const GRACE: Duration = Duration::from_secs(5);
 const EVERY: Duration = Duration::from_millis(10);
 /// What is read of what a process wrote.
 const SAID_MAX: u64 = 64 << 10;
+/// In the environment of all that is started, and of what they start: the file that they write to. By this they are found where
+/// whoever started them died before it was written down.
+const MARK: &str = "WEFT_E2_LOG";
 
 /// A process that was started.
 pub(super) struct Started {
@@ -27,6 +30,8 @@ pub(super) struct Started {
     pub(super) process: ProcessId,
     what: String,
     log: std::path::PathBuf,
+    /// What others have written there before.
+    before: u64,
 }
 
 /// Starts a program, if it is wanted in a new network namespace. What it writes goes to a file.
@@ -38,6 +43,8 @@ pub(super) fn start(
 ) -> Result<Started, LiveError> {
     let file = |error| LiveError::File { path: log.to_owned(), error };
     let out = OpenOptions::new().create(true).append(true).open(log).map_err(file)?;
+    let before = out.metadata().map_err(file)?.len();
+    command.env(MARK, log);
     command.stdout(Stdio::from(out.try_clone().map_err(file)?)).stderr(Stdio::from(out));
     // Signals of the caller's terminal are not for it.
     command.process_group(0);
@@ -53,7 +60,7 @@ pub(super) fn start(
         command.spawn().map_err(failed)?
     };
     match ProcessId::of(child.id()) {
-        Ok(process) => Ok(Started { child, process, what: what.to_owned(), log: log.to_owned() }),
+        Ok(process) => Ok(Started { child, process, what: what.to_owned(), log: log.to_owned(), before }),
         Err(error) => {
             let _ = child.kill();
             let _ = child.wait();
@@ -88,7 +95,8 @@ impl Started {
 
     fn said(&self) -> String {
         let mut said = Vec::new();
-        if let Ok(file) = File::open(&self.log) {
+        if let Ok(mut file) = File::open(&self.log) {
+            let _ = file.seek(SeekFrom::Start(self.before));
             let _ = file.take(SAID_MAX).read_to_end(&mut said);
         }
         String::from_utf8_lossy(&said).into_owned()
@@ -123,10 +131,23 @@ fn inhabitants(of: ProcessId) -> Vec<ProcessId> {
     if fs::read_link("/proc/self/ns/net").is_ok_and(|own| own == namespace) {
         return Vec::new(); // a namespace that others use is not ours to empty
     }
-    let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let processes = pids.filter_map(|pid| ProcessId::of(pid).ok());
-    processes
+    all()
         .filter(|process| fs::read_link(process.namespace("net")).is_ok_and(|own| own == namespace))
         .collect()
+}
+
+fn all() -> impl Iterator<Item = ProcessId> {
+    let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(|pid| ProcessId::of(pid).ok())
+}
+
+/// Ends what is left of those that write to a file: started, and not written down; or started by one that has died.
+pub(super) fn end_strays(log: &Path) {
+    let mark = [MARK.as_bytes(), b"=", log.as_os_str().as_encoded_bytes()].concat();
+    let has_it = |process: &ProcessId| {
+        let environment = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == mark)
+    };
+    end(&all().filter(has_it).map(|process| (process, false)).collect::<Vec<_>>());
 }

@@ -4,16 +4,26 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use host::ProcessId;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::LiveError;
 use crate::deploy::{Deployed, Moving};
 
+/// How much of what has happened is kept.
+pub const HISTORY_MAX: usize = 32;
 /// The longest name.
 const NAME_MAX: usize = 63;
 const RECORD: &str = "record.json";
+const LOCK: &str = "manager.lock";
+
+/// The right to manage a cluster. It ends with its holder, whatever ends that.
+#[derive(Debug)]
+pub(super) struct Lock(#[expect(dead_code, reason = "it is held by being open")] fs::File);
 
 /// A site's process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +38,15 @@ pub struct SiteRecord {
     pub own_namespace: bool,
     /// The core that its workers are counted from: sites of one machine share its cores.
     pub core: usize,
+    /// Whether it was told all that it is: a process that was not is no site yet.
+    pub whole: bool,
+}
+
+impl SiteRecord {
+    /// Whether it is there.
+    pub fn is_alive(&self) -> bool {
+        self.whole && self.process.is_alive()
+    }
 }
 
 /// What holds the namespace of a legacy instance.
@@ -52,9 +71,43 @@ pub struct Record {
     pub held: Vec<Held>,
     /// What the sites were told.
     pub deployed: Deployed,
-    /// A range on its way.
+    /// Ranges on their way. No instance has a part in two of them.
     #[serde(default)]
-    pub moving: Option<Moving>,
+    pub moving: Vec<Shifting>,
+    /// Who manages it, if that process lives.
+    #[serde(default)]
+    pub manager: Option<ProcessId>,
+    /// What has happened, the oldest first: the last [`HISTORY_MAX`].
+    #[serde(default)]
+    pub history: Vec<Past>,
+}
+
+/// A range on its way, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shifting {
+    /// The range.
+    pub moving: Moving,
+    /// Why.
+    pub why: String,
+}
+
+/// Something that has happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// What.
+    pub what: String,
+}
+
+impl Record {
+    /// Adds to what has happened.
+    pub fn note(&mut self, what: String) {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.history.push(Past { at: since.as_secs(), what });
+        let old = self.history.len().saturating_sub(HISTORY_MAX);
+        self.history.drain(..old);
+    }
 }
 
 /// The directory of all clusters.
@@ -125,6 +178,20 @@ impl Store {
             fs::rename(&beside, &path)
         };
         write().map_err(|error| LiveError::File { path: path.clone(), error })
+    }
+
+    /// The right to manage a cluster; none where somebody has it.
+    pub(super) fn lock(&self, name: &str) -> Result<Option<Lock>, LiveError> {
+        let path = self.directory(name)?.join(LOCK);
+        let lock = || {
+            let file = fs::File::options().create(true).append(true).open(&path)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => Ok(Some(Lock(file))),
+                Err(Errno::WOULDBLOCK) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        };
+        lock().map_err(|error: std::io::Error| LiveError::File { path: path.clone(), error })
     }
 
     /// Takes the directory of a cluster away.

@@ -1,19 +1,27 @@
-//! A function grows or shrinks while packets flow: the protocol of [`crate::scale`], carried out.
+//! Functions grow and shrink while packets flow: the protocol of [`crate::scale`], carried out, several shifts beside each other.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::record::{Record, Store};
-use super::{LiveError, Site};
+use host::ProcessId;
+
+use super::cluster::locked;
+use super::record::{Lock, Record, Shifting, SiteRecord, Store};
+use super::{Event, LiveError, Site};
 use crate::compile::{Plan, plan};
 use crate::deploy::{Moving, Scheme, Seen, back, gates, out, server_for, site_name};
-use crate::plane::proto::{Flows, FlowsOf, Forget};
+use crate::plane::proto::{FlowsOf, Forget};
 use crate::policy::{Kind, Policy};
 use crate::scale::{Input, Limits, Next, Output, Shift, Step};
 
-/// How often sites are asked while a range moves.
-const EVERY: Duration = Duration::from_millis(20);
+/// How soon sites are asked again after a step.
+const SOON: Duration = Duration::from_millis(20);
+/// How late they are asked where nothing happens: a list of flows is work for those that carry packets.
+const LATE: Duration = Duration::from_millis(200);
 /// After what time all has arrived that was sent before a change: queues and wires between sites hold no more.
 const DRAINED: Duration = Duration::from_millis(250);
 /// Keys told to be forgotten in one call.
@@ -28,246 +36,388 @@ pub enum Way {
     In,
 }
 
-/// What a shift says on its way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// It begins, or is taken over from a manager that died.
-    Begins {
-        /// Who has the range.
-        source: String,
-        /// Who gets it.
-        target: String,
-        /// Which.
-        range: String,
-    },
-    /// A step was carried out.
-    Did(Step),
-    /// New flows of the range go to the target, and no packet takes a detour but those of old flows beyond the table.
-    Converged {
-        /// Since it began, in ns.
-        after_ns: u64,
-        /// Flows that stay where they are.
-        old: usize,
-    },
-    /// It is over.
-    Ended(Next),
-}
+/// Hears what a manager does: about what, and what it is.
+pub type Hears<'a> = dyn FnMut(&str, &Event) + 'a;
 
-/// Who scales.
+/// Who scales, and starts again what has died. All that it knows is written down before it is done.
 pub struct Manager {
-    store: Store,
-    record: Record,
-    policy: Policy,
+    pub(super) store: Store,
+    pub(super) record: Record,
+    pub(super) policy: Policy,
+    pub(super) scheme: Scheme,
+    pub(super) program: PathBuf,
+    /// What it has started.
+    pub(super) children: Vec<Child>,
     plan: Plan,
-    scheme: Scheme,
     limits: Limits,
     sites: BTreeMap<usize, Site>,
+    /// As the record's list of what moves.
+    shifts: Vec<Running>,
+    _lock: Lock,
+}
+
+/// A shift, as this manager knows it.
+struct Running {
+    shift: Shift,
+    began: Instant,
+    prepared: bool,
+    /// When something was last changed for it.
     changed: Instant,
+    /// When it is looked at again.
+    due: Instant,
+    pause: Duration,
+}
+
+impl Running {
+    fn new(epoch: u64, limits: Limits) -> Self {
+        let now = Instant::now();
+        let shift = Shift::new(epoch, limits, 0);
+        Self { shift, began: now, prepared: false, changed: now, due: now, pause: SOON }
+    }
+
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Says when it is looked at again: later each time where nothing happens, but no later than it has to do something.
+    fn rest(&mut self, acted: bool) {
+        self.pause = if acted { SOON } else { (self.pause * 2).min(LATE) };
+        let now = Instant::now();
+        let deadline = self.shift.next_deadline().map(|ns| self.began + Duration::from_nanos(ns));
+        let deadline = deadline.filter(|deadline| *deadline > now);
+        self.due = deadline.map_or(now + self.pause, |deadline| deadline.min(now + self.pause));
+    }
 }
 
 impl Manager {
-    /// Takes over a cluster: whoever did so before is not heard any more.
+    /// Takes over a cluster: whoever did so before is not heard any more. `program` is weft's, for what is started again.
     ///
     /// # Errors
-    /// It does not run, or its policy cannot be read.
-    pub fn take_over(store: &Store, name: &str, limits: Limits) -> Result<Self, LiveError> {
+    /// It does not run, somebody else manages it, or its policy cannot be read.
+    pub fn take_over(store: &Store, name: &str, limits: Limits, program: &Path) -> Result<Self, LiveError> {
+        store.known(name)?;
+        let lock = locked(store, name)?;
         let mut record = store.known(name)?;
         let policy = Policy::read(&record.policy).map_err(LiveError::Policy)?;
+        if record.sites.len() != policy.hardware.servers.len() + 1 {
+            return Err(LiveError::Half(name.to_owned()));
+        }
         let plan = plan(&policy).map_err(LiveError::Policy)?;
         let scheme = Scheme::of_plan(&policy, &plan)?;
         record.deployed.epoch += 1;
+        record.manager = Some(ProcessId::current()?);
         store.save(&record)?;
-        let (store, sites, changed) = (store.clone(), BTreeMap::new(), Instant::now());
-        let mut manager = Self { store, record, policy, plan, scheme, limits, sites, changed };
+        let shifts = record.moving.iter().map(|_| Running::new(record.deployed.epoch, limits)).collect();
+        let (store, program, children, sites) =
+            (store.clone(), program.to_owned(), Vec::new(), BTreeMap::new());
+        let mut manager = Self {
+            store,
+            record,
+            policy,
+            scheme,
+            program,
+            children,
+            plan,
+            limits,
+            sites,
+            shifts,
+            _lock: lock,
+        };
         // What runs is what is written: a step that was written and not carried out is carried out now.
         manager.tell()?;
         Ok(manager)
     }
 
-    /// Goes on with what another manager began; `false` where there is nothing.
+    /// Goes on with what another manager began, to its end; `false` where there is nothing.
     ///
     /// # Errors
     /// A site does not do what it is told.
-    pub fn go_on(&mut self, said: &mut dyn FnMut(Event)) -> Result<bool, LiveError> {
-        let Some(moving) = self.record.moving else { return Ok(false) };
-        self.shift(moving, said)?;
-        Ok(true)
+    pub fn go_on(&mut self, said: &mut Hears<'_>) -> Result<bool, LiveError> {
+        let any = !self.shifts.is_empty();
+        while !self.shifts.is_empty() {
+            self.poll(said)?;
+            sleep(self.due().saturating_duration_since(Instant::now()));
+        }
+        Ok(any)
     }
 
-    /// Gives a function one instance more, or one less.
+    /// Gives a function one instance more, or one less, and waits until that is over.
     ///
     /// # Errors
     /// It cannot have one, or a site does not do what it is told.
-    pub fn scale(&mut self, function: &str, way: Way, said: &mut dyn FnMut(Event)) -> Result<(), LiveError> {
+    pub fn scale(&mut self, function: &str, way: Way, said: &mut Hears<'_>) -> Result<(), LiveError> {
         self.go_on(said)?;
         let place = self.policy.functions.iter().position(|known| known.name == function);
         let place =
             place.ok_or_else(|| self.cannot(function, "there is no function of that name".to_owned()))?;
-        let own = &self.policy.functions[place];
-        let key = self.plan.igraph.keys[place];
-        let reason = match own.kind {
+        if let Some(reason) = self.fixed(place) {
+            return Err(self.cannot(function, reason.to_owned()));
+        }
+        let why = "told so".to_owned();
+        let count = self.record.deployed.instances.values().filter(|one| one.function == place).count();
+        let bounds = self.policy.functions[place].instances;
+        match way {
+            Way::Out if count >= bounds.most as usize => {
+                return Err(self.cannot(function, format!("the policy wants no more than {}", bounds.most)));
+            }
+            Way::In if count <= bounds.least as usize => {
+                return Err(self.cannot(function, format!("the policy wants no fewer than {}", bounds.least)));
+            }
+            Way::Out => {
+                let moving = out(&self.record.deployed, place, self.next_id());
+                self.grow(place, moving, why)?;
+            }
+            Way::In => {
+                let moving = back(&self.record.deployed, place)
+                    .ok_or_else(|| self.cannot(function, "none of its instances can go".to_owned()))?;
+                self.begin(moving, why)?;
+            }
+        }
+        self.go_on(said).map(drop)
+    }
+
+    /// Why a function has the instances that it has, whatever comes.
+    pub(super) fn fixed(&self, function: usize) -> Option<&'static str> {
+        let own = &self.policy.functions[function];
+        match own.kind {
             Kind::Legacy => Some("it is a legacy function, and these do not grow while they run yet"),
             Kind::Native if !own.scalable => Some("it is not scalable"),
-            Kind::Native if own.rewrites.has_any(key) => {
+            Kind::Native if own.rewrites.has_any(self.plan.igraph.keys[function]) => {
                 Some("it changes the fields that it is shared out by")
             }
             Kind::Native => None,
-        };
-        if let Some(reason) = reason {
-            return Err(self.cannot(function, reason.to_owned()));
         }
-        let moving = match way {
-            Way::Out => self.add(place)?,
-            Way::In => back(&self.record.deployed, place)
-                .ok_or_else(|| self.cannot(function, "it has one instance".to_owned()))?,
-        };
-        self.shift(moving, said)
+    }
+
+    /// Splits an instance.
+    pub(super) fn split(&mut self, source: u32, why: String) -> Result<(), LiveError> {
+        let Some(placed) = self.record.deployed.instances.get(&source) else { return Ok(()) };
+        let function = placed.function;
+        let moving = Moving::half(&self.record.deployed, function, source, self.next_id());
+        self.grow(function, moving, why)
+    }
+
+    /// Joins two.
+    pub(super) fn join(&mut self, source: u32, target: u32, why: String) -> Result<(), LiveError> {
+        let Some(placed) = self.record.deployed.instances.get(&source) else { return Ok(()) };
+        match Moving::all(&self.record.deployed, placed.function, source, target) {
+            Some(moving) => self.begin(moving, why),
+            None => Ok(()),
+        }
     }
 
     fn cannot(&self, function: &str, reason: String) -> LiveError {
         LiveError::Scale { function: function.to_owned(), reason }
     }
 
-    /// Starts another instance, without hashes.
-    fn add(&mut self, function: usize) -> Result<Moving, LiveError> {
+    fn next_id(&self) -> u32 {
+        self.record.deployed.instances.keys().next_back().map_or(0, |id| id + 1)
+    }
+
+    /// A new instance gets a range.
+    fn grow(&mut self, function: usize, moving: Option<Moving>, why: String) -> Result<(), LiveError> {
         let name = self.policy.functions[function].name.clone();
+        let moving = moving.ok_or_else(|| self.cannot(&name, "nobody has hashes to give away".to_owned()))?;
         let server = server_for(&self.policy, &self.plan, &self.record.deployed, function)
             .map_err(|error| self.cannot(&name, error.to_string()))?;
         let deployed = &mut self.record.deployed;
-        let id = deployed.instances.keys().next_back().map_or(0, |id| id + 1);
         let numbers =
             deployed.instances.values().filter(|one| one.function == function).map(|one| one.number);
         let number = numbers.max().unwrap_or(0) + 1;
-        deployed.add(&self.policy, id, function, number, server + 1)?;
-        let moving = out(deployed, function, id);
-        let moving = moving.ok_or_else(|| self.cannot(&name, "nobody has hashes to give away".to_owned()))?;
-        // It is known before it is there, so that it is ended whatever comes.
-        self.record.moving = Some(moving);
-        self.store.save(&self.record)?;
-        Ok(moving)
+        deployed.add(&self.policy, moving.target, function, number, server + 1)?;
+        self.begin(moving, why)
+    }
+
+    /// It is known before it is there, so that it is ended whatever comes.
+    fn begin(&mut self, moving: Moving, why: String) -> Result<(), LiveError> {
+        self.record.moving.push(Shifting { moving, why });
+        self.shifts.push(Running::new(self.record.deployed.epoch, self.limits));
+        self.store.save(&self.record)
+    }
+
+    /// Whether an instance has a part in a shift.
+    pub(super) fn is_busy(&self, instance: u32) -> bool {
+        self.record.moving.iter().any(|one| [one.moving.source, one.moving.target].contains(&instance))
+    }
+
+    /// When [`Manager::poll`] has something to do.
+    pub fn due(&self) -> Instant {
+        let dues = self.shifts.iter().map(|running| running.due);
+        dues.min().unwrap_or_else(|| Instant::now() + LATE)
+    }
+
+    /// Takes each shift that is due one look further.
+    ///
+    /// # Errors
+    /// A site does not do what it is told.
+    pub fn poll(&mut self, said: &mut Hears<'_>) -> Result<(), LiveError> {
+        for place in (0..self.shifts.len()).rev() {
+            if self.shifts[place].due <= Instant::now() {
+                self.shifts[place].rest(false);
+                self.advance(place, said)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, place: usize, said: &mut Hears<'_>) -> Result<(), LiveError> {
+        let shifting = self.record.moving[place].clone();
+        let moving = shifting.moving;
+        let name = |id| self.record.deployed.name(&self.policy, id);
+        let about = format!("{} to {}", name(moving.source), name(moving.target));
+        if !self.shifts[place].prepared {
+            self.prepare(place, &moving)?;
+            let what = format!("{} moves: {}", moving.range, shifting.why);
+            self.say(&about, Event::Begins { what }, said)?;
+        }
+        let Some(seen) = self.seen(&moving, self.shifts[place].changed) else { return Ok(()) };
+        let observed = moving.observed(&self.record.deployed, seen);
+        let running = &mut self.shifts[place];
+        running.shift.handle(running.now_ns(), Input::Observed(Box::new(observed)));
+        let mut acted = false;
+        while let Some(output) = self.shifts[place].shift.poll_output() {
+            match output {
+                Output::Do { step, .. } => {
+                    acted = true;
+                    self.carry_out(place, &moving, &step)?;
+                    self.say(&about, Event::Did(step), said)?;
+                }
+                Output::Converged { after_ns, old } => {
+                    self.say(&about, Event::Converged { after_ns, old }, said)?;
+                }
+                Output::Ended(next) => {
+                    self.finish(place, &moving, &next)?;
+                    return self.say(&about, Event::Ended(next), said);
+                }
+            }
+        }
+        self.shifts[place].rest(acted);
+        Ok(())
+    }
+
+    /// Says something, and writes down what is worth it.
+    pub(super) fn say(&mut self, about: &str, event: Event, said: &mut Hears<'_>) -> Result<(), LiveError> {
+        said(about, &event);
+        if !event.is_kept() {
+            return Ok(());
+        }
+        self.record.note(format!("{about}: {event}"));
+        self.store.save(&self.record)
     }
 
     /// What must be there before a range moves: the target, joined to its data plane. One that nothing goes to yet is made anew,
-    /// since who began it may have died half-way.
-    fn prepare(&mut self, moving: &Moving) -> Result<(), LiveError> {
+    /// since who began it may have died half-way. Where it cannot be, there is no shift.
+    fn prepare(&mut self, place: usize, moving: &Moving) -> Result<(), LiveError> {
         let deployed = &self.record.deployed;
         let begun = deployed.instances.get(&moving.source).is_some_and(|source| source.detour.is_some());
-        let placed = deployed.instances.get(&moving.target).cloned();
-        let Some(placed) = placed.filter(|_| !begun && deployed.parts_of(moving.target).next().is_none())
-        else {
-            return self.tell();
-        };
-        let function = &self.policy.functions[placed.function];
-        let (words, gates) = (function.run.clone(), gates(&self.policy, placed.function));
+        let empty = deployed.parts_of(moving.target).next().is_none();
+        let new = deployed.instances.get(&moving.target).filter(|_| !begun && empty).cloned();
         self.tell()?;
-        let site = self.site(placed.site)?;
-        site.remove_function(moving.target, &placed)?;
-        site.add_function(moving.target, &words, &placed, gates)?;
-        site.resume()
-    }
-
-    /// Moves a range.
-    fn shift(&mut self, moving: Moving, said: &mut dyn FnMut(Event)) -> Result<(), LiveError> {
-        self.record.moving = Some(moving);
-        self.store.save(&self.record)?;
-        self.prepare(&moving)?;
-        let name = |id| self.record.deployed.name(&self.policy, id);
-        let (source, target) = (name(moving.source), name(moving.target));
-        said(Event::Begins { source, target, range: moving.range.to_string() });
-        let began = Instant::now();
-        let now_ns = || u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let mut shift = Shift::new(self.record.deployed.epoch, self.limits, 0);
-        loop {
-            let seen = self.seen(&moving);
-            let observed = moving.observed(&self.record.deployed, seen);
-            shift.handle(now_ns(), Input::Observed(Box::new(observed)));
-            let mut idle = true;
-            while let Some(output) = shift.poll_output() {
-                match output {
-                    Output::Do { step, .. } => {
-                        idle = false;
-                        self.carry_out(&moving, &step)?;
-                        said(Event::Did(step));
-                    }
-                    Output::Converged { after_ns, old } => said(Event::Converged { after_ns, old }),
-                    Output::Ended(next) => {
-                        self.finish(&moving, &next)?;
-                        said(Event::Ended(next));
-                        return Ok(());
-                    }
+        if let Some(placed) = new {
+            let function = &self.policy.functions[placed.function];
+            let (words, gates) = (function.run.clone(), gates(&self.policy, placed.function));
+            let made = self.site(placed.site).and_then(|site| {
+                site.remove_function(moving.target, &placed)?;
+                site.add_function(moving.target, &words, &placed, gates)?;
+                site.resume()
+            });
+            match made {
+                // A site that is gone is seen to be when it is asked.
+                Err(error) if error.is_refusal() => {
+                    self.record.deployed.instances.remove(&moving.target);
+                    self.forget(place)?;
+                    self.tell()?;
+                    return Err(error);
                 }
-            }
-            if idle {
-                sleep(EVERY);
+                _ => {}
             }
         }
+        let running = &mut self.shifts[place];
+        (running.prepared, running.began, running.changed) = (true, Instant::now(), Instant::now());
+        Ok(())
     }
 
-    fn seen(&mut self, moving: &Moving) -> Seen {
-        let old = self.old(moving);
-        let target_alive = self.lives(moving.target);
-        Seen {
-            source_alive: old.is_ok(),
-            target_alive,
-            old: old.unwrap_or_default().flows.into_iter().map(|flow| flow.key).collect(),
-            drained: self.changed.elapsed() >= DRAINED,
+    fn forget(&mut self, place: usize) -> Result<(), LiveError> {
+        self.shifts.remove(place);
+        self.record.moving.remove(place);
+        self.store.save(&self.record)
+    }
+
+    /// What the instances of a shift say; none where that is not to be had at the moment.
+    fn seen(&mut self, moving: &Moving, changed: Instant) -> Option<Seen> {
+        let (source_alive, target_alive) = (self.lives(moving.source)?, self.lives(moving.target)?);
+        let mut seen =
+            Seen { source_alive, target_alive, drained: changed.elapsed() >= DRAINED, ..Seen::default() };
+        if source_alive {
+            let (site, range) = (self.site_of(moving.source), moving.range);
+            let of = FlowsOf { instance: moving.source, start: range.start, end: range.end };
+            let flows = self.ask(site, |client| client.flows(&of))?;
+            seen.old = flows.flows.into_iter().map(|flow| flow.key).collect();
         }
+        Some(seen)
     }
 
-    fn old(&mut self, moving: &Moving) -> Result<Flows, LiveError> {
-        let (source, range) = (moving.source, moving.range);
-        let placed = self.record.deployed.instances.get(&source);
-        let site = placed.map_or(0, |placed| placed.site);
-        let client = self.site(site)?;
-        if !client.has_function(source)? {
-            return Err(LiveError::Answer { site: client.name().to_owned(), asked: "get_report" });
+    fn site_of(&self, instance: u32) -> usize {
+        self.record.deployed.instances.get(&instance).map_or(0, |placed| placed.site)
+    }
+
+    /// Whether an instance is there: one whose site has died is not. None where that cannot be said.
+    fn lives(&mut self, instance: u32) -> Option<bool> {
+        let site = self.site_of(instance);
+        if !self.record.sites.get(site).is_some_and(SiteRecord::is_alive) {
+            return Some(false);
         }
-        client.flows(&FlowsOf { instance: source, start: range.start, end: range.end })
+        self.ask(site, |client| client.has_function(instance))
     }
 
-    fn lives(&mut self, instance: u32) -> bool {
-        let site = self.record.deployed.instances.get(&instance).map_or(0, |placed| placed.site);
-        self.site(site).and_then(|client| client.has_function(instance)).unwrap_or(false)
+    /// Asks a site. Where it gives no answer the connection is made anew the next time.
+    pub(super) fn ask<T>(
+        &mut self,
+        site: usize,
+        ask: impl FnOnce(&mut Site) -> Result<T, LiveError>,
+    ) -> Option<T> {
+        let answer = self.site(site).and_then(ask);
+        if answer.is_err() {
+            self.sites.remove(&site);
+        }
+        answer.ok()
     }
 
     /// Writes a step down, then tells it.
-    fn carry_out(&mut self, moving: &Moving, step: &Step) -> Result<(), LiveError> {
+    fn carry_out(&mut self, place: usize, moving: &Moving, step: &Step) -> Result<(), LiveError> {
         let cut = moving.apply(&mut self.record.deployed, step);
         self.store.save(&self.record)?;
         self.tell()?;
+        self.shifts[place].changed = Instant::now();
         let keys: Vec<u64> = cut.into_iter().collect();
         for keys in keys.chunks(FORGET_MAX) {
-            let site = self.record.deployed.instances.get(&moving.source).map_or(0, |placed| placed.site);
+            let site = self.site_of(moving.source);
             self.site(site)?.forget(&Forget { instance: moving.source, keys: keys.to_vec() })?;
         }
         Ok(())
     }
 
     /// Ends the instance that nothing goes to any more, if there is one.
-    fn finish(&mut self, moving: &Moving, over: &Next) -> Result<(), LiveError> {
+    fn finish(&mut self, place: usize, moving: &Moving, over: &Next) -> Result<(), LiveError> {
         let gone = match over {
             Next::Moved => (!moving.split).then_some(moving.source),
             Next::Back => Some(moving.target),
             Next::TakenOver => Some(moving.source),
+            Next::Lost => moving.lost(&mut self.record.deployed),
             _ => None,
         };
-        if let Some(placed) =
-            gone.and_then(|id| self.record.deployed.instances.remove(&id).map(|placed| (id, placed)))
-        {
-            let (id, placed) = placed;
-            self.record.moving = None;
-            self.store.save(&self.record)?;
-            self.tell()?;
+        let removed = gone.and_then(|id| Some((id, self.record.deployed.instances.remove(&id)?)));
+        self.forget(place)?;
+        self.tell()?;
+        if let Some((id, placed)) = removed {
             sleep(DRAINED);
-            if let Ok(site) = self.site(placed.site) {
-                site.remove_function(id, &placed)?;
-            }
+            self.ask(placed.site, |site| site.remove_function(id, &placed));
         }
-        self.record.moving = None;
-        self.store.save(&self.record)
+        Ok(())
     }
 
-    /// Tells all sites what they do from now on. One that is gone is left out: that it is gone is seen when it is asked.
+    /// Tells all sites what they do from now on. One that is gone is left out: that it is gone is seen when it is asked, and it is told
+    /// when it is started again.
     fn tell(&mut self) -> Result<(), LiveError> {
         let programs = self.record.deployed.programs(&self.scheme);
         for (site, program) in programs.iter().enumerate() {
@@ -278,17 +428,20 @@ impl Manager {
                 Ok(()) => {}
             }
         }
-        self.changed = Instant::now();
         Ok(())
     }
 
-    fn site(&mut self, site: usize) -> Result<&mut Site, LiveError> {
-        let record = self.record.sites.get(site);
-        let gone = || LiveError::Answer { site: site_name(&self.policy, site).to_owned(), asked: "connect" };
-        let record = record.filter(|record| record.process.is_alive()).ok_or_else(gone)?;
+    pub(super) fn site(&mut self, site: usize) -> Result<&mut Site, LiveError> {
+        let record = self.record.sites.get(site).filter(|record| record.is_alive());
+        let record = record.ok_or_else(|| LiveError::Died(site_name(&self.policy, site).to_owned()))?;
         Ok(match self.sites.entry(site) {
-            std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
-            std::collections::btree_map::Entry::Vacant(free) => free.insert(Site::connect(record)?),
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(free) => free.insert(Site::connect(record)?),
         })
+    }
+
+    /// A site has another process.
+    pub(super) fn reconnect(&mut self, site: usize) {
+        self.sites.remove(&site);
     }
 }

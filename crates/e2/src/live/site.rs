@@ -14,7 +14,7 @@ use crate::plane::{CLASS, proto};
 /// The data plane's name.
 const PLANE: &str = "plane";
 /// Packets that wait in front of an instance, on either side.
-const QUEUE: u64 = 4096;
+pub(super) const QUEUE: u64 = 4096;
 /// The worker that has the data plane and the ports.
 const FIRST: i64 = 0;
 
@@ -89,6 +89,19 @@ impl Site {
         self.connect_modules(PLANE, gate, &sends, 0)?;
         self.connect_modules(&receives, 0, PLANE, gate)?;
         self.attach(&receives, FIRST)
+    }
+
+    /// Closes a port, as far as it is there.
+    ///
+    /// # Errors
+    /// The site is gone.
+    pub fn remove_port(&mut self, name: &str) -> Result<(), LiveError> {
+        for module in [format!("from_{name}"), format!("to_{name}")] {
+            let answer = self.client.destroy_module(pb::DestroyModuleRequest { name: module });
+            self.unless_refused(answer)?;
+        }
+        let answer = self.client.destroy_port(pb::DestroyPortRequest { name: name.to_owned() });
+        self.unless_refused(answer)
     }
 
     /// Adds an instance of a native function, on a worker of its own, and joins it to gates of the data plane.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::record::Record;
+use super::record::{Past, Record, Shifting};
 use super::{LiveError, Site};
-use crate::deploy::site_name;
+use crate::deploy::{Deployed, site_name};
 use crate::plane::proto;
 use crate::policy::{Kind, Policy};
 
@@ -19,8 +19,12 @@ pub struct Status {
     pub epoch: u64,
     /// The switch, then the servers.
     pub sites: Vec<SiteStatus>,
-    /// What moves, and where.
-    pub moving: Option<String>,
+    /// The process that manages it, if one does.
+    pub manager: Option<u32>,
+    /// What moves, where, and why.
+    pub moving: Vec<String>,
+    /// What has happened, the oldest first.
+    pub history: Vec<Past>,
     /// Ports to the world.
     pub ports: Vec<PortStatus>,
     /// Instances.
@@ -82,21 +86,33 @@ pub struct InstanceStatus {
     pub overrun: u64,
 }
 
+impl Shifting {
+    /// What moves, where, and why.
+    pub(super) fn text(&self, deployed: &Deployed, policy: &Policy) -> String {
+        let name = |id| deployed.name(policy, id);
+        let (source, target) = (name(self.moving.source), name(self.moving.target));
+        format!("{} goes from {source} to {target}: {}", self.moving.range, self.why)
+    }
+}
+
 /// Asks all sites. One that does not answer is told as such.
 pub fn status(record: &Record, policy: &Policy) -> Status {
     let mut status = Status {
         name: record.name.clone(),
         epoch: record.deployed.epoch,
         sites: Vec::new(),
-        moving: record.moving.map(|moving| {
-            let name = |id| record.deployed.name(policy, id);
-            format!("{} goes from {} to {}", moving.range, name(moving.source), name(moving.target))
-        }),
+        manager: record.manager.filter(|process| process.is_alive()).map(|process| process.pid),
+        moving: record.moving.iter().map(|shifting| shifting.text(&record.deployed, policy)).collect(),
+        history: record.history.clone(),
         ports: Vec::new(),
         instances: Vec::new(),
     };
     for (place, site) in record.sites.iter().enumerate() {
-        let asked = Site::connect(site).and_then(|mut client| {
+        let there = || match site.process.is_alive() {
+            true => Ok(()),
+            false => Err(LiveError::Died(site.name.clone())),
+        };
+        let asked = there().and_then(|()| Site::connect(site)).and_then(|mut client| {
             let report = client.report()?;
             add(&mut status, record, policy, place, &mut client, &report)?;
             let mut drops = client.losses()?;

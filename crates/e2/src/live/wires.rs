@@ -1,6 +1,6 @@
 //! Wires between namespaces.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use host::link::{Netlink, VethEnd};
@@ -21,13 +21,22 @@ pub(super) struct End<'a> {
     pub(super) within: Option<ProcessId>,
 }
 
+impl End<'_> {
+    fn namespace(&self) -> host::Result<OwnedFd> {
+        match self.within {
+            Some(process) => netns::of(process),
+            None => netns::open(Path::new("/proc/thread-self/ns/net")),
+        }
+    }
+
+    fn ask<T: Send>(&self, ask: impl FnOnce(&mut Netlink) -> host::Result<T> + Send) -> host::Result<T> {
+        netns::within(self.namespace()?, || ask(&mut Netlink::open()?))?
+    }
+}
+
 /// Lays a wire.
 pub(super) fn lay(one: &End<'_>, other: &End<'_>, mtu: u32) -> Result<(), LiveError> {
-    let open = |end: &End<'_>| match end.within {
-        Some(process) => netns::of(process),
-        None => netns::open(Path::new("/proc/thread-self/ns/net")),
-    };
-    let (first, second) = (open(one)?, open(other)?);
+    let (first, second) = (one.namespace()?, other.namespace()?);
     let far = second.as_fd();
     let make = || -> host::Result<()> {
         let end = |name, netns| VethEnd { name, mac: None, netns, up: false };
@@ -53,12 +62,16 @@ pub(super) fn trunk(name: &str, server: ProcessId) -> Result<(), LiveError> {
     lay(&End { name: TRUNK, within: Some(server) }, &End { name, within: None }, TRUNK_MTU)
 }
 
-/// Takes an interface of the caller's namespace away, if it is there.
-pub(super) fn remove(name: &str) {
-    let found = Netlink::open().and_then(|mut netlink| {
-        let link = netlink.link(name)?;
-        link.map_or(Ok(()), |link| netlink.delete(link.index))
+/// Takes a wire away, if it is there.
+pub(super) fn remove(end: &End<'_>) {
+    // It goes with the namespace of either end in any case.
+    let _ = end.ask(|netlink| match netlink.link(end.name)? {
+        Some(link) => netlink.delete(link.index),
+        None => Ok(()),
     });
-    // It goes with the server's namespace in any case.
-    drop(found);
+}
+
+/// Whether there is a wire of that name.
+pub(super) fn exists(end: &End<'_>) -> bool {
+    end.ask(|netlink| netlink.link(end.name)).is_ok_and(|link| link.is_some())
 }

@@ -103,6 +103,12 @@ impl Bed {
         serde_json::from_str(&must(&mut self.weft(&[args, &["--json"]].concat()))).unwrap()
     }
 
+    /// Wires of ours in the switch's namespace, by name: addresses are random, and look like anything.
+    pub(crate) fn wires(&self) -> Vec<String> {
+        let links = self.switch.run("ip", &["-br", "link"]);
+        links.lines().filter(|line| line.starts_with("e2")).map(str::to_owned).collect()
+    }
+
     /// The flows of each instance, as they are told.
     pub(crate) fn flows(&self) -> Vec<(String, String, u64)> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();

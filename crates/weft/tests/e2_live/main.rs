@@ -2,6 +2,8 @@
 
 mod bed;
 mod scale;
+mod traffic;
+mod watch;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -80,8 +82,7 @@ fn packets_pass_the_instances_that_the_plan_says_and_each_flow_one_of_them() {
     assert!(top.contains("firewall.2") && top.contains("veth:right"), "{top}");
     assert_eq!(bed.json(&["top"])["instances"].as_array().unwrap().len(), 3);
     assert!(must(&mut bed.weft(&["stop"])).starts_with("stopped test (3 sites, 3 instances)"));
-    let left_over = bed.switch.run("ip", &["-br", "link"]);
-    assert!(!left_over.contains("e2"), "{left_over}");
+    assert_eq!(bed.wires(), [] as [String; 0]);
     assert!(
         bed.state.path().join("e2").read_dir().unwrap().next().is_none(),
         "nothing is written of it any more"
@@ -202,8 +203,7 @@ fn what_cannot_run_is_told_and_leaves_nothing_behind() {
         // Lines of an error are broken where they are long.
         let joined = error.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
         assert!(joined.contains(told), "{bad}: {joined}");
-        let left_over = bed.switch.run("ip", &["-br", "link"]);
-        assert!(!left_over.contains("e2"), "{bad}: {left_over}");
+        assert_eq!(bed.wires(), [] as [String; 0], "{bad}");
         assert_eq!(bed.weft(&["ps"]).output().unwrap().status.code(), Some(1));
     }
 }

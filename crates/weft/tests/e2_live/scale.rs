@@ -190,7 +190,7 @@ fn policy() -> String {
 }
 
 /// No flow is at two instances of the firewall; how many are at each.
-fn shares(bed: &Bed) -> BTreeMap<String, usize> {
+pub(crate) fn shares(bed: &Bed) -> BTreeMap<String, usize> {
     let (mut shares, mut at) = (BTreeMap::new(), BTreeMap::new());
     for (instance, flow, _) in bed.flows() {
         if instance.starts_with("firewall") && flow.starts_with("udp") {
@@ -299,7 +299,7 @@ fn a_manager_that_is_killed_is_followed_by_another_and_a_server_that_dies_loses_
     again.is_answered();
     let record = std::fs::read(bed.state.path().join("e2/test/record.json")).unwrap();
     let record: Value = serde_json::from_slice(&record).unwrap();
-    assert!(record["moving"].is_null(), "{record:#}");
+    assert!(record["moving"].as_array().unwrap().is_empty(), "{record:#}");
     let deployed = &record["deployed"];
     assert_eq!(deployed["functions"][0]["parts"].as_array().unwrap().len(), 1);
     assert!(

@@ -3,6 +3,7 @@
 mod run;
 mod scale;
 mod top;
+mod watch;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use super::print_json;
 use run::{Flows, Hold, Ps, Stop, Up};
 use scale::Scale;
 use top::Top;
+use watch::Watch;
 
 /// Policies of network functions: what traffic passes which functions, on which servers their instances go; and a cluster that
 /// runs them.
@@ -33,6 +35,7 @@ pub(crate) enum E2 {
     Ps(Ps),
     Flows(Flows),
     Scale(Scale),
+    Watch(Watch),
     Top(Top),
     Stop(Stop),
     #[command(hide = true)]
@@ -49,6 +52,7 @@ impl E2 {
             Self::Ps(command) => command.run(),
             Self::Flows(command) => command.run(),
             Self::Scale(command) => command.run(),
+            Self::Watch(command) => command.run(),
             Self::Top(command) => command.run(),
             Self::Stop(command) => command.run(),
             Self::Hold(command) => command.run(),

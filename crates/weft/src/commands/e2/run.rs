@@ -1,6 +1,7 @@
 //! A cluster that runs: started, looked at, ended.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use ::e2::deploy::site_name;
 use ::e2::live::{self, Options, Record, Site, Status, Store};
@@ -205,12 +206,24 @@ fn print(status: &Status) {
     let head =
         ["INSTANCE", "SITE", "KIND", "HASHES", "TAKEN", "LEFT", "FLOWS", "SENT ON", "QUEUED", "OVERRUN"];
     print!("\n{}", table(&head, instances.collect()));
-    if let Some(moving) = &status.moving {
+    for moving in &status.moving {
         println!("\n{moving}");
     }
     for site in &status.sites {
         for (cause, packets) in &site.drops {
             println!("\n{}: {packets} packets ended: {cause}", site.name);
         }
+    }
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let history = status
+        .history
+        .iter()
+        .map(|past| vec![format!("{} s ago", since.saturating_sub(past.at)), past.what.clone()]);
+    let history: Vec<_> = history.collect();
+    if !history.is_empty() {
+        print!("\n{}", table(&["WHEN", "WHAT"], history));
+    }
+    if let Some(pid) = status.manager {
+        println!("\nmanaged by process {pid}");
     }
 }

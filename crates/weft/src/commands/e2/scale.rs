@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ::e2::live::{Event, Manager, Way};
-use ::e2::scale::{Limits, Next, Step};
+use ::e2::scale::Limits;
 use clap::{Args, ValueEnum};
 use miette::{IntoDiagnostic, miette};
 
@@ -27,6 +27,13 @@ pub(crate) struct Scale {
     /// Go on with what was begun
     #[arg(long = "continue", conflicts_with_all = ["function", "way"])]
     go_on: bool,
+    #[command(flatten)]
+    allowed: Allowed,
+}
+
+/// What a shift may take.
+#[derive(Debug, Args)]
+pub(super) struct Allowed {
     /// Entries of the table for flows that stay
     #[arg(long, value_name = "COUNT", default_value_t = 1000)]
     entries: usize,
@@ -38,26 +45,35 @@ pub(crate) struct Scale {
     cut: Option<u32>,
 }
 
+impl Allowed {
+    /// Takes over a policy that runs.
+    pub(super) fn manager(&self, which: &Which) -> miette::Result<Manager> {
+        let store = store()?;
+        let limits = Limits {
+            entries: self.entries,
+            wait_ns: u64::from(self.wait) * SECOND,
+            cut_ns: self.cut.map(|cut| u64::from(cut) * SECOND),
+        };
+        let program = std::env::current_exe().into_diagnostic()?;
+        Manager::take_over(&store, &which.name(&store)?, limits, &program).into_diagnostic()
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Direction {
     Out,
     In,
 }
 
-const SECOND: u64 = 1_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 
 impl Scale {
     pub(super) fn run(&self) -> miette::Result<()> {
-        let store = store()?;
-        let which = Which { name: self.name.clone() };
-        let limits = Limits {
-            entries: self.entries,
-            wait_ns: u64::from(self.wait) * SECOND,
-            cut_ns: self.cut.map(|cut| u64::from(cut) * SECOND),
-        };
-        let mut manager = Manager::take_over(&store, &which.name(&store)?, limits).into_diagnostic()?;
+        let mut manager = self.allowed.manager(&Which { name: self.name.clone() })?;
         let began = Instant::now();
-        let mut said = |event: Event| println!("{:8.3} s  {}", began.elapsed().as_secs_f64(), text(&event));
+        let mut said = |about: &str, event: &Event| {
+            println!("{:8.3} s  {about}: {event}", began.elapsed().as_secs_f64());
+        };
         match (&self.function, self.way) {
             (Some(function), Some(way)) => {
                 let way = match way {
@@ -69,30 +85,5 @@ impl Scale {
             _ if manager.go_on(&mut said).into_diagnostic()? => Ok(()),
             _ => Err(miette!("nothing was begun that is not over")),
         }
-    }
-}
-
-fn text(event: &Event) -> String {
-    match event {
-        Event::Begins { source, target, range } => format!("{range} goes from {source} to {target}"),
-        Event::Did(step) => match step {
-            Step::StartDetour => "new flows take the detour".to_owned(),
-            Step::EndDetour => "no detour any more".to_owned(),
-            Step::Return(keys) => {
-                format!("{} old flows are sent back by the target's data plane", keys.len())
-            }
-            Step::Except(keys) => format!("{} old flows have entries of the table", keys.len()),
-            Step::Flip => "the range has moved".to_owned(),
-            Step::RouteAll(side) => format!("all goes to the {side:?}, the other has died").to_lowercase(),
-            Step::Cut(keys) => format!("{} old flows are cut", keys.len()),
-            Step::Narrow | Step::Widen => format!("{step:?}"),
-        },
-        Event::Converged { after_ns, old } => {
-            format!("converged after {:.3} s; {old} flows stay where they are", *after_ns as f64 / 1e9)
-        }
-        Event::Ended(Next::Moved) => "over: moved, and nothing is left of the way there".to_owned(),
-        Event::Ended(Next::Back) => "over: the target died, all is the source's again".to_owned(),
-        Event::Ended(Next::TakenOver) => "over: the source died, all is the target's".to_owned(),
-        Event::Ended(next) => format!("over: {next:?}"),
     }
 }

@@ -1,7 +1,7 @@
 //! `weft e2 top`: rates of instances and ports, and what moves.
 
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ::e2::live::{self as cluster, InstanceStatus, Record, Status, Store};
 use ::e2::policy::Policy;
@@ -29,6 +29,9 @@ pub(crate) struct Top {
     #[arg(long)]
     json: bool,
 }
+
+/// How much of what has happened is shown.
+const HISTORY: usize = 8;
 
 impl Top {
     pub(super) fn run(&self) -> miette::Result<()> {
@@ -122,6 +125,17 @@ impl View {
         }
         Section::sorted("SITE,DROPPED BECAUSE,PACKETS,RATE", 1, lines)
     }
+
+    /// What was last said of what moves, why, and of what died.
+    fn history(&self) -> Section {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let last = self.now.history.iter().rev().take(HISTORY).zip(0u32..);
+        let line = |(past, place): (&cluster::Past, u32)| {
+            let ago = format!("{} s ago", since.as_secs().saturating_sub(past.at));
+            (-f64::from(place), vec![ago, past.what.clone()])
+        };
+        Section::sorted("WHEN,WHAT", 1, last.map(line).collect())
+    }
 }
 
 impl Live for View {
@@ -138,15 +152,20 @@ impl Live for View {
     }
 
     fn summary(&self) -> String {
-        let moving = self.now.moving.as_deref().unwrap_or("nothing moves");
+        let moving = match &*self.now.moving {
+            [] => "nothing moves".to_owned(),
+            moving => moving.join("; "),
+        };
         let (sites, instances) = (self.now.sites.len(), self.now.instances.len());
-        format!("{}: {sites} sites, {instances} instances, epoch {}; {moving}", self.name, self.now.epoch)
+        let managed = self.now.manager.map_or_else(String::new, |pid| format!(", managed by process {pid}"));
+        let epoch = self.now.epoch;
+        format!("{}: {sites} sites, {instances} instances, epoch {epoch}{managed}; {moving}", self.name)
     }
 
-    /// Instances and ports with most traffic first, then what ends where.
+    /// Instances and ports with most traffic first, then what ends where, and what has happened.
     fn sections(&self) -> Vec<Section> {
         let instances = self.now.instances.iter().map(|one| self.instance(one)).collect();
         let title = "INSTANCE,SITE,HASHES,PACKETS,BYTES,FLOWS,SENT ON,QUEUED,OVERRUN";
-        vec![Section::sorted(title, 3, instances), self.ports(), self.drops()]
+        vec![Section::sorted(title, 3, instances), self.ports(), self.drops(), self.history()]
     }
 }
