@@ -207,9 +207,9 @@ proptest! {
         world.carries = carries;
         world.spread(carries * part / 100);
         let decided = world.run(400, |number| jitter[number % jitter.len()]);
-        prop_assert!(matches!(decided[0].1, Output::Grow { because: Because::Queue { .. }, .. }), "{:?}", decided);
-        prop_assert!(decided.iter().all(|(_, output)| matches!(output, Output::Grow { .. })), "{:?}", decided);
-        prop_assert!(decided.len() < 8, "{:?}", decided);
+        prop_assert!(matches!(decided[0].1, Output::Grow { because: Because::Queue { .. }, .. }), "{decided:?}");
+        prop_assert!(decided.iter().all(|(_, output)| matches!(output, Output::Grow { .. })), "{decided:?}");
+        prop_assert!(decided.len() < 8, "{decided:?}");
         for id in world.deployed.instances.keys() {
             // A little more than it carries takes longer to be seen than this.
             prop_assert!(world.rate(*id) <= carries * 110 / 100, "{} of {carries}", world.rate(*id));
@@ -233,13 +233,13 @@ proptest! {
         // So that the mean is above even where the first of its reports is of the old load: no later than the last.
         world.spread(800_000 + 64 * 8 + above.max(reports as u64 * 64));
         let decided = world.run(reports, |_| period);
-        prop_assert!(matches!(decided[..], [(_, Output::Grow { source: 0, .. })]), "{:?}", decided);
+        prop_assert!(matches!(decided[..], [(_, Output::Grow { source: 0, .. })]), "{decided:?}");
         world.run(200, |_| period);
         let two = world.deployed.instances.len();
         prop_assert!(two >= 2);
         world.spread(64_000);
         let decided = world.run(calm, |_| period);
-        prop_assert!(matches!(decided.last(), Some((_, Output::Shrink { .. }))), "{:?}", decided);
+        prop_assert!(matches!(decided.last(), Some((_, Output::Shrink { .. }))), "{decided:?}");
     }
 
     /// Whatever the load does, there are no fewer instances than the least, and no more than the most or than there are cores.

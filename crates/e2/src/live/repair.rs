@@ -22,8 +22,8 @@ impl Manager {
     /// other one gets all.
     pub(super) fn dead(&self) -> Vec<Mortal> {
         let shifts = |site: usize| {
-            let here = self.record.deployed.instances.iter().filter(|(_, placed)| placed.site == site);
-            here.into_iter().any(|(id, _)| self.is_busy(*id))
+            let mut here = self.record.deployed.instances.iter().filter(|(_, placed)| placed.site == site);
+            here.any(|(id, _)| self.is_busy(*id))
         };
         let sites = self.record.sites.iter().enumerate();
         let sites = sites.filter(|(site, record)| !record.is_alive() && !shifts(*site));

@@ -268,7 +268,7 @@ impl Manager {
         if !self.shifts[place].prepared {
             self.prepare(place, &moving)?;
             let what = format!("{} moves: {}", moving.range, shifting.why);
-            self.say(&about, Event::Begins { what }, said)?;
+            self.say(&about, &Event::Begins { what }, said)?;
         }
         let Some(seen) = self.seen(&moving, self.shifts[place].changed) else { return Ok(()) };
         let observed = moving.observed(&self.record.deployed, seen);
@@ -280,14 +280,14 @@ impl Manager {
                 Output::Do { step, .. } => {
                     acted = true;
                     self.carry_out(place, &moving, &step)?;
-                    self.say(&about, Event::Did(step), said)?;
+                    self.say(&about, &Event::Did(step), said)?;
                 }
                 Output::Converged { after_ns, old } => {
-                    self.say(&about, Event::Converged { after_ns, old }, said)?;
+                    self.say(&about, &Event::Converged { after_ns, old }, said)?;
                 }
                 Output::Ended(next) => {
                     self.finish(place, &moving, &next)?;
-                    return self.say(&about, Event::Ended(next), said);
+                    return self.say(&about, &Event::Ended(next), said);
                 }
             }
         }
@@ -296,8 +296,8 @@ impl Manager {
     }
 
     /// Says something, and writes down what is worth it.
-    pub(super) fn say(&mut self, about: &str, event: Event, said: &mut Hears<'_>) -> Result<(), LiveError> {
-        said(about, &event);
+    pub(super) fn say(&mut self, about: &str, event: &Event, said: &mut Hears<'_>) -> Result<(), LiveError> {
+        said(about, event);
         if !event.is_kept() {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::repair::Mortal;
 use super::scaling::Hears;
 use super::site::QUEUE;
-use super::{Event, LiveError, Manager};
+use super::{Event, LiveError, Manager, Site};
 use crate::deploy::{free_cores, joins};
 use crate::policy::Kind;
 use crate::scale::load::{self, Carried, Function, Output, Report, Settings};
@@ -78,7 +78,7 @@ impl Watch {
         match done {
             Ok(()) => Ok(()),
             Err(error) if error.is_deposed() => Err(error),
-            Err(error) => self.manager.say(about, Event::Cannot { what: error.to_string() }, said),
+            Err(error) => self.manager.say(about, &Event::Cannot { what: error.to_string() }, said),
         }
     }
 
@@ -90,7 +90,7 @@ impl Watch {
         }
         let (name, lost) = self.manager.loss(dead, &self.flows);
         if times == 0 {
-            self.manager.say(&name, Event::Died { lost }, said)?;
+            self.manager.say(&name, &Event::Died { lost }, said)?;
         }
         let event = match self.manager.revive(dead) {
             Ok(()) => {
@@ -103,7 +103,7 @@ impl Watch {
                 Event::Failed { error: error.to_string(), again }
             }
         };
-        self.manager.say(&name, event, said)
+        self.manager.say(&name, &event, said)
     }
 
     /// Hears what all carry, and decides.
@@ -126,7 +126,7 @@ impl Watch {
                 Output::Shrink { source, target, .. } => self.manager.join(source, target, why),
                 Output::Cannot { hindrance, .. } => {
                     let what = format!("{because}, but {hindrance}");
-                    self.manager.say(&name, Event::Cannot { what }, said)
+                    self.manager.say(&name, &Event::Cannot { what }, said)
                 }
             };
             self.unless_deposed(&name, done, said)?;
@@ -139,7 +139,7 @@ impl Watch {
         let manager = &mut self.manager;
         let mut report = Report::default();
         for site in 0..manager.record.sites.len() {
-            let told = manager.ask(site, |client| client.report())?;
+            let told = manager.ask(site, Site::report)?;
             for own in told.instances {
                 let Some(placed) = manager.record.deployed.instances.get(&own.id) else { continue };
                 let function = placed.function;
