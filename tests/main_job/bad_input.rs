@@ -5,7 +5,7 @@ use std::net::{TcpListener, UdpSocket};
 use crate::harness::{Weft, Who, free_port, take};
 
 /// A blueprint, the line at fault, and words of the error.
-const CASES: [(&str, &str, u32, &str); 17] = [
+const CASES: [(&str, &str, u32, &str); 20] = [
     ("syntax", "import {Container} from 'weft';\nconst a = ;\n", 2, "syntax error"),
     ("endless", "import {Container} from 'weft';\nfor (;;) {}\n", 2, "ran for more than"),
     (
@@ -41,6 +41,24 @@ const CASES: [(&str, &str, u32, &str); 17] = [
         "import {Container} from 'weft';\nnew Container('good', {command: ['sleep', '9']});\nnew Container('bad', {command: ['no-such-program']});\n",
         3,
         "`no-such-program` not found",
+    ),
+    (
+        "a function that is none",
+        "import {Container, allow} from 'weft';\nimport {NF} from 'weft/nf';\nnew Container('a', {command: ['sleep', '9']});\nallow('a', 'a', 80).through(\n  new NF('x', {run: 'firewal'}));\n",
+        5,
+        "there is no network function 'firewal'",
+    ),
+    (
+        "a function with arguments that it does not take",
+        "import {Container, allow} from 'weft';\nimport {NF} from 'weft/nf';\nnew Container('a', {command: ['sleep', '9']});\nconst x = new NF('x', {run: 'acl rule=permit all'});\nallow('a', 'a', 80).through(x);\n",
+        4,
+        "rule=permit all",
+    ),
+    (
+        "a link through a function twice",
+        "import {Container, allow} from 'weft';\nimport {NF} from 'weft/nf';\nnew Container('a', {command: ['sleep', '9']});\nconst x = new NF('x', {run: 'monitor'});\nallow('a', 'a', 80).through(x, x);\n",
+        5,
+        "goes through 'x' twice",
     ),
     (
         "outside",

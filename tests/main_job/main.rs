@@ -27,4 +27,5 @@ mod scale;
 mod secrets;
 mod shop;
 mod streams;
+mod through;
 mod update;

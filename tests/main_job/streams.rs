@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::harness::{Weft, Who, eventually, free_port, kill};
 
 /// A web page without an end, every line one higher than the last: whatever is lost, doubled or cut shows.
-const SERVER: &str = r#"use IO::Socket::INET; $SIG{CHLD} = "IGNORE";
+pub(crate) const SERVER: &str = r#"use IO::Socket::INET; $SIG{CHLD} = "IGNORE";
     my $server = IO::Socket::INET->new(LocalPort => 80, Listen => 9, ReuseAddr => 1) or die $!;
     while (my $peer = $server->accept) {
         next if fork;
@@ -97,14 +97,14 @@ fn outlives(who: Who) {
 }
 
 /// Somebody who reads the page without an end.
-struct Stream {
+pub(crate) struct Stream {
     child: Child,
     lines: Arc<AtomicU64>,
     reader: Option<JoinHandle<Result<(), String>>>,
 }
 
 impl Stream {
-    fn of(mut child: Child) -> Self {
+    pub(crate) fn of(mut child: Child) -> Self {
         let lines = Arc::new(AtomicU64::new(0));
         let (page, count) = (child.stdout.take().expect("its output"), lines.clone());
         let reader = std::thread::spawn(move || in_order(page, &count));
@@ -112,7 +112,7 @@ impl Stream {
     }
 
     /// Sees that new lines come, all of them and in order.
-    fn flows(&self, when: &str) {
+    pub(crate) fn flows(&self, when: &str) {
         let before = self.lines.load(Ordering::Relaxed);
         let more = eventually(|| self.lines.load(Ordering::Relaxed) > before + 100);
         let ended = self.reader.as_ref().is_some_and(JoinHandle::is_finished);

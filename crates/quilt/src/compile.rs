@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use packet::PortId;
 use packet::wire::MacAddr;
+use softnic::fabric::Function;
 use softnic::fabric::program::{DnsName, EmulatedLink, Endpoint, Network, Program, Rule, Selector, Service};
 
 use crate::address::{Address, AddressPlan, IPV4_NETWORK, IPV4_PREFIX, IPV6_NETWORK, IPV6_PREFIX};
@@ -65,13 +66,17 @@ pub fn compile(
     for link in &blueprint.links {
         let Some(from) = selector(&link.from) else { continue };
         for to in destinations(blueprint, &link.to) {
-            rules.add(&from, to, link.protocol, link.ports, &link.span.to_string());
+            let label = link.span.to_string();
+            let origin = Origin { label: &label, through: &link.through };
+            rules.add(&from, to, link.protocol, link.ports, origin);
         }
     }
-    for Publish { to, container_port, protocol, span, .. } in &blueprint.publishes {
+    for Publish { to, container_port, protocol, through, span, .. } in &blueprint.publishes {
         // The edge reaches a service by its virtual address, so that the members answer in turn.
         let Some(to) = selector(to) else { continue };
-        rules.add(&Selector::Edge, to, *protocol, Ports::one(*container_port), &span.to_string());
+        let label = span.to_string();
+        let origin = Origin { label: &label, through };
+        rules.add(&Selector::Edge, to, *protocol, Ports::one(*container_port), origin);
     }
     program.rules = rules.rules;
     let links = blueprint.emulated.iter().filter_map(|link| {
@@ -80,6 +85,13 @@ pub fn compile(
         Some(EmulatedLink { id, a, b, shape: link.shape, label: link.span.to_string() })
     });
     program.links = links.collect();
+    let functions = blueprint.functions.iter().map(|function| Function {
+        name: function.name.clone(),
+        words: function.run.clone(),
+        affinity: function.affinity,
+        instances: function.instances,
+    });
+    program.functions = functions.collect();
     program
 }
 
@@ -103,6 +115,19 @@ fn destinations(blueprint: &Blueprint, party: &Party) -> Vec<Selector> {
     all
 }
 
+/// Where a rule comes from, and what its flows go through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin<'a> {
+    pub(crate) label: &'a str,
+    pub(crate) through: &'a [String],
+}
+
+impl<'a> From<&'a Rule> for Origin<'a> {
+    fn from(rule: &'a Rule) -> Self {
+        Self { label: &rule.label, through: &rule.through }
+    }
+}
+
 /// Rules under construction: a link that is written twice is one rule, labelled with its first place.
 #[derive(Default)]
 pub(crate) struct Rules {
@@ -117,12 +142,13 @@ impl Rules {
         to: Selector,
         protocol: Protocol,
         ports: Ports,
-        label: &str,
+        origin: Origin<'_>,
     ) {
         let id = number(from, &to, protocol, ports);
         if self.numbers.insert(id) {
             let ports = ports.min..=ports.max;
-            self.rules.push(Rule { id, from: from.clone(), to, protocol, ports, label: label.to_owned() });
+            let (label, through) = (origin.label.to_owned(), origin.through.to_owned());
+            self.rules.push(Rule { id, from: from.clone(), to, protocol, ports, label, through });
         }
     }
 }

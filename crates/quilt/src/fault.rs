@@ -282,6 +282,14 @@ pub enum Kind {
         /// What to do.
         help: &'static str,
     },
+    /// A network function that cannot be, or a link that cannot go through it.
+    #[error("{what}")]
+    Function {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        help: String,
+    },
     /// What the author expects of the network is not so.
     #[error("{expected}, but {found}")]
     Broken {
@@ -371,7 +379,9 @@ impl Kind {
                 "allow the connections that are missing, or expect something else".into()
             }
             Kind::Broken { .. } => "take away one of these links, or expect something else".into(),
-            Kind::Deployment { help, .. } | Kind::Image { help, .. } => help.clone(),
+            Kind::Deployment { help, .. } | Kind::Image { help, .. } | Kind::Function { help, .. } => {
+                help.clone()
+            }
             Kind::PublishedTwice { first, .. } => {
                 format!("the first is at {first}; choose another host port")
             }
@@ -416,6 +426,7 @@ impl Kind {
             | Kind::NoSecret { .. } => "quilt::container",
             Kind::Manifest { .. } => "quilt::manifest",
             Kind::Link { .. } | Kind::LinkedTwice { .. } => "quilt::link",
+            Kind::Function { .. } => "quilt::function",
             Kind::Broken { .. } => "quilt::expectation",
             Kind::Deployment { .. } => "quilt::deployment",
             Kind::Image { .. } => "quilt::image",

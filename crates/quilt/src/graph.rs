@@ -56,7 +56,7 @@ pub fn graph(blueprint: &Blueprint) -> Result<Topology, TopologyError> {
     for link in &blueprint.links {
         // A service opens no connections itself: its members do, and an arrow from it would pass behind them.
         for from in blueprint.members(&link.from) {
-            let spec = LinkSpec::default().label(label(link.ports, link.protocol));
+            let spec = LinkSpec::default().label(led(label(link.ports, link.protocol), &link.through));
             join(&mut graph, &nodes, from, link.to.name(), spec)?;
         }
     }
@@ -67,7 +67,8 @@ pub fn graph(blueprint: &Blueprint) -> Result<Topology, TopologyError> {
     }
     for publish in &blueprint.publishes {
         let inside = label(Ports::one(publish.container_port), publish.protocol);
-        let spec = LinkSpec::default().label(format!("{} to {inside}", publish.host_port));
+        let label = led(format!("{} to {inside}", publish.host_port), &publish.through);
+        let spec = LinkSpec::default().label(label);
         join(&mut graph, &nodes, OUTSIDE, publish.to.name(), spec)?;
     }
     Ok(graph)
@@ -78,6 +79,11 @@ fn label(ports: Ports, protocol: Protocol) -> String {
         Protocol::Any => ports.to_string(),
         protocol => format!("{ports}/{protocol}"),
     }
+}
+
+/// A label, and what its packets go through.
+fn led(label: String, through: &[String]) -> String {
+    if through.is_empty() { label } else { format!("{label} through {}", through.join(", ")) }
 }
 
 fn join(

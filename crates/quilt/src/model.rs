@@ -6,6 +6,7 @@
 
 mod dynamics;
 mod emulated;
+mod function;
 mod image;
 mod invariant;
 mod machine;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use dynamics::{Health, Probe, READY_WITHIN_MS, Update};
 pub use emulated::{EmulatedLink, LinkShape};
+pub use function::{Affinity, NetworkFunction};
 pub use image::{BuiltImage, Image, OciImage, Recipe};
 pub use invariant::{Claim, Invariant};
 pub use machine::{Floating, Machine, Machines, Role};
@@ -46,6 +48,9 @@ pub struct Blueprint {
     /// Links between parties that are emulated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub emulated: Vec<EmulatedLink>,
+    /// Network functions that links go through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<NetworkFunction>,
     /// What the author expects of the network, proved before anything runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub invariants: Vec<Invariant>,
@@ -344,6 +349,9 @@ pub struct Link {
     pub ports: Ports,
     /// Transport protocol.
     pub protocol: Protocol,
+    /// Network functions that its packets pass, from who connects to who is connected to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<String>,
     /// Where the script allowed it.
     pub span: Span,
 }
@@ -354,7 +362,7 @@ impl fmt::Display for Link {
         if self.protocol != Protocol::Any {
             write!(f, "/{}", self.protocol)?;
         }
-        Ok(())
+        led(f, &self.through)
     }
 }
 
@@ -369,14 +377,23 @@ pub struct Publish {
     pub container_port: u16,
     /// `Tcp` or `Udp`, never `Any` (the checks see to it).
     pub protocol: Protocol,
+    /// Network functions that its packets pass, from outside in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<String>,
     /// Where the script published it.
     pub span: Span,
 }
 
 impl fmt::Display for Publish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} -> {}:{}/{}", self.host_port, self.to, self.container_port, self.protocol)
+        write!(f, "{} -> {}:{}/{}", self.host_port, self.to, self.container_port, self.protocol)?;
+        led(f, &self.through)
     }
+}
+
+/// What something goes through, behind what it is.
+fn led(f: &mut fmt::Formatter<'_>, through: &[String]) -> fmt::Result {
+    if through.is_empty() { Ok(()) } else { write!(f, " through {}", through.join(", ")) }
 }
 
 /// A place in a source file.

@@ -1,13 +1,13 @@
 //! What would change: the difference between what runs and what a blueprint wants.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Blueprint, Container, Denied, EmulatedLink, Limits, Link, LinkShape, Party, Ports, Protocol, Publish,
-    Service, Text,
+    Blueprint, Container, Denied, EmulatedLink, Limits, Link, LinkShape, NetworkFunction, Party, Ports,
+    Protocol, Publish, Service, Text,
 };
 
 /// What runs: the blueprint last applied, and what each container was started from.
@@ -48,6 +48,26 @@ pub struct ServiceChange {
     pub removed: Vec<String>,
 }
 
+/// A link, or a published port, that goes through other network functions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainChange {
+    /// The link, without what it goes through.
+    pub link: String,
+    /// What it went through.
+    pub before: Vec<String>,
+    /// What it will.
+    pub after: Vec<String>,
+}
+
+/// A network function that is another one, with no state, or has more or fewer instances.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionChange {
+    /// Its name.
+    pub name: String,
+    /// What changed: `run`, `affinity`, `instances`.
+    pub changed: Vec<String>,
+}
+
 /// Changes of the network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkChange {
@@ -67,6 +87,18 @@ pub struct NetworkChange {
     /// Emulated links that go.
     #[serde(default)]
     pub emulated_removed: Vec<EmulatedLink>,
+    /// New network functions.
+    #[serde(default)]
+    pub functions_added: Vec<NetworkFunction>,
+    /// Network functions that go.
+    #[serde(default)]
+    pub functions_removed: Vec<String>,
+    /// Network functions that change.
+    #[serde(default)]
+    pub functions_changed: Vec<FunctionChange>,
+    /// What stays, but goes through other network functions.
+    #[serde(default)]
+    pub chains_changed: Vec<ChainChange>,
     /// New published ports.
     pub publishes_added: Vec<Publish>,
     /// Published ports that go.
@@ -223,6 +255,8 @@ fn network(old: &Blueprint, new: &Blueprint) -> NetworkChange {
     change.emulated_removed = without(&old.emulated, &new.emulated, emulated_key);
     change.publishes_added = without(&new.publishes, &old.publishes, publish_key);
     change.publishes_removed = without(&old.publishes, &new.publishes, publish_key);
+    functions(old, new, &mut change);
+    change.chains_changed = chains(old, new);
     let other = |(alias, name): &(&String, &String)| old.aliases.get(*alias) != Some(*name);
     let added = new.aliases.iter().filter(other);
     change.aliases_added = added.map(|(alias, name)| (alias.clone(), name.clone())).collect();
@@ -231,7 +265,49 @@ fn network(old: &Blueprint, new: &Blueprint) -> NetworkChange {
     change
 }
 
-/// What makes two links the same: everything but their place in the source.
+fn functions(old: &Blueprint, new: &Blueprint, change: &mut NetworkChange) {
+    let find = |functions: &[NetworkFunction], name: &str| {
+        functions.iter().find(|function| function.name == name).cloned()
+    };
+    for function in &new.functions {
+        match find(&old.functions, &function.name) {
+            None => change.functions_added.push(function.clone()),
+            Some(before) => {
+                let changed: Vec<String> = before.changed(function).into_iter().map(str::to_owned).collect();
+                if !changed.is_empty() {
+                    change.functions_changed.push(FunctionChange { name: function.name.clone(), changed });
+                }
+            }
+        }
+    }
+    let gone = old.functions.iter().filter(|function| find(&new.functions, &function.name).is_none());
+    change.functions_removed = gone.map(|function| function.name.clone()).collect();
+}
+
+/// What is in both, and goes through other functions.
+fn chains(old: &Blueprint, new: &Blueprint) -> Vec<ChainChange> {
+    let mut changes = Vec::new();
+    let mut compare = |link: String, before: Option<&&Vec<String>>, after: &Vec<String>| {
+        if let Some(before) = before.filter(|before| **before != after) {
+            changes.push(ChainChange { link, before: before.to_vec(), after: after.clone() });
+        }
+    };
+    let before: HashMap<_, _> = old.links.iter().rev().map(|link| (link_key(link), &link.through)).collect();
+    for link in &new.links {
+        let shown = Link { through: Vec::new(), ..link.clone() }.to_string();
+        compare(shown, before.get(&link_key(link)), &link.through);
+    }
+    let before: HashMap<_, _> =
+        old.publishes.iter().rev().map(|publish| (publish_key(publish), &publish.through)).collect();
+    for publish in &new.publishes {
+        let shown = Publish { through: Vec::new(), ..publish.clone() }.to_string();
+        compare(shown, before.get(&publish_key(publish)), &publish.through);
+    }
+    changes.dedup();
+    changes
+}
+
+/// What makes two links the same: everything but their place in the source, and what they go through.
 fn link_key(link: &Link) -> (&Party, &Party, Ports, Protocol) {
     (&link.from, &link.to, link.ports, link.protocol)
 }
@@ -287,6 +363,12 @@ impl fmt::Display for NetworkChange {
         for name in &self.services_removed {
             writeln!(f, "- service {name}")?;
         }
+        for function in &self.functions_added {
+            writeln!(f, "+ function {function}")?;
+        }
+        for FunctionChange { name, changed } in &self.functions_changed {
+            writeln!(f, "~ function {name} ({} changed)", changed.join(", "))?;
+        }
         let links = self.links_added.iter().map(|link| ('+', link));
         for (sign, link) in links.chain(self.links_removed.iter().map(|link| ('-', link))) {
             writeln!(f, "{sign} link {link}")?;
@@ -298,6 +380,15 @@ impl fmt::Display for NetworkChange {
         let publishes = self.publishes_added.iter().map(|publish| ('+', publish));
         for (sign, publish) in publishes.chain(self.publishes_removed.iter().map(|publish| ('-', publish))) {
             writeln!(f, "{sign} publish {publish}")?;
+        }
+        for ChainChange { link, before, after } in &self.chains_changed {
+            let shown = |chain: &[String]| {
+                if chain.is_empty() { "none".to_owned() } else { chain.join(", ") }
+            };
+            writeln!(f, "~ chain {link} ({} -> {})", shown(before), shown(after))?;
+        }
+        for name in &self.functions_removed {
+            writeln!(f, "- function {name}")?;
         }
         for (alias, name) in &self.aliases_added {
             writeln!(f, "+ name {alias} ({name})")?;

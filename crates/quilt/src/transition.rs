@@ -55,6 +55,10 @@ pub fn program(old: &Program, new: &Program, instances: &Instances) -> Program {
         let was = before.get(service.name.as_str()).copied();
         service.members = members(service, was, asked.contains(service.name.as_str()), instances, &present);
     }
+    // What old rules go through that the new program does not have. A function that both have is the new one's at once.
+    let functions =
+        old.functions.iter().filter(|function| new.functions.iter().all(|other| other.name != function.name));
+    program.functions.extend(functions.cloned());
     let between = Between::new(old, &program, new, instances, &present);
     program.rules = between.rules();
     program
@@ -154,7 +158,7 @@ impl<'a> Between<'a> {
         for rule in &self.new.rules {
             for from in self.sources(rule, NEW) {
                 if !self.is_old(&from) && !self.leads_to_old(&rule.to) {
-                    rules.add(&from, rule.to.clone(), rule.protocol, ports(rule), &rule.label);
+                    rules.add(&from, rule.to.clone(), rule.protocol, ports(rule), rule.into());
                 }
             }
         }
@@ -167,7 +171,7 @@ impl<'a> Between<'a> {
                     continue;
                 }
                 match self.word(&from, &rule.to) {
-                    Word::Old => rules.add(&from, rule.to.clone(), rule.protocol, ports(rule), &rule.label),
+                    Word::Old => rules.add(&from, rule.to.clone(), rule.protocol, ports(rule), rule.into()),
                     Word::Both => self.add_common(&mut rules, &from, rule),
                     Word::None => {}
                 }
@@ -259,7 +263,7 @@ impl<'a> Between<'a> {
                 continue;
             }
             for from in self.shared(from, &other.from) {
-                rules.add(&from, rule.to.clone(), protocol, Ports { min, max }, &other.label);
+                rules.add(&from, rule.to.clone(), protocol, Ports { min, max }, (*other).into());
             }
         }
     }

@@ -434,3 +434,49 @@ fn what_keeps_an_acl_is_no_way_for_can_reach_acl() {
         assert_eq!(claimed(kept, claim, !is_true).as_deref(), Some(told.as_str()), "{claim}");
     }
 }
+
+#[test]
+fn every_dialect_leads_links_through_functions() {
+    let weft = "import { Container, Service, allow, publicInternet } from 'weft';
+import { NF } from 'weft/nf';
+const [a, b] = ['a', 'b'].map((name) => new Container(name, { command: ['x'] }));
+const watch = new NF('watch', { run: 'monitor top=3', instances: 2, affinity: 'host pair' });
+const guard = new NF('guard', { run: ['acl', 'rule=permit any any'] });
+b.allowTraffic(a, 80).through(watch, guard).allowFrom(a, 81).publish(8080, 80);
+publicInternet.allowFrom(a, 443).through([guard]);
+allow(publicInternet, b, 90).through('watch');
+";
+    let blueprint = blueprint(weft);
+    let expected = ["a -> b:80 through watch, guard", "a -> b:81", "a -> public internet:443 through guard"];
+    assert_eq!(links(&blueprint), expected);
+    let publishes: Vec<String> = blueprint.publishes.iter().map(ToString::to_string).collect();
+    assert_eq!(publishes, ["8080 -> b:80/tcp", "90 -> b:90/tcp through watch"]);
+    let functions: Vec<String> = blueprint.functions.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        functions,
+        ["watch (monitor top=3; 2 instances, affinity host pair)", "guard (acl rule=permit any any)"]
+    );
+    assert_eq!(blueprint.functions[0].span.line, 4);
+    let quilt = "const { createDeployment, Container, Service } = require('@quilt/quilt');
+const { NF } = require('weft/nf');
+const deployment = createDeployment({ namespace: 'led' });
+const [a, b] = ['a', 'b'].map((name) => new Service(name, [new Container('nginx', ['x'])]));
+b.allowFrom(a, 80).through(new NF('watch', { run: 'monitor' }));
+a.connect(81, b);
+deployment.deploy([a, b]);";
+    let kelda = "const { Container, Infrastructure, Machine, allowTraffic } = require('kelda');
+const { NF } = require('weft/nf');
+const machine = new Machine({ provider: 'Amazon' });
+const infrastructure = new Infrastructure({ masters: machine, workers: machine, namespace: 'led' });
+const [a, b] = ['a', 'b'].map((name) => new Container({ name, image: 'nginx', command: ['x'] }));
+allowTraffic(a, b, 80).through(new NF('watch', { run: 'monitor' }));
+allowTraffic(a, b, 81);
+a.deploy(infrastructure);
+b.deploy(infrastructure);";
+    for text in [quilt, kelda] {
+        let evaluation = evaluate_text("led.js", text, &Options::default()).unwrap();
+        assert!(evaluation.faults.is_empty(), "{:?}", evaluation.faults);
+        let links = links(&evaluation.blueprint);
+        assert!(links[0].contains(":80 through watch") && !links[1].contains("through"), "{links:?}");
+    }
+}

@@ -118,6 +118,16 @@ fn capture_has_one_link() {
 }
 
 #[test]
+fn what_is_inspected_goes_through_three_functions() {
+    let inspected = example("inspected.js", &Options::default());
+    assert_eq!(connections(&inspected), ["client -> web:80", "client -> web:81"]);
+    assert_eq!(inspected.links[0].to_string(), "client -> web:80-81/tcp through watch, guard, search");
+    let functions: Vec<String> = inspected.functions.iter().map(ToString::to_string).collect();
+    assert_eq!(functions[1], "guard (firewall rule=permit out tcp any any 80; 2 instances, affinity flow)");
+    assert_eq!(inspected.functions[2].run, ["signature", "rule=drop \"passwd\" content \"/etc/passwd\" tcp"]);
+}
+
+#[test]
 fn sentinels_vote_among_themselves() {
     let sentinel = example("sentinel.js", &Options::default());
     let ports = |from: &str| {

@@ -45,6 +45,7 @@ fn link() -> impl Strategy<Value = Link> {
         to,
         ports: Ports::one(port),
         protocol,
+        through: Vec::new(),
         span,
     })
 }
@@ -55,6 +56,7 @@ fn publish() -> impl Strategy<Value = Publish> {
         host_port,
         container_port,
         protocol: Protocol::Tcp,
+        through: Vec::new(),
         span,
     })
 }
@@ -216,4 +218,40 @@ fn a_plan_names_what_changed_and_never_a_value() {
     let plan = Plan::between(Some(&Deployed::of(&blueprint("hunter1"))), &blueprint("hunter2"));
     assert_eq!(plan.to_string(), "~ container a (command, env TOKEN, file /etc/key changed)\n");
     assert!(!serde_json::to_string(&plan).unwrap().contains("hunter"));
+}
+
+#[test]
+fn chains_and_functions_change_and_links_stay() {
+    let blueprint = |functions: &[(&str, &str, u16)], through: &[&str]| {
+        let functions: String = functions
+            .iter()
+            .map(|(name, run, count)| format!("new NF('{name}', {{run: '{run}', instances: {count}}});"))
+            .collect();
+        let through = if through.is_empty() { String::new() } else { format!(".through({through:?})") };
+        let text = format!(
+            "import {{Container, allow, publish}} from 'weft'; import {{NF}} from 'weft/nf'; {functions}
+            const a = new Container('a', {{command: ['x']}});
+            allow(a, a, 80){through}; publish(a, 8080, 80){through};"
+        );
+        quilt::eval::evaluate_text("a.js", &text, &Default::default()).unwrap().blueprint
+    };
+    let none = blueprint(&[], &[]);
+    let one = blueprint(&[("watch", "monitor", 1)], &["watch"]);
+    let two = blueprint(&[("watch", "monitor top=1", 3), ("guard", "acl", 1)], &["guard", "watch"]);
+    let plan = |old: &Blueprint, new: &Blueprint| Plan::between(Some(&Deployed::of(old)), new).to_string();
+    assert_eq!(
+        plan(&none, &one),
+        "+ function watch (monitor)\n~ chain a -> a:80 (none -> watch)\n~ chain 8080 -> a:80/tcp (none -> watch)\n"
+    );
+    assert_eq!(
+        plan(&one, &two),
+        "+ function guard (acl)\n~ function watch (run, instances changed)\n\
+         ~ chain a -> a:80 (watch -> guard, watch)\n~ chain 8080 -> a:80/tcp (watch -> guard, watch)\n"
+    );
+    assert_eq!(
+        plan(&one, &none),
+        "~ chain a -> a:80 (watch -> none)\n~ chain 8080 -> a:80/tcp (watch -> none)\n- function watch\n"
+    );
+    assert_eq!(plan(&two, &two), "nothing to change\n");
+    assert!(Plan::between(None, &one).to_string().contains("+ link a -> a:80 through watch\n"));
 }

@@ -27,6 +27,7 @@ fn link() -> impl Strategy<Value = Link> {
         to,
         ports: Ports { min, max: min + more },
         protocol,
+        through: Vec::new(),
         span: Span::default(),
     })
 }

@@ -62,7 +62,10 @@ fn blueprint() -> impl Strategy<Value = Blueprint> {
         let links = links
             .into_iter()
             .filter(|(from, to, ..)| exists(from) && exists(to))
-            .map(|(from, to, ports, protocol)| Link { from, to, ports, protocol, span: Span::default() })
+            .map(|(from, to, ports, protocol)| {
+                let (through, span) = (Vec::new(), Span::default());
+                Link { from, to, ports, protocol, through, span }
+            })
             .collect();
         Blueprint { name: "x".into(), containers, services, links, ..Blueprint::default() }
     })
@@ -225,4 +228,45 @@ fn who_rests_behind_a_name_is_not_who_has_it_next() {
     assert_eq!((moment.is("a"), moment.is("d"), moment.is("f")), (Is::Old, Is::Fresh, Is::Old));
     let fabric = Fabric::new(&moment.program, 1).expect("a program that makes sense");
     assert!(fabric.explain("a", "d", Protocol::Tcp, 3).expect("both are there").rule.is_none());
+}
+
+/// The network of a link between `a` and `b` through functions, each with what it runs.
+fn led(functions: &[(&str, &str)], through: &[&str]) -> Program {
+    let functions: String =
+        functions.iter().map(|(name, run)| format!("new NF('{name}', {{run: '{run}'}});")).collect();
+    let through = if through.is_empty() { String::new() } else { format!(".through({through:?})") };
+    let text = format!(
+        "import {{Container, allow}} from 'weft'; import {{NF}} from 'weft/nf'; {functions}
+        const [a, b] = ['a', 'b'].map((name) => new Container(name, {{command: ['x']}}));
+        allow(a, b, 80){through};"
+    );
+    let blueprint = quilt::eval::evaluate_text("a.js", &text, &Default::default()).unwrap().blueprint;
+    compile(&blueprint, &AddressPlan::default().next(&blueprint).unwrap(), port)
+}
+
+#[test]
+fn what_is_still_to_go_goes_through_what_it_went_through() {
+    let old = led(&[("gone", "monitor"), ("kept", "monitor top=1")], &["gone", "kept"]);
+    let new = led(&[("kept", "monitor top=2"), ("added", "monitor")], &["added"]);
+    let none = Instances::default();
+    let shown = |program: &Program| {
+        let functions: Vec<String> = program
+            .functions
+            .iter()
+            .map(|function| format!("{} {:?}", function.name, function.words))
+            .collect();
+        (program.rules[0].through.clone(), functions)
+    };
+    assert_eq!(shown(&program(&old, &new, &none)), shown(&new));
+    // With `b` still to go, what passes is what passed, through what it passed; a function of both is the new one.
+    let leaving = Instances { old: BTreeSet::from(["b".to_owned()]), ..Instances::default() };
+    let between = program(&old, &new, &leaving);
+    let functions = ["kept [\"monitor\", \"top=2\"]", "added [\"monitor\"]", "gone [\"monitor\"]"];
+    assert_eq!(shown(&between), (vec!["gone".into(), "kept".into()], functions.map(str::to_owned).to_vec()));
+    softnic::fabric::tables::compile(&between).expect("a program that makes sense");
+    // Where both have a word, it is the new one's way.
+    let fresh = Instances { fresh: BTreeSet::from(["a".to_owned()]), ..leaving };
+    let between = program(&old, &new, &fresh);
+    assert_eq!(between.rules[0].through, ["added"]);
+    softnic::fabric::tables::compile(&between).expect("a program that makes sense");
 }

@@ -69,3 +69,31 @@ fn capture_shows_what_arrives_as_root() {
     weft.ok(&["stop"]);
     weft.nothing_left();
 }
+
+#[test]
+fn inspected_lets_pages_through_and_little_else_as_root() {
+    inspected(Who::Root);
+}
+
+#[test]
+fn inspected_lets_pages_through_and_little_else_as_an_ordinary_user() {
+    inspected(Who::User);
+}
+
+fn inspected(who: Who) {
+    let weft = Weft::new(who);
+    weft.ok(&["up", &example(&weft, "inspected.js", None)]);
+    let lines = ["hello from web", "no /etc/passwd", "nothing on port 81"];
+    let turned_away = |log: &str| lines.iter().all(|line| log.contains(line));
+    assert!(says(&weft, "client", turned_away), "{}", weft.ok(&["logs"]));
+    let why = weft.ok(&["why", "client", "web", "80"]);
+    assert!(why.contains("through watch, guard, search"), "{why}");
+    // Each of the two has dropped something of its own.
+    for part in ["denied by rule", "search-1 (signature"] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    let search = why.lines().find(|line| line.contains("search-1")).unwrap_or_default();
+    assert!(!search.contains(" 0 packets dropped"), "{why}");
+    weft.ok(&["stop"]);
+    weft.nothing_left();
+}

@@ -2,6 +2,7 @@
 
 mod container;
 mod emulated;
+mod function;
 pub mod invariant;
 mod names;
 mod order;
@@ -21,6 +22,13 @@ pub const SERVICES_MAX: usize = 10_000;
 pub const LINKS_MAX: usize = 100_000;
 /// Most emulated links in one blueprint: each has buffers of its own.
 pub const EMULATED_MAX: usize = softnic::fabric::program::LINKS_MAX;
+/// Most instances of network functions in one blueprint, of all together; half of what the dataplane takes, for those of the
+/// blueprint before.
+pub const INSTANCES_MAX: u16 = softnic::fabric::functions::INSTANCES_MAX as u16 / 2;
+/// Most network functions that one link goes through.
+pub const CHAIN_MAX: usize = softnic::fabric::functions::CHAIN_MAX;
+/// Most links that go through network functions.
+pub const LED_MAX: usize = 1_000;
 /// Most invariants in one blueprint.
 pub const INVARIANTS_MAX: usize = 1_000;
 /// Most environment of one container, in bytes, names and separators included.
@@ -61,6 +69,7 @@ pub fn check(blueprint: &Blueprint, secret: &dyn Fn(&str) -> bool) -> Vec<Fault>
     }
     publishes(&blueprint.publishes, &known, &mut faults);
     emulated::check(blueprint, &known, &mut faults);
+    function::check(blueprint, &known, &mut faults);
     for invariant in &blueprint.invariants {
         for party in invariant.claim.parties() {
             let kind = known.missing(party, "the expectation");
@@ -223,6 +232,7 @@ mod tests {
                 to: Party::Container("b".into()),
                 ports: Ports::one(80),
                 protocol: Protocol::Any,
+                through: Vec::new(),
                 span: Span::default(),
             }],
             publishes: vec![Publish {
@@ -230,6 +240,7 @@ mod tests {
                 host_port: 8080,
                 container_port: 80,
                 protocol: Protocol::Tcp,
+                through: Vec::new(),
                 span: Span::default(),
             }],
             ..Blueprint::default()

@@ -98,7 +98,7 @@ fn members(blueprint: &Blueprint, faults: &mut Vec<Fault>) {
 /// Why `name` is no DNS label (RFC 1123 section 2.1, RFC 1035 section 2.3.4); `None` if it is one.
 ///
 /// Capitals are refused although DNS ignores case: two names that differ by case would be one.
-fn label(name: &str) -> Option<&'static str> {
+pub(super) fn label(name: &str) -> Option<&'static str> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() {
         Some("it is empty")

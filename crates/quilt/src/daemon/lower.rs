@@ -210,10 +210,18 @@ impl Lower<'_> {
         let span = model::Span::default();
         if from != Party::PublicInternet {
             let (ports, protocol) = (Ports { min, max }, Protocol::Any);
-            self.lowered.blueprint.links.push(model::Link { from, to, ports, protocol, span });
+            self.lowered.blueprint.links.push(model::Link {
+                from,
+                to,
+                ports,
+                protocol,
+                through: Vec::new(),
+                span,
+            });
         } else if min == max {
             let protocol = Protocol::Tcp;
-            let publish = model::Publish { to, host_port: min, container_port: min, protocol, span };
+            let through = Vec::new();
+            let publish = model::Publish { to, host_port: min, container_port: min, protocol, through, span };
             self.lowered.blueprint.publishes.push(publish);
         } else {
             self.error(format!(

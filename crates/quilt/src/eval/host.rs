@@ -30,9 +30,10 @@ const WRAP_HEAD: &str = "(function (exports, require, module, __filename, __dirn
 const WRAP_TAIL: &str = "\n})";
 
 /// Modules that ship inside weft, each after those it needs at once.
-pub(crate) const MODULES: [(&str, &str); 12] = [
+pub(crate) const MODULES: [(&str, &str); 13] = [
     ("weft:core", include_str!("../js/core.js")),
     ("weft:weft", include_str!("../js/weft.js")),
+    ("weft:nf", include_str!("../js/nf.js")),
     ("weft:buffer", include_str!("../js/buffer.js")),
     ("weft:path", include_str!("../js/path.js")),
     ("weft:fs", include_str!("../js/fs.js")),
@@ -45,8 +46,9 @@ pub(crate) const MODULES: [(&str, &str); 12] = [
     ("weft:require", include_str!("../js/require.js")),
 ];
 /// What `import` may call them: the languages, and modules of Node.
-const PUBLIC: [(&str, &str); 8] = [
+const PUBLIC: [(&str, &str); 9] = [
     ("weft", "weft:weft"),
+    ("weft/nf", "weft:nf"),
     ("kelda", "weft:kelda"),
     ("@quilt/quilt", "weft:quilt"),
     ("buffer", "weft:buffer"),

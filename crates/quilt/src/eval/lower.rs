@@ -3,6 +3,7 @@
 mod dynamics;
 mod emulated;
 mod expect;
+mod function;
 mod image;
 mod machine;
 mod placement;
@@ -66,6 +67,7 @@ pub(crate) fn lower(raw: Raw, spans: &[Span], file: &str, files: &mut Files) -> 
     each(raw.take("containers"), |entry| lower.container(entry));
     each(raw.take("services"), |entry| lower.service(&entry));
     lower.dependencies();
+    each(raw.take("functions"), |entry| lower.function(&entry));
     each(raw.take("links"), |entry| lower.link(&entry));
     each(raw.take("publishes"), |entry| lower.publish(&entry));
     each(raw.take("emulated"), |entry| lower.emulated(&entry));
@@ -73,6 +75,7 @@ pub(crate) fn lower(raw: Raw, spans: &[Span], file: &str, files: &mut Files) -> 
     each(raw.take("placements"), |entry| lower.placement(&entry));
     each(raw.take("aliases"), |entry| lower.alias(entry));
     lower.machines(raw.take("machines"));
+    lower.idle_functions();
     Lowered { blueprint: lower.blueprint, faults: lower.faults, notes: lower.notes }
 }
 
@@ -545,6 +548,7 @@ impl<'a> Lower<'a> {
 
     fn link(&mut self, entry: &Raw) {
         let span = self.span(entry);
+        let through = self.chain(entry);
         let from = self.party(entry.get("from"), "the link", &span);
         let to = self.party(entry.get("to"), "the link", &span);
         if entry.get("ports").is_absent()
@@ -556,6 +560,7 @@ impl<'a> Lower<'a> {
                 to: to.clone(),
                 ports: *ports,
                 protocol: *protocol,
+                through: through.clone(),
                 span: span.clone(),
             });
             return self.blueprint.links.extend(links);
@@ -568,7 +573,7 @@ impl<'a> Lower<'a> {
         let ports = self.ports(&what, entry.get("ports"), &span);
         let protocol = self.protocol(&what, entry, &span, Protocol::Any);
         if let (Some(from), Some(to), Some(ports), Some(protocol)) = (from, to, ports, protocol) {
-            self.blueprint.links.push(Link { from, to, ports, protocol, span });
+            self.blueprint.links.push(Link { from, to, ports, protocol, through, span });
         }
     }
 
@@ -591,8 +596,8 @@ impl<'a> Lower<'a> {
             let help = "publish each port on its own";
             return self.fault(Kind::Link { what: "a published port must be a single port", help }, &span);
         }
-        let (host_port, container_port) = (host.min, inside.min);
-        self.blueprint.publishes.push(Publish { to, host_port, container_port, protocol, span });
+        let (host_port, container_port, through) = (host.min, inside.min, self.chain(entry));
+        self.blueprint.publishes.push(Publish { to, host_port, container_port, protocol, through, span });
     }
 
     fn alias(&mut self, mut entry: Raw) {

@@ -34,6 +34,7 @@ const notes = [];
 const aliases = [];
 const placements = [];
 const machines = [];
+const functions = [];
 const finishers = [];
 let record;
 
@@ -113,7 +114,7 @@ export function setRecord(describe) {
 export function collect() {
   for (let i = 0; i < finishers.length; i += 1) finishers[i]();
   const original = record === undefined ? undefined : record();
-  return { deployment, containers, services, links, publishes, emulated, invariants, placements, aliases, machines, notes, original };
+  return { deployment, containers, services, links, publishes, emulated, invariants, placements, aliases, machines, functions, notes, original };
 }
 
 /** The end of a link that stands for everything outside. */
@@ -122,7 +123,8 @@ export const publicInternet = {
     return 'publicInternet';
   },
   allowFrom(source, ports, protocol) {
-    connect(source, publicInternet, ports, protocol, here('allowFrom'));
+    const made = connect(source, publicInternet, ports, protocol, here('allowFrom'));
+    return new Link((chain) => lead(made, chain));
   },
 };
 
@@ -152,10 +154,11 @@ function boxed(value, role) {
   return list;
 }
 
-/** Allows connections from every source to every destination. */
+/** Allows connections from every source to every destination; which entries that made, for `lead`. */
 export function connect(sources, destinations, ports, protocol, at) {
   const from = boxed(sources, 'the source of a link');
   const to = boxed(destinations, 'the destination of a link');
+  const made = since();
   for (let i = 0; i < from.length; i += 1) {
     for (let k = 0; k < to.length; k += 1) {
       if (from[i].internet && !to[k].internet) {
@@ -165,6 +168,72 @@ export function connect(sources, destinations, ports, protocol, at) {
       }
     }
   }
+  return made();
+}
+
+// Where entries begin that are made from now on; called, which ones were.
+function since() {
+  const first = [links.length, publishes.length];
+  return () => [
+    { list: links, first: first[0], end: links.length }, { list: publishes, first: first[1], end: publishes.length },
+  ];
+}
+
+/** What was allowed. It can be led through network functions, by `take`, which is told which. */
+export class Link {
+  #take;
+
+  constructor(take) {
+    this.#take = take;
+  }
+
+  through(...names) {
+    this.#take(chained(names));
+    return this;
+  }
+}
+
+/** Leads parts of lists through network functions. */
+export function lead(parts, chain) {
+  for (let i = 0; i < parts.length; i += 1) {
+    const { list, first, end } = parts[i];
+    for (let k = first; k < end; k += 1) {
+      if (list[k].through !== undefined) throw new TypeError('the link goes through network functions already: name all in one `through`');
+      list[k].through = chain;
+    }
+  }
+}
+
+/** One entry as parts of lists, for `lead`. */
+export const only = (entry) => [{ list: [entry], first: 0, end: 1 }];
+
+/** Records a network function; `name()` and `options()` are asked at the end. */
+export function addFunction(name, options, at) {
+  push(functions, { get name() { return name(); }, get options() { return options(); }, at });
+}
+
+// Objects that stand for a network function.
+const functionNames = new WeakMap();
+
+/** Makes `object` something that links go through, called what `name()` says at the end. */
+export function registerFunction(object, name) {
+  apply(mapSet, functionNames, [object, name]);
+}
+
+/** Network functions, or names of them, one by one or in a list, as a chain. */
+export function chained(values) {
+  const list = values.length === 1 && isArray(values[0]) ? values[0] : values;
+  const chain = [];
+  for (let i = 0; i < list.length; i += 1) {
+    const value = list[i];
+    const name = typeof value === 'object' && value !== null ? apply(mapGet, functionNames, [value]) : undefined;
+    if (name !== undefined) push(chain, { get name() { return name(); } });
+    else if (typeof value === 'string') push(chain, { name: value });
+  }
+  if (chain.length !== list.length || chain.length === 0) {
+    throw new TypeError("a link goes through network functions: new NF(name, { run: 'monitor' }), of 'weft/nf', or their names");
+  }
+  return chain;
 }
 
 /** Has packets between two parties cross an emulated link. */
@@ -172,12 +241,14 @@ export function emulate(a, b, options, at) {
   push(emulated, { a: party(a, 'an end of a link'), b: party(b, 'an end of a link'), options, at });
 }
 
-/** Publishes a port of the host. */
+/** Publishes a port of the host; which entries that made, for `lead`. */
 export function open(destinations, host_, inside, protocol, at) {
   const to = boxed(destinations, 'the destination of a link');
+  const made = since();
   for (let i = 0; i < to.length; i += 1) {
     push(publishes, { to: to[i], host: host_, inside: inside === undefined ? host_ : inside, protocol, at });
   }
+  return made();
 }
 
 /** One port. */

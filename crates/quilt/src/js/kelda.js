@@ -4,8 +4,8 @@
 // Connections and host names are recorded as they are allowed and given; what was deployed, once the script is done.
 
 import {
-  addAlias, addContainer, addMachine, addPlacement, addService, claimed, connect, copy, here, host, isArray, late, members, note,
-  publicInternet as outside, push, registerParty, Secret as CoreSecret, setNamespace, setRecord,
+  addAlias, addContainer, addMachine, addPlacement, addService, claimed, connect, copy, here, host, isArray, late, lead, Link, members, note,
+  only, publicInternet as outside, push, registerParty, Secret as CoreSecret, setNamespace, setRecord,
   whenDone,
 } from 'weft:core';
 import {
@@ -368,7 +368,10 @@ export function allowTraffic(sources, destinations, port) {
   if (outsides && ports.min !== ports.max) {
     throw new RealError(`the public internet takes one port at a time, not ${spoken(ports)}: allow each on its own`);
   }
-  if (by08 || by13 || to.length > 0) push(connections, { from: called(from), to: called(to), ports, parties: [from, to], at });
+  const connection = { from: called(from), to: called(to), ports, parties: [from, to], at };
+  if (by08 || by13 || to.length > 0) push(connections, connection);
+  // The originals gave nothing back.
+  return by08 || by13 ? undefined : new Link((chain) => lead(only(connection), chain));
 }
 
 /** In weft, things a blueprint defines with a method `allowFrom` only are told so themselves; the others are left. */
@@ -391,18 +394,16 @@ function called(list) {
 
 /** Tells each destination, by its method `allowFrom`, who may connect to it. */
 export function allow(sources, destinations, port) {
-  if (!by08) {
-    allowTraffic(sources, destinations, port);
-    return;
-  }
+  if (!by08) return allowTraffic(sources, destinations, port);
   const list = connectables('the destination', destinations);
   for (let i = 0; i < list.length; i += 1) list[i].allowFrom(sources, port);
+  return undefined;
 }
 
 // What 0.13 no longer had.
 if (!by13) {
   const allowFrom = function allowFrom(sources, port) {
-    allowTraffic(sources, this, port);
+    return allowTraffic(sources, this, port);
   };
   Container.prototype.allowFrom = allowFrom;
   LoadBalancer.prototype.allowFrom = allowFrom;
@@ -477,8 +478,9 @@ function finish() {
     addService(() => one.name, members(one.containers), marked(one));
     if (!by13) addAlias(`${one.name}.q`, one.name, marked(one));
   }
-  for (const { from, to, parties, ports, at } of connections) {
-    connect(party(from, parties[0]), party(to, parties[1]), ports, undefined, at);
+  for (const { from, to, parties, ports, at, through } of connections) {
+    const made = connect(party(from, parties[0]), party(to, parties[1]), ports, undefined, at);
+    if (through !== undefined) lead(made, through);
   }
 }
 

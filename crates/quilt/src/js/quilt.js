@@ -5,13 +5,14 @@
 // without `new` counts.
 
 import {
-  addAlias, addContainer, addMachine, addPlacement, addService, claim as expect, claimed, connect, copy, here, host, isArray, members, note,
-  publicInternet as outside, push, registerParty, setNamespace, setRecord, whenDone,
+  addAlias, addContainer, addMachine, addPlacement, addService, claim as expect, claimed, connect, copy, here, host, isArray, lead, Link, members, note,
+  only, publicInternet as outside, push, registerParty, setNamespace, setRecord, whenDone,
 } from 'weft:core';
 import { flag, githubKeys, listOf, Names, number, Port, publicPort, Range, range, texts, wrong } from 'weft:arguments';
 import { cloneMachine, describeMachine, each, mark, marked, PUBLIC, replicate, setEnv, withEnv, withFiles } from 'weft:both';
 
 const { parse } = JSON;
+const { apply } = Reflect;
 const RealError = Error;
 const DEFAULT_NAMESPACE = 'default-namespace';
 
@@ -215,11 +216,27 @@ Service.prototype.allowFrom = function allowFrom(source, ports) {
   const boxed = range('the port', ports);
   if (source === publicInternet) {
     this.allowFromPublic(boxed);
-    return;
+    return undefined;
   }
   const at = here('allowFrom connect');
-  push(this.allowedInboundConnections, mark(new Connection(service(source, 'the source'), boxed), at));
+  const connection = mark(new Connection(service(source, 'the source'), boxed), at);
+  push(this.allowedInboundConnections, connection);
+  return new Link((chain) => lead(only(ledBy(connection)), chain));
 };
+
+// What connections are led through, beside them: their own members are printed.
+const leads = new WeakMap();
+const { get: leadOf, set: setLead } = WeakMap.prototype;
+
+/** What is noted of where a connection is led. */
+function ledBy(connection) {
+  let noted = apply(leadOf, leads, [connection]);
+  if (noted === undefined) {
+    noted = { through: undefined };
+    apply(setLead, leads, [connection, noted]);
+  }
+  return noted;
+}
 
 /** Lets the world outside connect to this service, on one port. */
 Service.prototype.allowFromPublic = function allowFromPublic(port) {
@@ -234,8 +251,8 @@ Service.prototype.allowOutboundPublic = function allowOutboundPublic(port) {
 // The same the other way round, as it was before.
 Service.prototype.connect = function connectTo(ports, to) {
   note('a.connect(port, b) is deprecated: write b.allowFrom(a, port)');
-  if (to === publicInternet) publicInternet.allowFrom(this, ports);
-  else service(to, 'the destination').allowFrom(this, ports);
+  if (to === publicInternet) return publicInternet.allowFrom(this, ports);
+  return service(to, 'the destination').allowFrom(this, ports);
 };
 
 Service.prototype.connectToPublic = function connectToPublic(port) {
@@ -398,7 +415,9 @@ function finish() {
   for (const one of deployed) {
     for (const connection of one.allowedInboundConnections) {
       const ports = new Range(connection.minPort, connection.maxPort);
-      connect(connection.from, one, ports, undefined, marked(connection));
+      const made = connect(connection.from, one, ports, undefined, marked(connection));
+      const { through } = ledBy(connection);
+      if (through !== undefined) lead(made, through);
     }
     for (const port of one.outgoingPublic) connect(one, outside, port, undefined, marked(port));
     for (const port of one.incomingPublic) connect(outside, one, port, undefined, marked(port));

@@ -2,6 +2,7 @@
 
 import { host, late, push } from 'weft:core';
 import * as weft from 'weft';
+import * as nf from 'weft:nf';
 import kelda from 'weft:kelda';
 import quilt from 'weft:quilt';
 import buffer from 'weft:buffer';
@@ -15,7 +16,7 @@ const { apply } = Reflect;
 const RealError = Error;
 
 const builtin = freeze({
-  __proto__: null, weft: { ...weft }, kelda, '@quilt/quilt': quilt, assert, buffer, crypto, fs, os, path, util,
+  __proto__: null, weft: { ...weft }, 'weft/nf': { ...nf }, kelda, '@quilt/quilt': quilt, assert, buffer, crypto, fs, os, path, util,
 });
 const files = create(null);
 

@@ -110,16 +110,32 @@ export class Image {
   });
 }
 
+/** What was allowed. */
+interface Link {
+  /**
+   * Has its packets pass these network functions, `NF` of 'weft/nf' or their names: from the first to the last on their way from
+   * who connects, the other way round on their way back. Said once of a link.
+   */
+  through(...functions: readonly (NetworkFunction | Name)[] | [readonly (NetworkFunction | Name)[]]): this;
+}
+
+/** An NF of the module 'weft/nf'. */
+interface NetworkFunction {
+  name: Name;
+}
+
 /** What containers and services share. */
 declare class Party {
   /** The name others reach it by. */
   readonly hostname: Name;
   /** The same as `hostname`. */
   getHostname(): Name;
-  /** Lets every source connect to it on these ports. */
-  allowFrom(sources: Ends<End | PublicInternet>, ports: Ports, protocol?: Protocol): this;
+  /** Lets every source connect to it on these ports. What comes back stands for it, too, so that calls can follow. */
+  allowFrom(sources: Ends<End | PublicInternet>, ports: Ports, protocol?: Protocol): Party & Link;
+  /** The same. */
+  allowTraffic(sources: Ends<End | PublicInternet>, ports: Ports, protocol?: Protocol): Party & Link;
   /** Opens a port of this machine onto it; `port` is the same number if left out. */
-  publish(hostPort: number, port?: number, protocol?: 'tcp' | 'udp'): this;
+  publish(hostPort: number, port?: number, protocol?: 'tcp' | 'udp'): Party & Link;
   /** Has its containers run only on machines that are all of this. */
   placeOn(kind: MachineKind): this;
   /** Has its containers never run on a machine that is any of this. */
@@ -160,7 +176,7 @@ export const LoadBalancer: typeof Service;
 /** Everything outside the deployment. */
 interface PublicInternet {
   /** Lets every source connect to the outside on these ports. */
-  allowFrom(sources: Ends<End>, ports: Ports, protocol?: Protocol): void;
+  allowFrom(sources: Ends<End>, ports: Ports, protocol?: Protocol): Link;
 }
 
 /** Everything outside: as a source, ports of this machine; as a destination, whatever the machine can reach, but not itself. */
@@ -171,7 +187,7 @@ export const publicInternet: PublicInternet;
  * those that the destination's image exposes.
  */
 export function allow(
-  sources: Ends<End | PublicInternet>, destinations: Ends<End | PublicInternet>, ports?: Ports, protocol?: Protocol): void;
+  sources: Ends<End | PublicInternet>, destinations: Ends<End | PublicInternet>, ports?: Ports, protocol?: Protocol): Link;
 
 /** The original's name for allow. */
 export const allowTraffic: typeof allow;
@@ -200,7 +216,7 @@ export interface LinkOptions {
 export function link(a: End, b: End, options: LinkOptions): void;
 
 /** Opens a port of this machine onto a container or service; `port` is the same number if left out. */
-export function publish(destination: Ends<End>, hostPort: number, port?: number, protocol?: 'tcp' | 'udp'): void;
+export function publish(destination: Ends<End>, hostPort: number, port?: number, protocol?: 'tcp' | 'udp'): Link;
 
 /**
  * What must be true of the network, or `weft check`, `plan` and `up` refuse the blueprint and say why not. It is

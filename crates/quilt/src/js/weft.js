@@ -1,7 +1,8 @@
 // The module 'weft': weft's own blueprint language. Its types are in weft.d.ts.
 
 import {
-  addContainer, addMachine, addPlacement, addService, args, claim, claimed, connect, copy, dependencies, emulate, here, isArray, members, open, Port,
+  addContainer, addMachine, addPlacement, addService, args, chained, claim, claimed, connect, copy, dependencies, emulate, here, isArray, lead, Link, members,
+  open, Port,
   PortRange,
   publicInternet, registerParty, Secret, setDeployment,
 } from 'weft:core';
@@ -24,14 +25,17 @@ class Party {
 
   /** Lets `sources` connect to it. */
   allowFrom(sources, ports, protocol) {
-    connect(sources, this, ports, protocol, here('allowFrom'));
-    return this;
+    return new Allowed(this, connect(sources, this, ports, protocol, here('allowFrom allowTraffic')));
+  }
+
+  /** The same. */
+  allowTraffic(sources, ports, protocol) {
+    return this.allowFrom(sources, ports, protocol);
   }
 
   /** Opens a port of the host onto it. */
   publish(hostPort, port, protocol) {
-    open(this, hostPort, port, protocol, here('publish'));
-    return this;
+    return new Allowed(this, open(this, hostPort, port, protocol, here('publish')));
   }
 
   /** Has its containers run only on machines of this kind. */
@@ -60,6 +64,23 @@ class Party {
 
   toString() {
     return `${this.name}`;
+  }
+}
+
+/** What was allowed to a party, and still the party itself: calls go on from here as from there. */
+class Allowed extends Party {
+  #made;
+
+  constructor(party, made) {
+    super(party.name);
+    registerParty(this, () => party.name);
+    this.#made = made;
+  }
+
+  /** Leads the packets of what was allowed through network functions, from who connects to who is connected to. */
+  through(...functions) {
+    lead(this.#made, chained(functions));
+    return this;
   }
 }
 
@@ -129,7 +150,8 @@ export function hostPath(path, options = {}) {
 
 /** Lets every source connect to every destination. */
 export function allow(sources, destinations, ports, protocol) {
-  connect(sources, destinations, ports, protocol, here('allow allowTraffic'));
+  const made = connect(sources, destinations, ports, protocol, here('allow allowTraffic'));
+  return new Link((chain) => lead(made, chain));
 }
 
 /** The original's word for `allow`. */
@@ -142,7 +164,8 @@ export function link(a, b, options) {
 
 /** Opens a port of the host onto a container or service. */
 export function publish(destination, hostPort, port, protocol) {
-  open(destination, hostPort, port, protocol, here('publish'));
+  const made = open(destination, hostPort, port, protocol, here('publish'));
+  return new Link((chain) => lead(made, chain));
 }
 
 /** What must be true of a party, for every number of replicas; decided before anything runs. */

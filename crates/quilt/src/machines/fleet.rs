@@ -481,6 +481,7 @@ mod tests {
             host_port: 53,
             container_port: 5353,
             protocol: Protocol::Udp,
+            through: Vec::new(),
             span: Span::default(),
         };
         let machines = Machines { admins: vec!["203.0.113.7/32".into()], ..Machines::default() };

@@ -82,6 +82,7 @@ mod tests {
             host_port: listener.local_addr().unwrap().port(),
             container_port: 80,
             protocol: Protocol::Tcp,
+            through: Vec::new(),
             span: Span::default(),
         };
         let taken = bind_new(std::slice::from_ref(&publish), &[]);

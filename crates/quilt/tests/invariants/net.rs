@@ -130,7 +130,14 @@ impl Net {
         for (at, (from, to, (ports, protocol))) in self.links.iter().enumerate() {
             let (from, to) = (from.party(), to.party());
             let (ports, protocol) = (*ports, *protocol);
-            blueprint.links.push(Link { from, to, ports, protocol, span: span(100 + at) });
+            blueprint.links.push(Link {
+                from,
+                to,
+                ports,
+                protocol,
+                through: Vec::new(),
+                span: span(100 + at),
+            });
         }
         for (at, (to, port, protocol)) in self.publishes.iter().enumerate() {
             blueprint.publishes.push(Publish {
@@ -138,6 +145,7 @@ impl Net {
                 host_port: 8000 + at as u16,
                 container_port: *port,
                 protocol: *protocol,
+                through: Vec::new(),
                 span: span(200 + at),
             });
         }

@@ -9,6 +9,7 @@ use ports::tap::{Tap, attach_queue};
 use ports::{Port, PortError};
 
 use super::Snapshot;
+use super::functions::{self, FunctionsError, Running};
 use super::proto::attach_request::Device;
 use crate::engine::{
     CommandError, Edit, EditError, Engine, Gate, PortsError, WorkerConfig, WorkerError, monotonic_ns,
@@ -47,6 +48,8 @@ pub(super) enum DataplaneError {
     Program(#[from] ProgramError),
     #[error("the network program: {0}")]
     Links(#[from] FabricLinksError),
+    #[error("the network program: {0}")]
+    Functions(#[from] FunctionsError),
     #[error("the network program cannot be read: {0}")]
     ProgramText(serde_json::Error),
     #[error("{0}")]
@@ -64,6 +67,7 @@ pub(super) struct Dataplane {
     /// Who has said that it is ready, by name, whether it is attached or not.
     ready: BTreeMap<String, ProcessId>,
     generation: u64,
+    functions: Running,
 }
 
 /// What is behind a port number.
@@ -97,6 +101,7 @@ impl Dataplane {
             attachments: 0,
             ready: BTreeMap::new(),
             generation: 0,
+            functions: Running::new(seed),
         })
     }
 
@@ -231,19 +236,29 @@ impl Dataplane {
     pub(super) fn apply(&mut self, program: &str) -> Result<u64, DataplaneError> {
         let program: Program = serde_json::from_str(program).map_err(DataplaneError::ProgramText)?;
         // Compiled here, so that packets wait for no more than the exchange of tables.
-        let (tables, links) = (compile(&program)?, FabricLinks::of(&program)?);
+        let (mut tables, links) = (compile(&program)?, FabricLinks::of(&program)?);
         let first = self.generation == 0;
+        // New functions are there before packets are led to them, and old ones until none are any more.
+        let change = self.functions.change(&program)?;
+        tables.place(change.slots());
+        self.engine.apply(self.functions.additions(&change, FABRIC, self.worker)?)?;
         let cut = self.engine.with_module(FABRIC, move |module: &mut FabricModule| {
             module.set_links(links);
             module.apply(tables, first)
         })?;
+        let gone = self.engine.apply(self.functions.commit(change))?.removed;
+        let held = gone.iter().map(|gone| gone.module.held() as u64).sum::<u64>();
+        if held > 0 {
+            self.engine.with_module(FABRIC, move |module: &mut FabricModule| module.count_lost(held))?;
+        }
         self.generation += 1;
         tracing::info!(generation = self.generation, cut, "network program in force");
         Ok(cut)
     }
 
     pub(super) fn snapshot(&self) -> Result<Snapshot, DataplaneError> {
-        let fabric = self.engine.with_module(FABRIC, |module: &mut FabricModule| module.counters())?;
+        let mut fabric = self.engine.with_module(FABRIC, |module: &mut FabricModule| module.counters())?;
+        functions::fill(&self.engine, &mut fabric.functions);
         let crate::engine::Snapshot { workers, ports, .. } = self.engine.snapshot();
         Ok(Snapshot { at_ns: monotonic_ns(), fabric, ports, workers })
     }
@@ -263,7 +278,9 @@ impl Dataplane {
         let explained = self.engine.with_module(FABRIC, move |module: &mut FabricModule| {
             module.explain(&from, &to, protocol, port)
         })?;
-        Ok(explained?)
+        let mut explained = explained?;
+        functions::fill(&self.engine, &mut explained.functions);
+        Ok(explained)
     }
 }
 

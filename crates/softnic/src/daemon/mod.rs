@@ -3,7 +3,9 @@
 //! ```text
 //!   in1 ─┐                 ┌─ out1          one PortIn and one PortOut per attached interface;
 //!   in2 ─┼─▶ fabric ───────┼─ out2          gate N of the fabric leads to port N
-//!   in3 ─┘                 └─ out3
+//!   in3 ─┘    │ ▲ │ ▲     └─ out3
+//!             ▼ │ ▼ │
+//!          function0 …                    one module per instance of a network function, both ways
 //! ```
 //!
 //! One worker runs all of it, asleep when nothing moves. Control calls (gRPC, `weft.dataplane.v1.Dataplane`)
@@ -11,6 +13,7 @@
 
 mod client;
 mod dataplane;
+mod functions;
 #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub)]
 mod proto {
     tonic::include_proto!("weft.dataplane.v1");

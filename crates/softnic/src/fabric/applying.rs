@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use packet::PortId;
 
 use super::conntrack::{Flow, State};
-use super::datapath::{EndpointState, Fabric, RuleState};
+use super::datapath::Fabric;
 use super::header::{TCP, UDP};
 use super::program::{Program, ProgramError};
+use super::state::{EndpointState, RuleState};
 use super::tables::{NONE, Owner, Tables, Want, compile};
 
 impl Fabric {
@@ -28,6 +29,7 @@ impl Fabric {
         self.keep_endpoints(&old);
         self.keep_rules(&old);
         self.keep_turns(&old);
+        self.keep_slots(&old.functions);
         self.keep_flows();
         let tables = &self.tables;
         self.denied.retain_sources(|source| matches!(tables.owner(source), Some(Owner::Endpoint(_))));
@@ -66,7 +68,11 @@ impl Fabric {
     fn keep_rules(&mut self, old: &Tables) {
         let before: HashMap<u64, RuleState> =
             old.rules.iter().map(|rule| rule.id).zip(self.rules.iter().copied()).collect();
-        let kept = self.tables.rules.iter().map(|rule| before.get(&rule.id).copied().unwrap_or_default());
+        let kept = self
+            .tables
+            .rules
+            .iter()
+            .map(|rule| RuleState { chain: rule.chain, ..before.get(&rule.id).copied().unwrap_or_default() });
         self.rules = kept.collect();
     }
 

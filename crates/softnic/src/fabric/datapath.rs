@@ -1,5 +1,6 @@
 //! A packet's way through the fabric: what it is, whether its source is honest, which flow it belongs to, out.
 
+use foldhash::fast::FixedState;
 use packet::wire::EtherType;
 use packet::{Batch, Packet, PortId};
 
@@ -8,12 +9,14 @@ use super::conntrack::{FlowTable, Found};
 use super::denied::DeniedPairs;
 use super::dns;
 use super::fragments::Fragments;
+use super::functions::Functions;
 use super::header::{
     Address, ETHERNET, Fragment, Headers, ICMPV6, TCP_ACK, TCP_RST, TCP_SYN, Transport, be16,
 };
 use super::program::{Denied, Program, ProgramError};
 use super::report::{AnswerCounters, DropReason};
 use super::rewrite;
+use super::state::{EndpointState, RuleState, SlotState, Stop, To};
 use super::tables::{Owner, Tables, compile};
 
 /// Flows a fabric tracks unless it is told otherwise.
@@ -22,58 +25,6 @@ pub const FLOWS_MAX: usize = 131_072;
 const ERROR_INTERVAL_NS: u64 = 1_000_000_000 / ERRORS_PER_SECOND;
 /// First and last of the ICMPv6 messages that never leave a link: router solicitation to redirect.
 const NEIGHBOUR_DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;
-
-/// What an endpoint has beside its place in the program.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct EndpointState {
-    pub(crate) up: bool,
-    /// It has said that it is not ready: services give it nothing.
-    pub(crate) unready: bool,
-    /// Whether it was attached when the grace after a start began, and is since: only then it may have connections from
-    /// before.
-    pub(crate) from_before: bool,
-    pub(crate) sent_packets: u64,
-    pub(crate) sent_bytes: u64,
-    pub(crate) received_packets: u64,
-    pub(crate) received_bytes: u64,
-    pub(crate) dropped_packets: u64,
-    /// When its share of ICMP errors is whole again (the "theoretical arrival time" of a leaky bucket).
-    pub(crate) errors_until_ns: u64,
-}
-
-/// What passed because of a rule.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct RuleState {
-    pub(crate) flows: u64,
-    pub(crate) packets: u64,
-    pub(crate) bytes: u64,
-}
-
-/// A packet that goes no further, and what its sender is told.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stop {
-    pub(crate) reason: DropReason,
-    pub(crate) notice: Option<(Notice, Headers)>,
-    /// Whether the pair of addresses is listed among the denied.
-    pub(crate) listed: bool,
-}
-
-impl Stop {
-    pub(crate) fn telling(reason: DropReason, notice: Notice, headers: &Headers) -> Self {
-        Self { reason, notice: Some((notice, *headers)), listed: false }
-    }
-
-    /// A flow that policy denies.
-    pub(crate) fn denied(reason: DropReason, headers: &Headers) -> Self {
-        Self { reason, notice: Some((Notice::Prohibited, *headers)), listed: true }
-    }
-}
-
-impl From<DropReason> for Stop {
-    fn from(reason: DropReason) -> Self {
-        Self { reason, notice: None, listed: false }
-    }
-}
 
 /// The container network. See the [module](super).
 #[derive(Debug)]
@@ -89,6 +40,12 @@ pub struct Fabric {
     pub(crate) drops: [u64; DropReason::ALL.len()],
     pub(crate) answers: AnswerCounters,
     pub(crate) adopt_until_ns: u64,
+    /// By slot: what passed the network function that has it.
+    pub(crate) slots: Vec<SlotState>,
+    /// Counts packets that any instance of a function may take.
+    pub(crate) function_turn: u32,
+    /// Shares out flows among instances.
+    pub(crate) spread: FixedState,
 }
 
 impl Fabric {
@@ -111,9 +68,13 @@ impl Fabric {
     /// The same for a program that was compiled elsewhere.
     pub fn with_tables(tables: Tables, seed: u64, flows_max: usize) -> Self {
         let up = |port| EndpointState { up: port != PortId::NONE, ..EndpointState::default() };
-        Self {
+        let mut fabric = Self {
             endpoints: tables.endpoints.iter().map(|endpoint| up(endpoint.port)).collect(),
-            rules: vec![RuleState::default(); tables.rules.len()],
+            rules: tables
+                .rules
+                .iter()
+                .map(|rule| RuleState { chain: rule.chain, ..RuleState::default() })
+                .collect(),
             turns: vec![0; tables.services.len()],
             flows: FlowTable::new(flows_max, seed),
             fragments: Fragments::new(seed ^ 0x66_7261_676d),
@@ -121,8 +82,13 @@ impl Fabric {
             drops: [0; DropReason::ALL.len()],
             answers: AnswerCounters::default(),
             adopt_until_ns: 0,
+            slots: Vec::new(),
+            function_turn: 0,
+            spread: FixedState::with_seed(seed ^ 0x73_6861_7265),
             tables,
-        }
+        };
+        fabric.keep_slots(&Functions::default());
+        fabric
     }
 
     /// Until then, a packet in the middle of a connection that policy allows is taken for one of a connection that
@@ -169,7 +135,8 @@ impl Fabric {
     }
 
     /// Takes in a packet, by its ingress port; gives out what leaves, with the egress port set: the packet itself,
-    /// an answer to it, or nothing.
+    /// an answer to it, or nothing. Ports from [`FUNCTION_PORTS`](super::program::FUNCTION_PORTS) on are gates of network
+    /// functions: what leaves them comes back by [`Fabric::resume`].
     pub fn handle(&mut self, now_ns: u64, mut packet: Packet, out: &mut impl FnMut(Packet)) {
         let Some(source) = self.tables.endpoint_of(packet.ingress()) else {
             self.drops[DropReason::UnknownPort as usize] += 1;
@@ -181,14 +148,32 @@ impl Fabric {
         let to = match self.process(now_ns, &mut packet, source) {
             Ok(to) => to,
             Err(stop) => match self.stop(now_ns, &mut packet, source, &stop) {
-                true => source,
+                true => To::Endpoint(source),
                 false => return,
             },
         };
-        let receiver = &mut self.endpoints[to as usize];
-        receiver.received_packets += 1;
-        receiver.received_bytes += packet.len() as u64;
-        packet.set_egress(self.tables.endpoints[to as usize].port);
+        self.leave(packet, to, out);
+    }
+
+    /// Counts a packet where it goes, and gives it out.
+    #[inline]
+    pub(crate) fn leave(&mut self, mut packet: Packet, to: To, out: &mut impl FnMut(Packet)) {
+        let length = packet.len() as u64;
+        let port = match to {
+            To::Endpoint(to) => {
+                let receiver = &mut self.endpoints[to as usize];
+                receiver.received_packets += 1;
+                receiver.received_bytes += length;
+                self.tables.endpoints[to as usize].port
+            }
+            To::Function { slot, gate } => {
+                let state = &mut self.slots[usize::from(slot)];
+                state.packets[gate] += 1;
+                state.bytes[gate] += length;
+                Self::function_port(slot, gate)
+            }
+        };
+        packet.set_egress(port);
         out(packet);
     }
 
@@ -216,7 +201,7 @@ impl Fabric {
 
     /// Where the packet goes, rewritten in place; or why not.
     #[inline]
-    fn process(&mut self, now: u64, packet: &mut Packet, source: u32) -> Result<u32, Stop> {
+    fn process(&mut self, now: u64, packet: &mut Packet, source: u32) -> Result<To, Stop> {
         let entry = &self.tables.endpoints[source as usize];
         let frame = packet.data();
         if frame.len() < ETHERNET {
@@ -230,7 +215,7 @@ impl Fabric {
             let link = self.link_of(source);
             answer::arp(packet, entry.v4, link)?;
             self.answers.arp += 1;
-            return Ok(source);
+            return Ok(To::Endpoint(source));
         }
         let headers = Headers::of_frame(frame, ethertype)?;
         headers.check_offload(&packet.offload())?;
@@ -287,27 +272,40 @@ impl Fabric {
         packet: &mut Packet,
         headers: &Headers,
         found: Found,
-    ) -> Result<u32, Stop> {
+    ) -> Result<To, Stop> {
         self.check_forwardable(packet, headers)?;
         let flow = self.flows.get(found.flow);
         let (to, rule, generation) = (flow.to[found.direction], flow.rule, flow.generation);
         let new = flow.is_translated().then(|| flow.translated(found.direction));
         self.check_attached(to, headers)?;
         self.flows.note(found, now, headers.flags);
-        self.count_rule(rule, packet);
+        let chain = self.count_rule(rule, packet);
         if let Fragment::First(id) = headers.fragment {
             self.fragments.remember(now, &headers.key, headers.v4, id, found, generation);
+        }
+        if let Some(function) = self.enter(found, chain) {
+            let new = new.filter(|_| found.direction == 1);
+            if let (Fragment::First(id), Some(new)) = (headers.fragment, &new) {
+                // Behind the functions, its other fragments have the other addresses.
+                self.fragments.remember(now, new, headers.v4, id, found, generation);
+            }
+            Self::prepare(packet, headers, |frame, offload| {
+                if let Some(new) = new {
+                    rewrite::addresses(frame, headers, &new, &offload);
+                }
+            });
+            return Ok(function);
         }
         self.rewrite(packet, headers, to, |frame, offload| {
             if let Some(new) = new {
                 rewrite::addresses(frame, headers, &new, &offload);
             }
         });
-        Ok(to)
+        Ok(To::Endpoint(to))
     }
 
     /// Carries a fragment other than the first, to where the first went.
-    fn pass_fragment(&mut self, now: u64, packet: &mut Packet, headers: &Headers) -> Result<u32, Stop> {
+    fn pass_fragment(&mut self, now: u64, packet: &mut Packet, headers: &Headers) -> Result<To, Stop> {
         let Fragment::Later(id) = headers.fragment else { return Err(DropReason::Malformed.into()) };
         let (found, generation) =
             self.fragments.find(now, &headers.key, headers.v4, id).ok_or(DropReason::FragmentUnknown)?;
@@ -318,7 +316,7 @@ impl Fabric {
     }
 
     /// Carries an ICMP error to the sender of the packet that it quotes.
-    fn pass_error(&mut self, packet: &mut Packet, headers: &Headers, source: u32) -> Result<u32, Stop> {
+    fn pass_error(&mut self, packet: &mut Packet, headers: &Headers, source: u32) -> Result<To, Stop> {
         let frame = &packet.data()[..headers.end];
         let quoted = Headers::of_quoted(frame, headers.l4 + 8, headers.v4)?;
         // The quoted packet went to whoever sends the error, so the error goes the way of a reply to it. Nobody else
@@ -334,13 +332,23 @@ impl Fabric {
         let translated = flow.is_translated();
         self.check_forwardable(packet, headers)?;
         self.check_attached(to, headers)?;
-        self.count_rule(rule, packet);
+        let chain = self.count_rule(rule, packet);
+        let translate = |frame: &mut [u8]| rewrite::icmp_error(frame, headers, &quoted, &outer, &inner);
+        if let Some(function) = self.enter(found, chain) {
+            let now = translated && found.direction == 1;
+            Self::prepare(packet, headers, |frame, _| {
+                if now {
+                    translate(frame)
+                }
+            });
+            return Ok(function);
+        }
         self.rewrite(packet, headers, to, |frame, _| {
             if translated {
-                rewrite::icmp_error(frame, headers, &quoted, &outer, &inner);
+                translate(frame)
             }
         });
-        Ok(to)
+        Ok(To::Endpoint(to))
     }
 
     /// What every packet has done to it that leaves for another endpoint.
@@ -361,11 +369,13 @@ impl Fabric {
         rewrite::ethernet(frame, link.to, link.gateway);
     }
 
+    /// Counts a packet of a rule; returns the rule's chain.
     #[inline]
-    fn count_rule(&mut self, rule: u32, packet: &Packet) {
+    fn count_rule(&mut self, rule: u32, packet: &Packet) -> u32 {
         let rule = &mut self.rules[rule as usize];
         rule.packets += 1;
         rule.bytes += packet.len() as u64;
+        rule.chain
     }
 
     /// Whether a packet may be routed at all, whoever sends it.
@@ -389,7 +399,7 @@ impl Fabric {
         Err(Stop::telling(DropReason::PortDown, Notice::HostUnreachable, headers))
     }
 
-    fn multicast(&mut self, packet: &mut Packet, headers: &Headers, source: u32) -> Result<u32, Stop> {
+    fn multicast(&mut self, packet: &mut Packet, headers: &Headers, source: u32) -> Result<To, Stop> {
         if headers.key.protocol() != ICMPV6 || headers.v4 {
             return Err(DropReason::Multicast.into());
         }
@@ -399,11 +409,11 @@ impl Fabric {
         }
     }
 
-    fn neighbour(&mut self, packet: &mut Packet, headers: &Headers, source: u32) -> Result<u32, Stop> {
+    fn neighbour(&mut self, packet: &mut Packet, headers: &Headers, source: u32) -> Result<To, Stop> {
         let (own, link) = (self.tables.endpoints[source as usize].v6, self.link_of(source));
         answer::neighbour(packet, headers, own, link)?;
         self.answers.neighbour += 1;
-        Ok(source)
+        Ok(To::Endpoint(source))
     }
 
     /// A packet for the gateway itself.
@@ -413,7 +423,7 @@ impl Fabric {
         packet: &mut Packet,
         headers: &Headers,
         source: u32,
-    ) -> Result<u32, Stop> {
+    ) -> Result<To, Stop> {
         let refused = |notice| Err(Stop::telling(DropReason::NoSuchPort, notice, headers));
         match headers.transport {
             Transport::EchoRequest => self.echo(packet, headers, source),
@@ -435,16 +445,16 @@ impl Fabric {
     }
 
     /// Answers an echo request in the name of its destination.
-    pub(crate) fn echo(&mut self, packet: &mut Packet, headers: &Headers, source: u32) -> Result<u32, Stop> {
+    pub(crate) fn echo(&mut self, packet: &mut Packet, headers: &Headers, source: u32) -> Result<To, Stop> {
         if headers.fragment != Fragment::Whole {
             return Err(DropReason::FragmentUnknown.into());
         }
         answer::echo(packet, headers, self.link_of(source));
         self.answers.echo += 1;
-        Ok(source)
+        Ok(To::Endpoint(source))
     }
 
-    fn dns(&mut self, now: u64, packet: &mut Packet, headers: &Headers, source: u32) -> Result<u32, Stop> {
+    fn dns(&mut self, now: u64, packet: &mut Packet, headers: &Headers, source: u32) -> Result<To, Stop> {
         if headers.fragment != Fragment::Whole || headers.key.source_port() == 0 {
             return Err(DropReason::Malformed.into());
         }
@@ -461,7 +471,7 @@ impl Fabric {
         let length = self.tables.names.answer(query, &mut reply).ok_or(DropReason::Malformed)?;
         answer::datagram(packet, headers, self.link_of(source), &reply[..length])?;
         self.answers.dns += 1;
-        Ok(source)
+        Ok(To::Endpoint(source))
     }
 
     /// Counts a dropped packet; true when it was turned into an answer to its sender.

@@ -7,6 +7,7 @@ use packet::PortId;
 
 use super::answer::LINK_LOCAL_GATEWAY;
 use super::datapath::Fabric;
+use super::functions::{FunctionCounters, InstanceCounters};
 use super::header::{Address, TCP, UDP};
 use super::policy::Policy;
 use super::program::Protocol;
@@ -45,7 +46,33 @@ impl Fabric {
             flows: self.flows.counters,
             answers: self.answers,
             links: Vec::new(),
+            functions: (0..self.tables.functions.entries.len())
+                .map(|at| self.function_counters(at))
+                .collect(),
         }
+    }
+
+    fn function_counters(&self, function: usize) -> FunctionCounters {
+        let entry = &self.tables.functions.entries[function];
+        let instances = entry.slots.iter().map(|slot| {
+            let state = self.slots[usize::from(*slot)];
+            let (packets, bytes, left) = (state.packets, state.bytes, state.left);
+            InstanceCounters { packets, bytes, left, ..InstanceCounters::default() }
+        });
+        FunctionCounters {
+            name: entry.name.to_string(),
+            words: entry.words.to_vec(),
+            affinity: entry.affinity,
+            slots: entry.slots.to_vec(),
+            instances: instances.collect(),
+        }
+    }
+
+    /// The functions that flows of a rule pass.
+    fn functions_of(&self, rule: u32) -> Vec<FunctionCounters> {
+        let chain = self.tables.functions.chains.get(self.tables.rules[rule as usize].chain as usize);
+        let functions = chain.map_or(&[][..], |chain| chain);
+        functions.iter().map(|function| self.function_counters(*function as usize)).collect()
     }
 
     /// Connections to each of these endpoints, whatever address they were opened to, and whether services give it new
@@ -181,6 +208,7 @@ impl Fabric {
             denied: self.tables.denied,
             reason,
             link: None,
+            functions: rule.filter(|_| reason.is_none()).map_or(Vec::new(), |rule| self.functions_of(rule)),
         })
     }
 

@@ -31,6 +31,8 @@
 //!   is not routed; IPv6's own chatter (DAD, MLD, router solicitations) is dropped without an answer.
 //! * **Fragments** follow the first of their datagram, which carries the ports; one that overtakes it is dropped. The
 //!   gateway does not answer fragmented pings.
+//! * **Network functions** ([`program::Rule::through`]): packets of a rule's flows go to each of them in turn, and come back
+//!   by [`Fabric::resume`]; what leaves the last is delivered. ICMP errors and fragments of the flow go the same way.
 //! * **Offload state** travels with a packet: large segments stay whole and partial checksums partial, and address
 //!   translation keeps them right.
 //!
@@ -86,6 +88,7 @@ mod datapath;
 mod denied;
 mod dns;
 mod fragments;
+pub mod functions;
 mod header;
 mod inspecting;
 mod opening;
@@ -93,9 +96,12 @@ mod policy;
 pub mod program;
 pub mod report;
 mod rewrite;
+mod state;
 pub mod tables;
+mod through;
 
 pub use datapath::{FLOWS_MAX, Fabric};
+pub use functions::{Affinity, Function, FunctionCounters, InstanceCounters};
 pub use policy::{Opening, Policy, Source};
 pub use program::{Program, ProgramError, Protocol};
 pub use report::{Counters, ExplainError, Explanation, LinkCounters, WayCounters};

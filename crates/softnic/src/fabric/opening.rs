@@ -14,9 +14,10 @@ use packet::Packet;
 
 use super::answer::{LINK_LOCAL_GATEWAY, Notice};
 use super::conntrack::{Found, OpenError, State};
-use super::datapath::{Fabric, Stop, is_neighbour_discovery};
+use super::datapath::{Fabric, is_neighbour_discovery};
 use super::header::{Address, Headers, Key, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Transport};
 use super::report::DropReason;
+use super::state::{Stop, To};
 use super::tables::{NONE, Owner, Want};
 
 /// Members tried for a flow before it counts as a collision.
@@ -58,7 +59,7 @@ impl Fabric {
         packet: &mut Packet,
         headers: &Headers,
         source: u32,
-    ) -> Result<u32, Stop> {
+    ) -> Result<To, Stop> {
         let Some(owner) = self.owner(headers.key.destination) else {
             return Err(Stop::denied(DropReason::UnknownDestination, headers));
         };
@@ -99,7 +100,7 @@ impl Fabric {
         headers: &Headers,
         to: [u32; 2],
         rule: u32,
-    ) -> Result<u32, Stop> {
+    ) -> Result<To, Stop> {
         self.check_attached(to[0], headers)?;
         let keys = [headers.key, headers.key.reversed()];
         let flow = self.flows.open(now, keys, to, rule, opening_state(headers.transport))?;
@@ -115,7 +116,7 @@ impl Fabric {
         headers: &Headers,
         source: u32,
         owner: Owner,
-    ) -> Result<u32, Stop> {
+    ) -> Result<To, Stop> {
         if let Some(found) = self.adopt_answer(now, headers, source, owner)? {
             return self.pass(now, packet, headers, found);
         }
@@ -140,7 +141,7 @@ impl Fabric {
         packet: &mut Packet,
         headers: &Headers,
         source: u32,
-    ) -> Result<u32, Stop> {
+    ) -> Result<To, Stop> {
         let (key, via) = (headers.key, self.tables.via);
         if let Some(found) = self.flows.find(&key).filter(|found| !self.reopens(*found, headers)) {
             return self.pass(now, packet, headers, found);
@@ -169,7 +170,7 @@ impl Fabric {
         source: u32,
         service: u32,
         rule: u32,
-    ) -> Result<u32, Stop> {
+    ) -> Result<To, Stop> {
         match headers.transport {
             Transport::Tcp | Transport::Udp => {}
             Transport::EchoRequest => return self.echo(packet, headers, source),
@@ -232,7 +233,7 @@ impl Fabric {
         headers: &Headers,
         source: u32,
         owner: Owner,
-    ) -> Result<u32, Stop> {
+    ) -> Result<To, Stop> {
         if let Some(found) = self.adopt_answer(now, headers, source, owner)? {
             return self.pass(now, packet, headers, found);
         }
@@ -250,7 +251,7 @@ impl Fabric {
         headers: &Headers,
         source: u32,
         owner: Owner,
-    ) -> Result<u32, Stop> {
+    ) -> Result<To, Stop> {
         if headers.flags & TCP_RST == 0 && now < self.adopt_until_ns {
             let wanted = want(headers, headers.key.destination_port());
             let to = match owner {

@@ -46,6 +46,9 @@ pub struct Opening {
     pub rule: u64,
     /// Where the rule comes from.
     pub label: String,
+    /// The network functions that its flows pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<String>,
 }
 
 impl Tables {
@@ -77,6 +80,7 @@ impl Tables {
                 max,
                 rule: rule.id,
                 label: rule.label.to_string(),
+                through: self.functions.names(rule.chain),
             }
         };
         Policy {

@@ -18,6 +18,7 @@
 //!         protocol: Protocol::Tcp,
 //!         ports: 5432..=5432,
 //!         label: "shop.js:12:1".into(),
+//!         through: Vec::new(),
 //!     }],
 //!     ..Program::new([10, 181, 0, 1].into(), "fd57::1".parse()?)
 //! };
@@ -33,6 +34,8 @@ use std::ops::RangeInclusive;
 use packet::PortId;
 use packet::wire::MacAddr;
 use serde::{Deserialize, Serialize};
+
+use super::functions::{Function, FunctionError};
 
 /// Endpoints of one program.
 pub const ENDPOINTS_MAX: usize = 16_384;
@@ -50,6 +53,8 @@ pub const NAMES_MAX: usize = 65_536;
 pub const NAME_ADDRESSES_MAX: usize = 16;
 /// Highest port number a port may have, so that a table indexed by it stays small.
 pub const PORT_ID_MAX: u32 = 1_048_575;
+/// Ports from here on are no endpoint's: two of each slot, for the gates of the network function that has it.
+pub const FUNCTION_PORTS: u32 = PORT_ID_MAX + 1;
 /// Networks that a program counts as its own.
 pub const NETWORKS_MAX: usize = 16;
 /// Emulated links of one program: each has buffers of its own.
@@ -92,6 +97,9 @@ pub struct Program {
     /// Links that are emulated. Between all others nothing takes time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<EmulatedLink>,
+    /// Network functions that flows of rules pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<Function>,
 }
 
 impl Program {
@@ -113,6 +121,7 @@ impl Program {
             rules: Vec::new(),
             names: Vec::new(),
             links: Vec::new(),
+            functions: Vec::new(),
         }
     }
 }
@@ -256,6 +265,9 @@ pub struct Rule {
     pub ports: RangeInclusive<u16>,
     /// Where the rule comes from, for people: `shop.js:12:1`.
     pub label: String,
+    /// Network functions that its flows pass, from who opens them to the other side.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<String>,
 }
 
 /// A link that all packets between two parties share, in each direction one of this shape.
@@ -458,6 +470,9 @@ pub enum ProgramError {
         /// What is wrong.
         what: &'static str,
     },
+    /// Functions that cannot be.
+    #[error(transparent)]
+    Function(#[from] FunctionError),
     /// A rule number used twice.
     #[error("two rules have the number {0}")]
     RuleTwice(u64),

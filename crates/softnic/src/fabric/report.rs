@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::functions::{FunctionCounters, instance_name};
 use super::program::{Denied, LinkShape, Protocol};
 
 macro_rules! drop_reasons {
@@ -72,6 +73,10 @@ drop_reasons! {
     OutsideProtocol => "only TCP and UDP are carried outside",
     /// A packet for the gateway that it offers nothing for.
     NoSuchPort => "the gateway serves nothing there",
+    /// A network function let it out with headers that no open connection has.
+    Strayed => "a network function gave it headers of no open connection",
+    /// A network function kept it until its link did not lead through that function any more.
+    ChainChanged => "a network function held it back until its link led elsewhere",
     /// A buffer for an answer was missing.
     NoBuffer => "no free packet buffer",
 }
@@ -238,6 +243,9 @@ pub struct Counters {
     /// Emulated links, in the program's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkCounters>,
+    /// Network functions, in the program's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<FunctionCounters>,
 }
 
 /// Why a packet of this kind would pass or not, from the tables that packets themselves are looked up in.
@@ -274,10 +282,14 @@ pub struct Explanation {
     /// The emulated link that it passes, when it is allowed and there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+    /// The network functions that it passes, in that order, when it is allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<FunctionCounters>,
 }
 
-/// One line, such as `allowed: web -> db:5432/tcp by shop.js:2:1 (link web -> db; 1 connection, 2 packets, 120 B)` or
-/// `denied: web -> db:1/tcp is refused: no link allows it (3 packets so far)`.
+/// A line, such as `allowed: web -> db:5432/tcp by shop.js:2:1 (link web -> db; 1 connection, 2 packets, 120 B)` or
+/// `denied: web -> db:1/tcp is refused: no link allows it (3 packets so far)`; below it one for each instance of the network
+/// functions that it passes.
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.allowed { "allowed" } else { "denied" };
@@ -298,8 +310,29 @@ impl fmt::Display for Explanation {
             (Some(label), None) => write!(f, " by {label}")?,
             (None, _) => f.write_str(", by the gateway itself")?,
         }
-        self.link.as_ref().map_or(Ok(()), |link| write!(f, ", over the link {link}"))
+        if let Some(link) = &self.link {
+            write!(f, ", over the link {link}")?;
+        }
+        if !self.functions.is_empty() {
+            let names: Vec<&str> = self.functions.iter().map(|function| function.name.as_str()).collect();
+            write!(f, ", through {}", names.join(", "))?;
+        }
+        self.functions.iter().try_for_each(|function| write_function(f, function))
     }
+}
+
+/// A line for each instance.
+fn write_function(f: &mut fmt::Formatter<'_>, function: &FunctionCounters) -> fmt::Result {
+    for (at, instance) in function.instances.iter().enumerate() {
+        let name = instance_name(&function.name, at);
+        let [there, back] = instance.packets;
+        write!(f, "\n  {name} ({}): {there} there, {back} back", function.words.join(" "))?;
+        write!(f, ", {} dropped", Count(instance.dropped(), "packet"))?;
+        for (at, (cause, count)) in instance.drops.iter().enumerate() {
+            write!(f, "{} {count} {cause}", if at == 0 { ":" } else { "," })?;
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for RuleCounters {

@@ -13,6 +13,7 @@ use packet::PortId;
 use packet::wire::MacAddr;
 
 use super::dns::Names;
+use super::functions::Functions;
 use super::header::Address;
 use super::program::{
     Denied, ENDPOINTS_MAX, MEMBERS_MAX, MEMBERSHIPS_MAX, MTU_MIN, NAMES_MAX, NETWORKS_MAX, Network,
@@ -63,6 +64,8 @@ pub(crate) struct RuleEntry {
     pub(crate) label: Box<str>,
     pub(crate) from: Box<str>,
     pub(crate) to: Box<str>,
+    /// The chain of network functions that its flows pass, or [`NONE`].
+    pub(crate) chain: u32,
 }
 
 /// Ports `min..=max` and the first rule that allows them.
@@ -105,6 +108,7 @@ pub struct Tables {
     pub(crate) services: Vec<ServiceEntry>,
     pub(crate) rules: Vec<RuleEntry>,
     pub(crate) names: Names,
+    pub(crate) functions: Functions,
     pub(crate) by_name: HashMap<Box<str>, Owner>,
     /// The edge that the way outside leads through; none where no rule leads there.
     pub(crate) via: u32,
@@ -120,6 +124,12 @@ impl Tables {
     #[inline]
     pub(crate) fn endpoint_of(&self, port: PortId) -> Option<u32> {
         self.ports.get(port.0 as usize).copied().filter(|endpoint| *endpoint != NONE)
+    }
+
+    /// Says where the instances of each network function are, in the program's order; without, they have the slots from 0
+    /// on.
+    pub fn place(&mut self, slots: Vec<Vec<u16>>) {
+        self.functions.place(slots);
     }
 
     pub(crate) fn owner(&self, address: Address) -> Option<Owner> {
@@ -182,6 +192,7 @@ impl Tables {
 /// The first thing in it that makes no sense, see [`ProgramError`].
 pub fn compile(program: &Program) -> Result<Tables, ProgramError> {
     check_limits(program)?;
+    let (functions, chains) = Functions::compile(program)?;
     let mut tables = Tables {
         gateway_v4: program.gateway_v4.into(),
         gateway_v6: program.gateway_v6.into(),
@@ -192,6 +203,7 @@ pub fn compile(program: &Program) -> Result<Tables, ProgramError> {
         services: Vec::with_capacity(program.services.len()),
         rules: Vec::with_capacity(program.rules.len()),
         names: Names::compile(&program.names)?,
+        functions,
         by_name: HashMap::with_capacity(program.endpoints.len() + program.services.len()),
         via: NONE,
         inside: program.inside.clone().into(),
@@ -211,7 +223,7 @@ pub fn compile(program: &Program) -> Result<Tables, ProgramError> {
         tables.add_service(program, service)?;
     }
     tables.add_parties(program)?;
-    tables.add_rules(program)?;
+    tables.add_rules(program, &chains)?;
     Ok(tables)
 }
 
@@ -385,7 +397,7 @@ impl Tables {
         }
     }
 
-    fn add_rules(&mut self, program: &Program) -> Result<(), ProgramError> {
+    fn add_rules(&mut self, program: &Program, chains: &[u32]) -> Result<(), ProgramError> {
         let mut ids = HashSet::with_capacity(program.rules.len());
         let mut ordered = Vec::with_capacity(program.rules.len());
         for (index, rule) in program.rules.iter().enumerate() {
@@ -404,6 +416,7 @@ impl Tables {
                 label: rule.label.as_str().into(),
                 from: rule.from.to_string().into(),
                 to: rule.to.to_string().into(),
+                chain: chains[index],
             });
         }
         ordered.sort_unstable();

@@ -5,6 +5,8 @@ mod links;
 use packet::{Batch, Packet, PortId};
 
 use crate::engine::{Context, GATES_MAX, Gate, Module, monotonic_ns};
+use crate::fabric::functions::SLOTS_MAX;
+use crate::fabric::program::FUNCTION_PORTS;
 use crate::fabric::{
     Counters, ExplainError, Explanation, FLOWS_MAX, Fabric, Policy, Program, ProgramError, Protocol, Tables,
     compile,
@@ -24,8 +26,9 @@ const RELEASE_MAX: usize = 256;
 
 /// Runs the container network: see [`fabric`](crate::fabric).
 ///
-/// *Input gates*: one, for packets of every port; a packet's ingress port says which (`PortIn::numbered`). *Output
-/// gates*: gate N leads to port N.
+/// *Input gates*: gate 0, for packets of every port; a packet's ingress port says which (`PortIn::numbered`). *Output
+/// gates*: gate N leads to port N. Beyond [`PORTS_MAX`](Self::PORTS_MAX) ports there are gates for network functions, two in and
+/// two out for each slot ([`function_gates`](Self::function_gates)).
 ///
 /// Packets between two endpoints with an emulated link between them ([`set_links`](Self::set_links)) leave by its rate and after its
 /// delay; all others at once.
@@ -44,7 +47,15 @@ pub struct FabricModule {
 
 impl FabricModule {
     /// Ports there may be: numbers are below.
-    pub const PORTS_MAX: Gate = GATES_MAX;
+    pub const PORTS_MAX: Gate = GATES_MAX - 2 * SLOTS_MAX;
+
+    /// The output gates that lead to the two input gates of the network function in a slot, and the input gates that its two
+    /// output gates lead to.
+    #[must_use]
+    pub const fn function_gates(slot: u16) -> [(Gate, Gate); 2] {
+        let first = 2 * slot;
+        [(Self::PORTS_MAX + first, 1 + first), (Self::PORTS_MAX + first + 1, 2 + first)]
+    }
 
     /// A network of nobody, until a program is applied. The seed keys the hash tables.
     ///
@@ -134,6 +145,11 @@ impl FabricModule {
         Ok(self.apply(compile(program)?, first))
     }
 
+    /// Counts packets that went away with a network function.
+    pub fn count_lost(&mut self, packets: u64) {
+        self.fabric.count_lost(packets);
+    }
+
     /// Everything that is counted.
     pub fn counters(&self) -> Counters {
         Counters { links: self.links.counters(), ..self.fabric.counters() }
@@ -167,18 +183,29 @@ impl Module for FabricModule {
         "Fabric"
     }
 
-    fn outputs(&self) -> Gate {
-        Self::PORTS_MAX
+    fn inputs(&self) -> Gate {
+        1 + 2 * SLOTS_MAX
     }
 
-    fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
+    fn outputs(&self) -> Gate {
+        GATES_MAX
+    }
+
+    fn process(&mut self, ctx: &mut Context<'_>, gate: Gate, batch: &mut Batch) {
         let now = ctx.now_ns();
         let Self { fabric, links, .. } = self;
-        fabric.handle_batch(now, batch, &mut |packet| {
-            if let Some(packet) = links.take(now, packet) {
+        let mut out = |packet: Packet| {
+            let between = packet.egress().0 >= FUNCTION_PORTS;
+            if let Some(packet) = if between { Some(packet) } else { links.take(now, packet) } {
                 leave(ctx, packet);
             }
-        });
+        };
+        match gate.checked_sub(1) {
+            None => fabric.handle_batch(now, batch, &mut out),
+            Some(from) => {
+                batch.drain(..).for_each(|packet| fabric.resume(now, packet, from / 2, from % 2, &mut out));
+            }
+        }
         if self.expire_at_ns.is_none() {
             self.expire_at_ns = Some(now + EXPIRY_NS);
         }
@@ -218,7 +245,9 @@ impl Module for FabricModule {
 
 /// Lets a packet out where it goes.
 fn leave(ctx: &mut Context<'_>, packet: Packet) {
+    let port = packet.egress().0;
+    let at = port.checked_sub(FUNCTION_PORTS).map_or(port, |gate| u32::from(FabricModule::PORTS_MAX) + gate);
     // A number above every gate is counted as one that leads nowhere.
-    let gate = Gate::try_from(packet.egress().0).unwrap_or(Gate::MAX);
+    let gate = Gate::try_from(at).unwrap_or(Gate::MAX);
     ctx.emit(gate, packet);
 }

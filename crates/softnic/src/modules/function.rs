@@ -71,6 +71,16 @@ impl FunctionModule {
         self.inner.drops()
     }
 
+    /// Whether it has an inside and an outside, and nothing else.
+    pub fn has_two_gates(&self) -> bool {
+        self.inner.gates() == 2
+    }
+
+    /// Packets that the function keeps inside.
+    pub fn kept(&self) -> u64 {
+        self.function.held() as u64
+    }
+
     /// Hands on what has left the function, whole batches as they are.
     fn hand_on(&mut self, ctx: &mut Context<'_>) {
         for gate in 0..self.inner.gates() {

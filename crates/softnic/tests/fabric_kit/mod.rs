@@ -59,7 +59,7 @@ pub fn rule(
     ports: std::ops::RangeInclusive<u16>,
 ) -> Rule {
     let label = format!("shop.js:{id}:1");
-    Rule { id, from: Selector::Endpoint(from.into()), to, protocol, ports, label }
+    Rule { id, from: Selector::Endpoint(from.into()), to, protocol, ports, label, through: Vec::new() }
 }
 
 pub fn to(name: &str) -> Selector {

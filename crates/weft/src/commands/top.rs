@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use quilt::runtime;
 use softnic::daemon::{Client, Snapshot};
+use softnic::fabric::functions::instance_name;
 
 use super::live::{self, Live, Section};
 use super::{Which, print_json, report};
@@ -140,6 +141,35 @@ impl View {
         Section::sorted("EMULATED LINK,LINE,BYTES,PACKETS,QUEUED,DROPPED,LOST", 2, lines)
     }
 
+    /// Instances of network functions.
+    fn functions(&self) -> Section {
+        let old = |name: &str, at: usize| {
+            let function = self.before.fabric.functions.iter().find(|function| function.name == name)?;
+            function.instances.get(at)
+        };
+        let mut lines = Vec::new();
+        for function in &self.now.fabric.functions {
+            for (at, now) in function.instances.iter().enumerate() {
+                let before = old(&function.name, at).unwrap_or(now);
+                let rate = |way: usize| self.rate(now.packets[way], before.packets[way]);
+                let bytes_rate = self.rate(now.bytes.iter().sum(), before.bytes.iter().sum());
+                lines.push((
+                    bytes_rate,
+                    vec![
+                        instance_name(&function.name, at),
+                        function.words.first().cloned().unwrap_or_default(),
+                        format!("{}/s", count(rate(0))),
+                        format!("{}/s", count(rate(1))),
+                        format!("{}/s", bytes(bytes_rate)),
+                        now.packets.iter().sum::<u64>().to_string(),
+                        now.dropped().to_string(),
+                    ],
+                ));
+            }
+        }
+        Section::sorted("FUNCTION,RUNS,THERE,BACK,BYTES,PACKETS,DROPPED", 2, lines)
+    }
+
     fn drops(&self) -> Section {
         let old: std::collections::HashMap<_, _> = self.before.fabric.drops.iter().copied().collect();
         let mut lines = Vec::new();
@@ -198,6 +228,9 @@ impl Live for View {
         let mut sections = vec![self.containers(), self.links(), self.drops(), self.denied()];
         if !self.now.fabric.links.is_empty() {
             sections.insert(2, self.emulated());
+        }
+        if !self.now.fabric.functions.is_empty() {
+            sections.insert(2, self.functions());
         }
         sections
     }

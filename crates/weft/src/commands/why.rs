@@ -83,14 +83,14 @@ impl Why {
 /// A line for each opening.
 fn table(policy: &Policy) -> String {
     let row = |opening: &Opening| {
-        let Opening { from, to, protocol, min, max, label, .. } = opening;
+        let Opening { from, to, protocol, min, max, label, through, .. } = opening;
         let ports = match protocol {
             Protocol::Any => "other protocols".to_owned(),
             _ if min == max => format!("{min}/{protocol}"),
             _ => format!("{min}-{max}/{protocol}"),
         };
-        vec![from.clone(), to.clone(), ports, label.clone()]
+        vec![from.clone(), to.clone(), ports, label.clone(), through.join(", ")]
     };
-    let header = ["FROM", "TO", "PORTS", "LINE"].map(str::to_owned).to_vec();
+    let header = ["FROM", "TO", "PORTS", "LINE", "THROUGH"].map(str::to_owned).to_vec();
     columns(&std::iter::once(header).chain(policy.openings.iter().map(row)).collect::<Vec<_>>())
 }

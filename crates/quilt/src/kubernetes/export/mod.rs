@@ -110,7 +110,8 @@ pub enum Manifest {
 
 /// Writes a checked blueprint as manifests. Policies come before pods, so that no pod is ever open.
 pub fn export(blueprint: &Blueprint, options: &Options<'_>) -> Result<Exported, Vec<Fault>> {
-    let faults = nameable(blueprint);
+    let mut faults = nameable(blueprint);
+    faults.extend(led(blueprint));
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -165,6 +166,20 @@ fn nameable(blueprint: &Blueprint) -> Vec<Fault> {
             Fault::new(Kind::Name { what, name: name.clone(), reason }, span.clone())
         })
         .collect()
+}
+
+/// Links that go through network functions: manifests that left them out would let through what the functions do not.
+fn led(blueprint: &Blueprint) -> Vec<Fault> {
+    let links = blueprint.links.iter().map(|link| (link.to_string(), &link.through, &link.span));
+    let publishes =
+        blueprint.publishes.iter().map(|publish| (publish.to_string(), &publish.through, &publish.span));
+    let led = links.chain(publishes).filter(|(_, through, _)| !through.is_empty());
+    led.map(|(shown, _, span)| {
+        let what = format!("{shown}: Kubernetes manifests lead no packets through network functions");
+        let help = "leave `.through(…)` away for a cluster, for instance where `args.cluster` is set: --arg cluster=yes";
+        Fault::new(Kind::Function { what, help: help.into() }, span.clone())
+    })
+    .collect()
 }
 
 /// Pods that are alike: a container, or all replicas of one.

@@ -283,7 +283,8 @@ mod tests {
         program.services.push(Service { name: "tier".into(), vip_v4, vip_v6, members });
         for (id, name) in (1..).zip(["web", "r1", "r2"]) {
             let (from, protocol, label) = (to("client"), Protocol::Udp, format!("shop.js:{id}:9"));
-            program.rules.push(Rule { id, from, to: to(name), protocol, ports: 80..=80, label });
+            let (to, through) = (to(name), Vec::new());
+            program.rules.push(Rule { id, from, to, protocol, ports: 80..=80, label, through });
         }
         program.links = links.to_vec();
         program
