@@ -9,13 +9,14 @@
 //! ```
 //!
 //! `interop net` measures TCP and 64-byte UDP, `interop veth` what small frames cost over veth pairs, `interop scale`
-//! times many containers, `interop ddc` cuts links under a stream, `interop frames` has tcpdump judge what the dataplane forwards. README.md says what is compared and how.
+//! times many containers, `interop ddc` cuts links under a stream, `interop e2` scales a function under many flows, `interop frames` has tcpdump judge what the dataplane forwards. README.md says what is compared and how.
 
 #![forbid(unsafe_code)]
 
 mod cleanup;
 mod cpu;
 mod ddc;
+mod e2;
 mod error;
 mod frames;
 mod machine;
@@ -58,6 +59,8 @@ enum Command {
     Veth(veth::Veth),
     /// Links cut under a stream: weft's ddc routers, static routes, BIRD's OSPF
     Ddc(ddc::Ddc),
+    /// A load that doubles and halves through a firewall that weft e2 watch grows and shrinks
+    E2(e2::E2),
     /// Send small UDP packets; runs inside a namespace
     #[command(hide = true)]
     UdpSend(udp::Send),
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Frames(command) => command.run(),
         Command::Veth(command) => command.run(),
         Command::Ddc(command) => command.run(),
+        Command::E2(command) => command.run(),
         Command::UdpSend(command) => command.run(),
         Command::UdpReceive(command) => command.run(),
         Command::VethTraffic(command) => command.run(),
