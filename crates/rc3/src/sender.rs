@@ -353,7 +353,19 @@ impl Sender {
             self.primary_ack(now, segment, before);
         }
         if self.is_done() {
-            self.timeout_at = None;
+            self.all_there();
+        }
+    }
+
+    /// The receiver has all that was written, though the cumulative ack that says so may be lost: none will be sent again, so what was
+    /// written must make room now.
+    fn all_there(&mut self) {
+        self.timeout_at = None;
+        if self.una < self.tail {
+            (self.una, self.next, self.high) = (self.tail, self.tail, self.tail);
+            (self.sacked_sent, self.duplicates) = (0, 0);
+            (self.recovery, self.bumped, self.timed) = (None, None, None);
+            self.sacked.cut(self.tail);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rc3::simulate::{Flow, Limits, run};
-use rc3::{Algorithm, LowConfig, Pacing, Segment, SenderConfig};
+use rc3::{Algorithm, Input, Kind, LowConfig, Pacing, Sack, Segment, Sender, SenderConfig};
 use sim::{LinkSpec, Network, NodeId, Rate, Time};
 
 /// Two hosts, a router between, another link back.
@@ -100,4 +100,32 @@ fn pacing_keeps_small_buffers_from_overflowing() {
         paced.0 < 0.8 * tcp.0 && paced.0 < unpaced.0,
         "TCP {tcp:?}, paced {paced:?}, not paced {unpaced:?}"
     );
+}
+
+#[test]
+fn what_is_all_there_makes_room_though_no_cumulative_ack_came() {
+    let config = SenderConfig { segment: 100, initial_window: 2, buffer: 1_000, ..SenderConfig::default() };
+    let mut sender = Sender::new(config.with_low(LowConfig::paper()));
+    assert_eq!(sender.write(2_000), 1_000);
+    sender.handle(Time::ZERO, Input::Granted { window: 1 << 20, rtt: None });
+    while sender.poll_output(Time::ZERO).is_some() {
+        sender.handle(Time::ZERO, Input::Departed);
+    }
+    // The acks of the primary segments are lost; that of a low-priority one that filled the last gap names everything.
+    let mut sack = Sack::default();
+    sack.push((0, 1_000));
+    let ack = Segment {
+        kind: Kind::Ack,
+        level: 1,
+        seq: 0,
+        len: 0,
+        ack: 1_000,
+        window: 1 << 20,
+        sack,
+        stamp: Time::ZERO,
+    };
+    sender.handle(Time::from_millis(1), Input::Segment(&ack));
+    assert!(sender.is_done() && sender.next_deadline().is_none());
+    assert_eq!((sender.acked(), sender.write(2_000)), (1_000, 1_000));
+    assert_eq!(sender.poll_output(Time::from_millis(1)).map(|segment| segment.seq), Some(1_000));
 }
