@@ -338,14 +338,14 @@ impl Fabric {
             let now = translated && found.direction == 1;
             Self::prepare(packet, headers, |frame, _| {
                 if now {
-                    translate(frame)
+                    translate(frame);
                 }
             });
             return Ok(function);
         }
         self.rewrite(packet, headers, to, |frame, _| {
             if translated {
-                translate(frame)
+                translate(frame);
             }
         });
         Ok(To::Endpoint(to))
