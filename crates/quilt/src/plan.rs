@@ -289,7 +289,7 @@ fn chains(old: &Blueprint, new: &Blueprint) -> Vec<ChainChange> {
     let mut changes = Vec::new();
     let mut compare = |link: String, before: Option<&&Vec<String>>, after: &Vec<String>| {
         if let Some(before) = before.filter(|before| **before != after) {
-            changes.push(ChainChange { link, before: before.to_vec(), after: after.clone() });
+            changes.push(ChainChange { link, before: (*before).clone(), after: after.clone() });
         }
     };
     let before: HashMap<_, _> = old.links.iter().rev().map(|link| (link_key(link), &link.through)).collect();
