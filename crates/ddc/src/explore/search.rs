@@ -309,7 +309,7 @@ mod tests {
                 match (fewer, more) {
                     (Ok(fewer), Ok(more)) => {
                         assert_eq!((fewer.reversals, fewer.hops), (more.reversals, more.hops));
-                        assert!(fewer.states < more.states, "{fewer:?} {more:?}");
+                        assert!(fewer.states <= more.states, "{fewer:?} {more:?}");
                     }
                     (fewer, more) => assert!(fewer.is_err() && more.is_err(), "{fewer:?} {more:?}"),
                 }
