@@ -224,7 +224,8 @@ fn buffers_are_counted() {
     assert_eq!(dump(&mut daemon, 0), dump(&mut daemon, -1));
     assert_eq!(dump(&mut daemon, 1), [], "there is one socket");
     daemon.must("ResetAll", &EMPTY);
-    assert_eq!(used(&mut daemon), 0);
+    // The thread that took the graph apart keeps some at hand.
+    assert!(used(&mut daemon) <= 128);
 }
 
 fn hook(class_name: &str, hook_name: &str, gate: Gate) -> pb::GateHookInfo {

@@ -214,14 +214,15 @@ impl Interface {
     /// Hands a connection's rings to the queues.
     pub(super) fn up(&self, rings: Rings, peer: &Text<NAME>) {
         let send: Vec<_> = rings.send.into_iter().map(|ring| Arc::new(Mutex::new(ring))).collect();
+        // First, so that what is received can be answered at once.
+        for (index, sender) in self.senders.iter().enumerate() {
+            // With fewer rings than queues, some share.
+            sender.put((!send.is_empty()).then(|| send[index % send.len()].clone()));
+        }
         let mut receive = rings.receive.into_iter();
         for receiver in &self.receivers {
             receiver.ring.put(receive.next());
             receiver.wake.signal();
-        }
-        for (index, sender) in self.senders.iter().enumerate() {
-            // With fewer rings than queues, some share.
-            sender.put((!send.is_empty()).then(|| send[index % send.len()].clone()));
         }
         // Only now: a fault that is reported before is one of an earlier connection.
         let mut state = self.state();

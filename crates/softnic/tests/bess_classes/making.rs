@@ -33,7 +33,7 @@ fn wait_for(
 }
 
 /// A module that makes packets, before one that takes them.
-fn running(class: &str, arg: &(impl prost::Message + prost::Name)) -> Daemon {
+fn running(class: &str, arg: &impl prost::Name) -> Daemon {
     let mut daemon = Daemon::start(Config { buffers: 4096, ..Config::default() });
     daemon.module(class, "maker", arg);
     daemon.module("Sink", "sink", &NO_ARG);
