@@ -44,6 +44,19 @@ impl Running {
         std::fs::read_dir(format!("/proc/{}/fd", self.0.id())).unwrap().count()
     }
 
+    /// The same, once it does not change any more.
+    fn open_at_rest(&self) -> usize {
+        let (mut open, mut since) = (self.open_files(), Instant::now());
+        wait_until("nothing opens or closes", || {
+            let now = self.open_files();
+            if now != open {
+                (open, since) = (now, Instant::now());
+            }
+            since.elapsed() > Duration::from_secs(1)
+        });
+        open
+    }
+
     /// Ends it without a chance to say so.
     fn kill(mut self) {
         self.0.kill().unwrap();
@@ -199,8 +212,7 @@ fn an_end_that_is_killed_is_noticed_and_everything_released() {
             == b"hello"
     };
     wait_until("it works", hello);
-    wait_until("the first is through", || proxy.open_files() <= egress.open_files());
-    let [proxy_idle, egress_idle] = [&proxy, &egress].map(Running::open_files);
+    let [proxy_idle, egress_idle] = [&proxy, &egress].map(Running::open_at_rest);
 
     // The far end.
     let mut curl = downloading(&by, address, &got);

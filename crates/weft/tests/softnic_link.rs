@@ -27,15 +27,21 @@ struct Wan {
 }
 
 impl Wan {
+    /// Namespaces in which no interface says anything by itself.
+    fn namespaces() -> ([Netns; 2], Netns) {
+        let (hosts, middle) = (["l", "r"].map(Netns::new), Netns::new("m"));
+        hosts.iter().chain([&middle]).for_each(Netns::without_ipv6);
+        (hosts, middle)
+    }
+
     /// Hosts on veth pairs.
     fn new(arguments: &str) -> Self {
-        let (hosts, middle) = (["l", "r"].map(Netns::new), Netns::new("m"));
+        let (hosts, middle) = Self::namespaces();
         for (at, host) in hosts.iter().enumerate() {
             middle.ip(&format!("link add p{at} type veth peer name eth0 netns {}", host.name()));
             middle.ip(&format!("link set p{at} up"));
             host.ip("link set eth0 up");
         }
-        middle.without_ipv6();
         let ports = "--a veth:p0 --b veth:p1";
         let link = start(middle.program(&format!("{WEFT} softnic link {ports} --json {arguments}")));
         let wan = Self { link: Some(link), hosts, _middle: middle };
@@ -45,7 +51,7 @@ impl Wan {
 
     /// Hosts on TAP interfaces, which the link makes in their namespaces.
     fn of_taps(arguments: &str) -> Self {
-        let (hosts, middle) = (["l", "r"].map(Netns::new), Netns::new("m"));
+        let (hosts, middle) = Self::namespaces();
         let [a, b] = [hosts[0].name(), hosts[1].name()];
         let ports = format!("--a tap:wan --a-netns {a} --b tap:wan --b-netns /run/netns/{b}");
         let link = start(middle.program(&format!("{WEFT} softnic link {ports} --json {arguments}")));
@@ -57,7 +63,6 @@ impl Wan {
     /// Gives the hosts their addresses, and each the other's, so that nothing but the test's packets is under way.
     fn number(&self, interface: &str) {
         for (at, host) in self.hosts.iter().enumerate() {
-            host.run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1");
             host.ip(&format!("link set {interface} address 02:00:00:00:09:0{} up", at + 1));
             host.ip(&format!("addr add 10.9.0.{}/24 dev {interface}", at + 1));
             let (other, number) = (2 - at, 2 - at);
