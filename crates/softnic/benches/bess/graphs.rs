@@ -52,44 +52,35 @@ pub(crate) struct Graph {
     /// Its name, as a word for the command line and as text.
     pub(crate) word: &'static str,
     pub(crate) name: &'static str,
-    /// A real bessd's figures: millions of packets a second, and cycles of a packet.
-    pub(crate) bessd: Option<(f64, f64)>,
     /// Packets until everything is in place.
     pub(crate) warm_up: u64,
     pub(crate) build: fn() -> Vec<Step>,
 }
 
-const fn graph(
-    word: &'static str,
-    name: &'static str,
-    bessd: Option<(f64, f64)>,
-    build: fn() -> Vec<Step>,
-) -> Graph {
-    Graph { word, name, bessd, warm_up: 100_000, build }
+const fn graph(word: &'static str, name: &'static str, build: fn() -> Vec<Step>) -> Graph {
+    Graph { word, name, warm_up: 100_000, build }
 }
 
 const fn large(word: &'static str, name: &'static str, build: fn() -> Vec<Step>) -> Graph {
-    Graph { word, name, bessd: None, warm_up: 2 * MILLION as u64, build }
+    Graph { word, name, warm_up: 2 * MILLION as u64, build }
 }
 
 /// The table, row by row.
 pub(crate) const TABLE: [Graph; 16] = [
-    graph("sink", "source → sink", Some((298.0, 8.0)), Vec::new),
-    graph("bypass", "plus 8 Bypass", Some((156.0, 15.5)), || {
-        (0..8).map(|_| step(Bypass::default())).collect()
-    }),
-    graph("rewrite", "rewrite", Some((123.0, 18.5)), || vec![rewrite()]),
-    graph("macswap", "rewrite, macswap", Some((74.0, 32.0)), || vec![rewrite(), step(MacSwap)]),
-    graph("l2", "rewrite, L2Forward (256 entries)", Some((36.0, 67.0)), || vec![rewrite(), step(l2())]),
-    graph("acl", "rewrite, ACL (10 rules)", Some((43.0, 55.0)), || vec![rewrite(), step(acl())]),
-    graph("lpm", "rewrite, IPLookup (201 prefixes)", Some((49.0, 48.0)), || vec![rewrite(), step(lpm())]),
-    graph("ttl", "rewrite, UpdateTTL, IPChecksum", Some((34.0, 68.0)), || {
+    graph("sink", "source → sink", Vec::new),
+    graph("bypass", "plus 8 Bypass", || (0..8).map(|_| step(Bypass::default())).collect()),
+    graph("rewrite", "rewrite", || vec![rewrite()]),
+    graph("macswap", "rewrite, macswap", || vec![rewrite(), step(MacSwap)]),
+    graph("l2", "rewrite, L2Forward (256 entries)", || vec![rewrite(), step(l2())]),
+    graph("acl", "rewrite, ACL (10 rules)", || vec![rewrite(), step(acl())]),
+    graph("lpm", "rewrite, IPLookup (201 prefixes)", || vec![rewrite(), step(lpm())]),
+    graph("ttl", "rewrite, UpdateTTL, IPChecksum", || {
         vec![rewrite(), step(UpdateTtl), step(IpChecksum::new())]
     }),
-    graph("five", "rewrite, L2, ACL, LPM, TTL", Some((16.2, 148.0)), || {
+    graph("five", "rewrite, L2, ACL, LPM, TTL", || {
         vec![rewrite(), step(l2()), step(acl()), step(lpm()), step(UpdateTtl)]
     }),
-    graph("nat", "rewrite, NAT (32 flows)", Some((38.0, 61.0)), || vec![rewrite(), nat(1, 65_536)]),
+    graph("nat", "rewrite, NAT (32 flows)", || vec![rewrite(), nat(1, 65_536)]),
     large("flows", "1 M flows made", || vec![step(Flows::new(flows()))]),
     large("exact", "1 M flows, ExactMatch (1 M rules)", || vec![step(Flows::new(flows())), step(exact())]),
     large("nat1m", "1 M flows, NAT (1 M flows)", || vec![step(Flows::new(flows())), nat(20, 1 << 20)]),
@@ -117,11 +108,11 @@ pub(crate) const TABLE: [Graph; 16] = [
 
 /// The five modules in other ways, to see what fusing them could win.
 pub(crate) const OTHER_WAYS: [Graph; 3] = [
-    graph("five", "five modules, by the engine", None, TABLE[8].build),
-    graph("fused", "the same in one module, each called straight", None, || {
+    graph("five", "five modules, by the engine", TABLE[8].build),
+    graph("fused", "the same in one module, each called straight", || {
         vec![step(Fused(rewrite_module(), l2(), acl(), lpm(), UpdateTtl))]
     }),
-    graph("packet-by-packet", "the same, each packet through all five", None, || {
+    graph("packet-by-packet", "the same, each packet through all five", || {
         vec![step(ByPacket(Fused(rewrite_module(), l2(), acl(), lpm(), UpdateTtl)))]
     }),
 ];

@@ -1,6 +1,6 @@
 //! BESS's graphs in our engine: CPU time, cycles and instructions per packet of 60 bytes, one worker, in memory.
 //!
-//! `cargo bench -p softnic --bench bess` prints four tables: the graphs that a real bessd was measured with, and the same
+//! `cargo bench -p softnic --bench bess` prints four tables: the graphs that a real bessd is measured with, and the same
 //! with large tables; the five-module chain in other ways than the engine's; `dpdk-testpmd`, from Debian's `dpdk-dev`,
 //! beside the same work done here; and the userspace datapath of Debian's `openvswitch-switch-dpdk`, all in one run. Instructions are callgrind's, from Debian's `valgrind`.
 //!
@@ -11,7 +11,6 @@
 //! * CPU time is the worker's own, so that other load on the machine matters little. Cycles are those of the processor's
 //!   time-stamp counter (`host::cycles`), which need not run as fast as the core does.
 //! * Instructions per packet are the difference of two runs by that of their packets.
-//! * bessd's figures are of another machine: omec's head, DPDK 22.11, one core of a virtual machine on an AMD EPYC.
 //! * Of testpmd's null ports the receiving side takes a buffer and sets its length, of its copied ones it copies a frame
 //!   into it; sending gives the buffer back. So do our source and sink. Nobody writes the packets of null ports:
 //!   they are all zero, so there is no IP header to swap or sum in either.
@@ -127,19 +126,12 @@ fn row(graph: &Graph, counts: bool) {
     let ns = rounds(blank(), (graph.build)(), graph.warm_up);
     let cycles = ns * cycles::per_second() as f64 / 1e9;
     let instructions = if counts { format!("{:.0}", instructions(graph)) } else { "–".into() };
-    let (bessd, ratio) = match graph.bessd {
-        Some((mpps, theirs)) => (format!("{mpps} | {theirs}"), format!("{:.2}", theirs / cycles)),
-        None => ("– | –".into(), "–".into()),
-    };
     let mpps = 1000.0 / ns;
-    println!("| {} | {ns:.2} | {mpps:.1} | {cycles:.1} | {instructions} | {bessd} | {ratio} |", graph.name);
+    println!("| {} | {ns:.2} | {mpps:.1} | {cycles:.1} | {instructions} |", graph.name);
 }
 
 fn head(title: &str) {
-    println!(
-        "\n| {title} | CPU ns | Mpps | cycles | instructions | bessd Mpps | cycles | bessd's cycles / ours |"
-    );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("\n| {title} | CPU ns | Mpps | cycles | instructions |\n|---|---|---|---|---|");
 }
 
 fn beside_testpmd(name: &str, device: Device<'_>, source: impl Fn() -> Source) {
