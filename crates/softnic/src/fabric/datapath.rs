@@ -360,13 +360,9 @@ impl Fabric {
         to: u32,
         translate: impl FnOnce(&mut [u8], packet::Offload),
     ) {
-        packet.truncate(headers.end);
-        let offload = packet.offload();
-        let frame = packet.data_mut();
-        translate(frame, offload);
-        rewrite::decrement_ttl(frame, headers);
+        Self::prepare(packet, headers, translate);
         let link = self.link_of(to);
-        rewrite::ethernet(frame, link.to, link.gateway);
+        rewrite::ethernet(packet.data_mut(), link.to, link.gateway);
     }
 
     /// Counts a packet of a rule; returns the rule's chain.

@@ -98,6 +98,7 @@ impl Fabric {
     }
 
     /// What is done to a packet before it goes to the first function.
+    #[inline]
     pub(crate) fn prepare(
         packet: &mut Packet,
         headers: &Headers,
