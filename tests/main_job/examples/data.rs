@@ -59,11 +59,15 @@ fn sentinel(who: Who) {
         let output = weft.run(&[&["exec", container, "--", "redis-cli"], words].concat());
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
-    // Only once the replicas have come, and the sentinels know of one another, is there somebody to take over.
+    // Only once the replicas hold what the primary holds (a primary that pauses hands over nothing), and the sentinels
+    // know of one another, is there somebody to take over.
+    let follows = |replica: &str| ask(replica, &["info", "replication"]).contains("master_link_status:up");
     let ready = || {
         let state = ask("sentinel-1", &["-p", "26379", "sentinel", "master", "shop"]);
         let after = |word: &str| state.lines().skip_while(|line| *line != word).nth(1).map(str::to_owned);
         (after("num-slaves"), after("num-other-sentinels")) == (Some("2".into()), Some("2".into()))
+            && follows("redis-2")
+            && follows("redis-3")
     };
     assert!(eventually(ready), "{}", weft.ok(&["logs"]));
     assert!(says(&weft, "app", |log| log.contains("written to redis-1")), "{}", weft.ok(&["logs"]));
