@@ -204,7 +204,7 @@ impl Module for StaticNat {
 #[cfg(test)]
 mod tests {
     use packet::wire::tcp::Flags;
-    use packet::wire::{EtherType, IpProtocol, icmpv4};
+    use packet::wire::{EtherType, IpProtocol, icmpv4, icmpv6};
 
     use super::super::frames::{datagram, framed, ip, packet, segment};
     use super::*;
@@ -221,6 +221,27 @@ mod tests {
         ];
         let pairs = pairs.map(|(inside, outside)| AddressPair::new(inside, outside).unwrap());
         Rig::new(StaticNat::new(pairs.to_vec()).unwrap())
+    }
+
+    /// An ICMP error that quotes a frame's packet.
+    fn error(from: &str, to: &str, frame: &[u8]) -> Vec<u8> {
+        let (from, to, quoted) = (from.parse().unwrap(), to.parse().unwrap(), &frame[14..]);
+        let mut bytes;
+        let protocol = match (from, to) {
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                let message = icmpv6::Repr::time_exceeded(quoted);
+                bytes = vec![0; message.buffer_len()];
+                message.emit(from, to, &mut icmpv6::View::new_unchecked(&mut bytes[..]));
+                IpProtocol::ICMPV6
+            }
+            _ => {
+                let message = icmpv4::Repr::time_exceeded(quoted);
+                bytes = vec![0; message.buffer_len()];
+                message.emit(&mut icmpv4::View::new_unchecked(&mut bytes[..]));
+                IpProtocol::ICMP
+            }
+        };
+        ip(from, to, protocol, &bytes)
     }
 
     fn through(gate: Gate, frame: &[u8]) -> Vec<u8> {
@@ -257,21 +278,26 @@ mod tests {
 
     #[test]
     fn an_error_quotes_the_packet_as_its_sender_knows_it() {
-        let error = |router: &str, to: &str, quoted: &[u8]| {
-            let message = icmpv4::Repr::time_exceeded(quoted);
-            let mut bytes = vec![0; message.buffer_len()];
-            message.emit(&mut icmpv4::View::new_unchecked(&mut bytes[..]));
-            ip(router.parse().unwrap(), to.parse().unwrap(), IpProtocol::ICMP, &bytes)
-        };
-        let inside = datagram(["10.0.0.7:1000", "8.8.8.8:53"], b"out");
-        let outside = datagram(["192.0.2.7:1000", "8.8.8.8:53"], b"out");
-        let from_router = error("203.0.113.1", "192.0.2.7", &outside[14..]);
-        assert_eq!(through(1, &from_router), error("203.0.113.1", "10.0.0.7", &inside[14..]));
-        // And one that an inside host sends about what it got.
-        let inside = datagram(["8.8.8.8:53", "10.0.0.7:1000"], b"in");
-        let outside = datagram(["8.8.8.8:53", "192.0.2.7:1000"], b"in");
-        let from_host = error("10.0.0.7", "8.8.8.8", &inside[14..]);
-        assert_eq!(through(0, &from_host), error("192.0.2.7", "8.8.8.8", &outside[14..]));
+        for [inside, outside, peer, router] in [
+            ["10.0.0.7", "192.0.2.7", "8.8.8.8", "203.0.113.1"],
+            ["fd00::17", "2001:db8::7", "2620::1", "2001:db8:ffff::1"],
+        ] {
+            let end = |host: &str, port: u16| SocketAddr::new(host.parse().unwrap(), port).to_string();
+            let sent = |from: &str, to: &str| datagram([&end(from, 1000), &end(to, 53)], b"payload");
+            // From a router outside, about what an inside host has sent.
+            let (before, after) = (sent(outside, peer), sent(inside, peer));
+            assert_eq!(through(1, &error(router, outside, &before)), error(router, inside, &after));
+            // And one that an inside host sends about what it got.
+            let (before, after) = (sent(peer, inside), sent(peer, outside));
+            assert_eq!(through(0, &error(inside, peer, &before)), error(outside, peer, &after));
+            // A quote that ends behind the UDP header.
+            let end = 14 + if inside.contains(':') { 48 } else { 28 };
+            let (before, after) = (&sent(outside, peer)[..end], &sent(inside, peer)[..end]);
+            assert_eq!(through(1, &error(router, outside, before)), error(router, inside, after));
+            // What quotes somebody else's packet is translated itself, and its quote is not.
+            let other = sent(router, peer);
+            assert_eq!(through(1, &error(router, outside, &other)), error(router, inside, &other));
+        }
     }
 
     #[test]
