@@ -1,7 +1,9 @@
 //! Who gets how much: trees in virtual time against arithmetic.
 //!
 //! A turn takes as many nanoseconds as it costs cycles, so a second holds 10⁹ cycles, and what every class must get of
-//! them can be worked out with pencil and paper: what a limit leaves over goes to the siblings, in proportion.
+//! them can be worked out with pencil and paper: what a limit leaves over goes to the siblings, in proportion. Where all turns
+//! are alike, each class of a tree shares out, or limits, a resource of its own: the paper stays the same. Where they are
+//! not, all of a tree share the same one, and what is shared out is worked out in it.
 
 use proptest::prelude::*;
 
@@ -15,11 +17,16 @@ enum Paper {
     /// A task that always has work, and the cycles of its turns.
     Leaf(u64),
     Priority(Vec<Paper>),
-    Shares(Vec<(u32, Paper)>),
+    Shares(Resource, Vec<(u32, Paper)>),
     /// Its turns all cost the same.
     Turns(Vec<Paper>),
-    /// Cycles a second.
-    Limit(u64, Box<Paper>),
+    /// Cycles a second, told to the tree as the amount of the resource that is used in them.
+    Limit(Resource, u64, Box<Paper>),
+}
+
+/// What a turn of so many cycles uses.
+fn turn(cycles: u64) -> Usage {
+    Usage::turn(cycles, 7, 7 * 500)
 }
 
 impl Paper {
@@ -28,8 +35,8 @@ impl Paper {
         let sum: f64 = match self {
             Self::Leaf(_) => 1.0,
             Self::Priority(children) | Self::Turns(children) => children.iter().map(Self::demand).sum(),
-            Self::Shares(children) => children.iter().map(|(_, child)| child.demand()).sum(),
-            Self::Limit(limit, child) => child.demand().min(*limit as f64 / SECOND as f64),
+            Self::Shares(_, children) => children.iter().map(|(_, child)| child.demand()).sum(),
+            Self::Limit(_, limit, child) => child.demand().min(*limit as f64 / SECOND as f64),
         };
         sum.min(1.0)
     }
@@ -39,7 +46,7 @@ impl Paper {
         let given = given.min(self.demand());
         match self {
             Self::Leaf(_) => out.push(given),
-            Self::Limit(_, child) => child.portions(given, out),
+            Self::Limit(.., child) => child.portions(given, out),
             Self::Priority(children) => {
                 let mut rest = given;
                 for child in children {
@@ -53,7 +60,7 @@ impl Paper {
                     fill(&children.iter().map(|child| (1.0, child.demand())).collect::<Vec<_>>(), given);
                 children.iter().zip(parts).for_each(|(child, part)| child.portions(part, out));
             }
-            Self::Shares(children) => {
+            Self::Shares(_, children) => {
                 let wants = children.iter().map(|(share, child)| (f64::from(*share), child.demand()));
                 let parts = fill(&wants.collect::<Vec<_>>(), given);
                 children.iter().zip(parts).for_each(|((_, child), part)| child.portions(part, out));
@@ -71,21 +78,25 @@ impl Paper {
                 Class::leaf()
             }
             Self::Priority(_) => Class::inner(Policy::Priority),
-            Self::Shares(_) => Class::inner(Policy::WeightedFair { resource: Resource::Cycle }),
+            Self::Shares(resource, _) => Class::inner(Policy::WeightedFair { resource: *resource }),
             Self::Turns(_) => Class::inner(Policy::RoundRobin),
-            Self::Limit(limit, _) => {
-                Class::inner(Policy::RateLimit { resource: Resource::Cycle, limit: *limit, max_burst: 0 })
+            Self::Limit(resource, cycles, _) => {
+                let limit = match resource {
+                    Resource::Cycle => *cycles,
+                    other => cycles / ALIKE * turn(ALIKE).of(*other),
+                };
+                Class::inner(Policy::RateLimit { resource: *resource, limit, max_burst: 0 })
             }
         };
         tree.insert(id, Box::new(class));
         let children: Vec<(Weight, &Self)> = match self {
             Self::Leaf(_) => Vec::new(),
             Self::Priority(children) => (0..).map(Weight::Priority).zip(children).collect(),
-            Self::Shares(children) => {
+            Self::Shares(_, children) => {
                 children.iter().map(|(share, child)| (Weight::Share(*share), child)).collect()
             }
             Self::Turns(children) => children.iter().map(|child| (Weight::Equal, child)).collect(),
-            Self::Limit(_, child) => vec![(Weight::Equal, child)],
+            Self::Limit(.., child) => vec![(Weight::Equal, child)],
         };
         for (weight, child) in children {
             let child = child.plant(tree, next, costs);
@@ -100,8 +111,10 @@ impl Paper {
             Self::Priority(children) | Self::Turns(children) => {
                 1 + children.iter().map(Self::depth).max().unwrap_or(0)
             }
-            Self::Shares(children) => 1 + children.iter().map(|(_, child)| child.depth()).max().unwrap_or(0),
-            Self::Limit(_, child) => 1 + child.depth(),
+            Self::Shares(_, children) => {
+                1 + children.iter().map(|(_, child)| child.depth()).max().unwrap_or(0)
+            }
+            Self::Limit(.., child) => 1 + child.depth(),
         }
     }
 }
@@ -128,24 +141,51 @@ fn fill(wants: &[(f64, f64)], given: f64) -> Vec<f64> {
     parts
 }
 
-/// Trees of which all turns cost `cost`, or each leaf's its own.
-fn papers(cost: Option<u64>) -> impl Strategy<Value = Paper> {
-    let leaf = match cost {
-        Some(cost) => Just(Paper::Leaf(cost)).boxed(),
-        None => (2_000..30_000u64).prop_map(Paper::Leaf).boxed(),
-    };
-    leaf.prop_recursive(4, 16, 4, move |below| {
-        let many = || prop::collection::vec(below.clone(), 1..4);
-        let shares = prop::collection::vec((1..20u32, below.clone()), 1..5).prop_map(Paper::Shares);
-        let limit = (SECOND / 100..SECOND, below.clone())
-            .prop_map(|(limit, child)| Paper::Limit(limit, child.into()));
-        let priority = many().prop_map(Paper::Priority);
-        if cost.is_some() {
-            prop_oneof![2 => shares, 2 => limit, 1 => priority, 1 => many().prop_map(Paper::Turns)].boxed()
-        } else {
-            prop_oneof![2 => shares, 2 => limit, 1 => priority].boxed()
-        }
+/// Cycles of a turn where all are alike.
+const ALIKE: u64 = 8_000;
+
+fn resources() -> impl Strategy<Value = Resource> {
+    prop::sample::select(Resource::ALL.to_vec())
+}
+
+/// Trees in cycles, in which each leaf has its own turns.
+fn papers() -> impl Strategy<Value = Paper> {
+    let leaf = (2_000..30_000u64).prop_map(Paper::Leaf);
+    leaf.prop_recursive(4, 16, 4, |below| {
+        let priority = prop::collection::vec(below.clone(), 1..4).prop_map(Paper::Priority);
+        let shares = prop::collection::vec((1..20u32, below.clone()), 1..5)
+            .prop_map(|children| Paper::Shares(Resource::Cycle, children));
+        let limit = (SECOND / 100..SECOND, below)
+            .prop_map(|(limit, child)| Paper::Limit(Resource::Cycle, limit, child.into()));
+        prop_oneof![2 => shares, 2 => limit, 1 => priority]
     })
+}
+
+/// Trees in which every class has a resource of its own, and all turns are alike.
+fn mixed_papers() -> impl Strategy<Value = Paper> {
+    Just(Paper::Leaf(ALIKE)).prop_recursive(4, 16, 4, |below| {
+        let many = || prop::collection::vec(below.clone(), 1..4);
+        let shares = (resources(), prop::collection::vec((1..20u32, below.clone()), 1..5))
+            .prop_map(|(resource, children)| Paper::Shares(resource, children));
+        // So many turns a second, from 1 % of all there can be.
+        let limit = (resources(), SECOND / ALIKE / 100..SECOND / ALIKE, below.clone())
+            .prop_map(|(resource, turns, child)| Paper::Limit(resource, turns * ALIKE, child.into()));
+        let (priority, turns) = (many().prop_map(Paper::Priority), many().prop_map(Paper::Turns));
+        prop_oneof![2 => shares, 2 => limit, 1 => priority, 1 => turns]
+    })
+}
+
+/// Trees of shares of one resource, and what each leaf's turn uses.
+fn shared_papers() -> impl Strategy<Value = (Paper, Vec<Usage>)> {
+    let usage = (100..5000u64, 1..33u64, 60..1515u64)
+        .prop_map(|(cycles, packets, bytes)| Usage::turn(cycles, packets, packets * bytes));
+    let trees = resources().prop_flat_map(|resource| {
+        Just(Paper::Leaf(0)).prop_recursive(4, 24, 6, move |below| {
+            prop::collection::vec((1..50u32, below), 1..6)
+                .prop_map(move |children| Paper::Shares(resource, children))
+        })
+    });
+    (trees, prop::collection::vec(usage, 64))
 }
 
 /// Runs a tree for a virtual time, and holds what the leaves got against arithmetic.
@@ -167,7 +207,7 @@ fn judge(paper: &Paper, run_ns: u64) -> Result<(), TestCaseError> {
         };
         let cost = costs[costs.binary_search_by_key(&leaf, |&(leaf, _)| leaf).unwrap()].1;
         now += cost;
-        tree.charge(leaf, &Usage::turn(cost, 1, 60), true, now);
+        tree.charge(leaf, &turn(cost), true, now);
     }
     let mut wanted = Vec::new();
     paper.portions(1.0, &mut wanted);
@@ -194,46 +234,43 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn portions_are_what_arithmetic_says(paper in papers(None)) {
+    fn portions_are_what_arithmetic_says(paper in papers()) {
         judge(&paper, SECOND)?;
     }
 
     #[test]
-    fn portions_are_what_arithmetic_says_with_turns_in_turn(paper in papers(Some(8_000))) {
+    fn portions_are_what_arithmetic_says_whatever_each_class_counts(paper in mixed_papers()) {
         judge(&paper, SECOND)?;
     }
 
     /// Whatever is shared, by tasks whose turns bring in different numbers of packets of different lengths.
     #[test]
-    fn shares_hold_in_every_resource(
-        at in 0..4usize,
-        tasks in prop::collection::vec((1..50u32, 100..5000u64, 1..33u64, 60..1515u64), 1..20),
-    ) {
-        let resource = Resource::ALL[at];
+    fn shares_hold_in_every_resource((paper, usages) in shared_papers()) {
+        let Paper::Shares(resource, _) = &paper else { return Ok(()) };
+        let resource = *resource;
         let mut tree = Tree::new(0);
-        tree.insert(1, Box::new(Class::inner(Policy::WeightedFair { resource })));
-        tree.attach(1, 0, Weight::Equal, 0);
-        for (leaf, task) in (2..).zip(&tasks) {
-            tree.insert(leaf, Box::new(Class::leaf()));
-            tree.attach(leaf, 1, Weight::Share(task.0), 0);
+        let mut leaves = Vec::new();
+        let top = paper.plant(&mut tree, &mut 1, &mut leaves);
+        tree.attach(top, 0, Weight::Equal, 0);
+        for &(leaf, _) in &leaves {
             tree.bind(leaf, Some(leaf), 0);
             tree.set_ready(leaf, true, 0);
         }
-        let turn = |&(_, cycles, packets, bytes): &(u32, u64, u64, u64)| Usage::turn(cycles, packets, packets * bytes);
+        let usage = |leaf| usages[leaves.binary_search_by_key(&leaf, |&(leaf, _)| leaf).unwrap() % usages.len()];
         let mut now = 0;
         for _ in 0..20_000 {
             let leaf = tree.next(now).unwrap();
-            let usage = turn(&tasks[leaf as usize - 2]);
-            now += usage.cycles;
-            tree.charge(leaf, &usage, true, now);
+            now += usage(leaf).cycles;
+            tree.charge(leaf, &usage(leaf), true, now);
         }
-        let shares: u32 = tasks.iter().map(|task| task.0).sum();
-        let all = tree.look(1).unwrap().0.of(resource) as f64;
-        for (leaf, task) in (2..).zip(&tasks) {
-            let got = tree.look(leaf).unwrap().0.of(resource) as f64;
-            let want = all * f64::from(task.0) / f64::from(shares);
-            let grain = 2 * tasks.iter().map(|task| turn(task).of(resource)).max().unwrap();
-            prop_assert!((got - want).abs() <= want * 0.01 + grain as f64, "{leaf}: {got} of {all}, {want} wanted");
+        let mut wanted = Vec::new();
+        paper.portions(1.0, &mut wanted);
+        let all = tree.look(top).unwrap().0.of(resource) as f64;
+        let dearest = leaves.iter().map(|&(leaf, _)| usage(leaf).of(resource)).max().unwrap();
+        for (&(leaf, _), want) in leaves.iter().zip(wanted) {
+            let (got, want) = (tree.look(leaf).unwrap().0.of(resource) as f64, all * want);
+            let grain = (2 * dearest * paper.depth()) as f64;
+            prop_assert!((got - want).abs() <= want * 0.01 + grain, "{leaf}: {got} of {all}, {want} wanted");
         }
     }
 
