@@ -497,3 +497,42 @@ impl TxQueue for RingTx {
 #[cfg(all(test, loom))]
 #[path = "ring_model.rs"]
 mod model;
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// A position is counted up for ever: at 100 million packets a second it is back at 0 after 5,800 years.
+    #[test]
+    fn positions_that_begin_anew_change_nothing() {
+        let start = usize::MAX - 5;
+        let (mut sender, mut receiver) = channel(4);
+        for at in [&sender.shared.head.0, &sender.shared.tail.0] {
+            at.store(start, Ordering::Release);
+        }
+        (sender.head, sender.tail, receiver.head, receiver.tail) = (start, start, start, start);
+        for value in 0..20 {
+            assert_eq!((sender.room(), receiver.len()), (4, 0), "at {value}");
+            // Full, and in order.
+            (4 * value..4 * value + 4).for_each(|one| sender.push(one).unwrap());
+            assert_eq!((sender.push(99), sender.room(), receiver.len()), (Err(99), 0, 4), "at {value}");
+            (4 * value..4 * value + 4).for_each(|one| assert_eq!(receiver.pop(), Some(one)));
+            assert_eq!(receiver.pop(), None);
+            // Odd numbers, so that every slot is the first one after the end once.
+            sender.push(7).unwrap();
+            assert_eq!(receiver.pop(), Some(7));
+        }
+        // What nobody has read is dropped across the end as well.
+        let (mut sender, mut receiver) = channel(4);
+        for at in [&sender.shared.head.0, &sender.shared.tail.0] {
+            at.store(start + 4, Ordering::Release);
+        }
+        (sender.head, sender.tail, receiver.head, receiver.tail) =
+            (start + 4, start + 4, start + 4, start + 4);
+        let kept = Arc::new(());
+        (0..4).for_each(|_| sender.push(Arc::clone(&kept)).unwrap());
+        drop(receiver.pop());
+        drop((sender, receiver));
+        assert_eq!(Arc::strong_count(&kept), 1);
+    }
+}
