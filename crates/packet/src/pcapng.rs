@@ -2,7 +2,7 @@
 //!
 //! Read: section headers of both byte orders, interface descriptions with their time resolution, enhanced and simple
 //! packets. All other blocks (name resolution, statistics, custom, obsolete) are passed over and counted. Written:
-//! one section, any number of interfaces, enhanced packets with nanoseconds.
+//! one section, any number of interfaces, enhanced packets with nanoseconds, and with comments where there are any.
 //!
 //! ```
 //! use packet::pcap::{Capture, LinkType};
@@ -25,6 +25,8 @@ pub const INTERFACES_MAX: usize = 4096;
 pub const BLOCK_MAX: usize = 2 * RECORD_MAX;
 /// Bytes of the longest interface name written.
 pub const NAME_MAX: usize = 255;
+/// Bytes of the longest comment written.
+pub const COMMENT_MAX: usize = u16::MAX as usize;
 
 /// A section header's first bytes, the same in both byte orders.
 pub(crate) const SECTION_MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -35,6 +37,7 @@ const INTERFACE: u32 = 1;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 const OPTION_END: u16 = 0;
+const OPTION_COMMENT: u16 = 1;
 const OPTION_NAME: u16 = 2;
 const OPTION_RESOLUTION: u16 = 9;
 const OPTION_TIME_OFFSET: u16 = 14;
@@ -417,6 +420,37 @@ impl<W: Write> Writer<W> {
         data: &[u8],
         original_len: u32,
     ) -> Result<(), PcapError> {
+        self.enhanced(interface, timestamp_ns, data, original_len)?;
+        self.end()
+    }
+
+    /// Writes a packet with a comment, which is cut to [`COMMENT_MAX`] bytes.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    pub fn write_commented(
+        &mut self,
+        interface: u32,
+        timestamp_ns: u64,
+        data: &[u8],
+        comment: &str,
+    ) -> Result<(), PcapError> {
+        self.enhanced(interface, timestamp_ns, data, data.len() as u32)?;
+        self.pad();
+        let cut = comment.floor_char_boundary(COMMENT_MAX);
+        self.option(OPTION_COMMENT, &comment.as_bytes()[..cut]);
+        self.option(OPTION_END, &[]);
+        self.end()
+    }
+
+    /// Begins the block of a packet.
+    fn enhanced(
+        &mut self,
+        interface: u32,
+        timestamp_ns: u64,
+        data: &[u8],
+        original_len: u32,
+    ) -> Result<(), PcapError> {
         if interface >= self.interfaces {
             let (offset, value) = (self.offset, u64::from(interface));
             return Err(PcapError::BadValue { what: "interface number", offset, value });
@@ -428,7 +462,7 @@ impl<W: Write> Writer<W> {
             [interface, (timestamp_ns >> 32) as u32, timestamp_ns as u32, length, original_len.max(length)];
         words.iter().for_each(|word| self.block.extend(word.to_le_bytes()));
         self.block.extend(data);
-        self.end()
+        Ok(())
     }
 
     /// What is below.

@@ -133,9 +133,12 @@ impl Executor {
         self.call(id, 0, |node, _, _| node.module.tend());
     }
 
-    /// Tells a module where its metadata attributes lie.
+    /// Tells a module, and those who look at its packets, where its metadata attributes lie.
     pub(crate) fn place(&mut self, id: NodeId, places: &[Place]) {
         self.call(id, 0, |node, _, _| node.module.place(places));
+        if let Some(node) = self.node_mut(id) {
+            node.place_hooks(places);
+        }
     }
 
     /// Calls into a module and sees what it lets out through the graph; `None` as for [`Executor::run`].

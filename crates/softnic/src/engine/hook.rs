@@ -4,8 +4,8 @@ use std::any::Any;
 
 use packet::Batch;
 
-use super::Gate;
 use super::control::{Engine, wait};
+use super::{Attribute, Gate, Place};
 
 /// The most hooks on one gate.
 pub const HOOKS_MAX: usize = 16;
@@ -21,6 +21,10 @@ pub trait GateHook: std::any::Any + Send {
 
     /// Packets pass. `now_ns` is the time in nanoseconds of `CLOCK_MONOTONIC`.
     fn pass(&mut self, batch: &Batch, now_ns: u64);
+
+    /// Learns which metadata attributes the module of its gate uses, and where each lies: when it is put there, and whenever a
+    /// change of the graph moves one of them.
+    fn place(&mut self, _attributes: &[Attribute], _places: &[Place]) {}
 }
 
 /// Which of a module's gates.
@@ -36,6 +40,8 @@ pub enum Side {
 pub(crate) struct Hook {
     pub(crate) name: String,
     pub(crate) hook: Box<dyn GateHook>,
+    /// Those of the module, in whose order places come.
+    pub(crate) attributes: Vec<Attribute>,
 }
 
 /// Why a hook is not to be had.
@@ -92,17 +98,18 @@ impl Engine {
         module: &str,
         side: Side,
         name: &str,
-        hook: Box<dyn GateHook>,
+        mut hook: Box<dyn GateHook>,
     ) -> Result<(), HookError> {
         let (module_name, hook_name) = (module.to_owned(), name.to_owned());
-        self.on_hooks(module, side, move |hooks| {
+        self.on_hooks(module, side, move |hooks, attributes, places| {
             if hooks.iter().any(|other| other.name == hook_name) {
                 return Err(HookError::NameTaken { module: module_name, side, hook: hook_name });
             }
             if hooks.len() >= HOOKS_MAX {
                 return Err(HookError::TooMany { module: module_name, side });
             }
-            hooks.push(Hook { name: hook_name, hook });
+            hook.place(&attributes, &places);
+            hooks.push(Hook { name: hook_name, hook, attributes });
             Ok(())
         })
     }
@@ -118,9 +125,9 @@ impl Engine {
         side: Side,
         which: impl Fn(&str, &str) -> bool + Send + 'static,
     ) -> Result<usize, HookError> {
-        self.on_hooks(module, side, move |hooks| {
+        self.on_hooks(module, side, move |hooks, _, _| {
             let before = hooks.len();
-            hooks.retain(|Hook { name, hook }| !which(name, hook.class()));
+            hooks.retain(|Hook { name, hook, .. }| !which(name, hook.class()));
             Ok(before - hooks.len())
         })
     }
@@ -138,27 +145,30 @@ impl Engine {
     ) -> Result<R, HookError> {
         let missing = HookError::NoHook { module: module.to_owned(), side, hook: name.to_owned() };
         let name = name.to_owned();
-        self.on_hooks(module, side, move |hooks| {
+        self.on_hooks(module, side, move |hooks, _, _| {
             let hook = hooks.iter_mut().find(|hook| hook.name == name);
             let hook: Option<&mut dyn Any> = hook.map(|hook| &mut *hook.hook as &mut dyn Any);
             hook.and_then(|hook| hook.downcast_mut::<H>()).map(command).ok_or(missing)
         })
     }
 
+    /// Has the worker change the hooks of a gate; the module's attributes and where they lie are handed over.
     fn on_hooks<R: Send + 'static>(
         &self,
         module: &str,
         side: Side,
-        change: impl FnOnce(&mut Vec<Hook>) -> Result<R, HookError> + Send + 'static,
+        change: impl FnOnce(&mut Vec<Hook>, Vec<Attribute>, Vec<Place>) -> Result<R, HookError> + Send + 'static,
     ) -> Result<R, HookError> {
         let answer = {
             let state = self.lock();
             let id = state.model.id(module).ok_or_else(|| HookError::NoModule(module.to_owned()))?;
             let entry = state.model.entry(id).expect("names lead to entries");
             let missing = HookError::NoGate { module: module.to_owned(), side };
+            let (attributes, places) = (entry.attributes.clone(), entry.places.clone());
             state.workers[&entry.worker].ask(move |worker| {
                 let node = worker.executor.node_mut(id).expect("workers have what the model knows");
-                let result = node.hooks(side).map_or(Err(missing), change);
+                let hooks = node.hooks(side);
+                let result = hooks.map_or(Err(missing), |hooks| change(hooks, attributes, places));
                 node.tidy_hooks();
                 result
             })

@@ -9,7 +9,7 @@ use super::clock::monotonic_ns;
 use super::edge::Sender;
 use super::hook::{Hook, Side};
 use super::traffic::{ClassId, TaskId};
-use super::{Gate, Module};
+use super::{Gate, Module, Place};
 
 /// The value of [`Output::open`] while no batch is being filled for the gate.
 pub(crate) const NOT_OPEN: u32 = u32::MAX;
@@ -113,11 +113,16 @@ impl Output {
 #[cold]
 pub(crate) fn show(hooks: &mut Vec<Hook>, batch: &Batch) {
     let now_ns = monotonic_ns();
-    hooks.retain_mut(|Hook { name, hook }| {
+    calmly(hooks, |hook| hook.hook.pass(batch, now_ns));
+}
+
+/// Calls hooks, and takes those off their gate that panic.
+fn calmly(hooks: &mut Vec<Hook>, mut call: impl FnMut(&mut Hook)) {
+    hooks.retain_mut(|hook| {
         // Unwind safety: nobody looks at the hook again if it panics.
-        let calm = catch_unwind(AssertUnwindSafe(|| hook.pass(batch, now_ns))).is_ok();
+        let calm = catch_unwind(AssertUnwindSafe(|| call(hook))).is_ok();
         if !calm {
-            tracing::error!(hook = %name, class = hook.class(), "panicked, taken off its gate");
+            tracing::error!(hook = %hook.name, class = hook.hook.class(), "panicked, taken off its gate");
         }
         calm
     });
@@ -227,6 +232,15 @@ impl Node {
                 });
                 Some(&mut self.input_hooks[at].1)
             }
+        }
+    }
+
+    /// Tells all hooks where the module's attributes lie.
+    pub(crate) fn place_hooks(&mut self, places: &[Place]) {
+        let outputs = self.outputs.iter_mut().map(|output| &mut output.hooks);
+        let inputs = self.input_hooks.iter_mut().map(|(_, hooks)| hooks);
+        for hooks in outputs.chain(inputs) {
+            calmly(hooks, |Hook { hook, attributes, .. }| hook.place(attributes, places));
         }
     }
 

@@ -1,14 +1,16 @@
 //! [`Capture`].
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use packet::pcap::LinkType;
-use packet::{Batch, pcap, pcapng};
+use packet::pcapng::COMMENT_MAX;
+use packet::{Batch, Packet, pcap, pcapng};
 
 use super::outlet::{Outlet, OutletError};
-use crate::engine::{GateHook, monotonic_ns};
+use crate::engine::{Attribute, GateHook, Place, monotonic_ns};
 
 /// Bytes that a record takes beside the packet, at most.
 const RECORD_OVERHEAD: usize = 48;
@@ -20,7 +22,7 @@ const RETRY_NS: u64 = 100_000_000;
 pub enum Format {
     /// pcap, nanoseconds.
     Pcap,
-    /// pcapng, one interface, nanoseconds.
+    /// pcapng, one interface, nanoseconds; the metadata attributes that the gate's module uses are a comment of each packet.
     PcapNg,
 }
 
@@ -29,6 +31,9 @@ pub enum Format {
 /// It never waits: what a slow reader does not take is kept up to [`BACKLOG_MAX`](super::BACKLOG_MAX) bytes, beyond that
 /// packets are left out and counted. When the reader goes, it falls silent, or with
 /// [`reconnect`](Capture::reconnect) waits for the next one, which gets a header of its own.
+///
+/// A comment is `name = VALUE` for each attribute, its bytes in hexadecimal in the order in which they lie, with a blank in
+/// between; `X` stands for what lies nowhere (as BESS).
 ///
 /// ```
 /// use softnic::hooks::{Capture, Format};
@@ -50,6 +55,9 @@ pub struct Capture {
     offset_ns: u64,
     written: u64,
     missed: u64,
+    attributes: Vec<(Attribute, Place)>,
+    /// What stands with the packet that is being written.
+    comment: String,
 }
 
 enum Output {
@@ -78,10 +86,29 @@ impl Output {
         }
     }
 
-    fn write(&mut self, time_ns: u64, data: &[u8]) -> bool {
-        match self {
-            Self::Pcap(writer) => writer.write(time_ns, data).is_ok(),
-            Self::PcapNg(writer) => writer.write(0, time_ns, data).is_ok(),
+    fn write(&mut self, time_ns: u64, data: &[u8], comment: &str) -> bool {
+        let written = match self {
+            Self::Pcap(writer) => writer.write(time_ns, data),
+            Self::PcapNg(writer) if comment.is_empty() => writer.write(0, time_ns, data),
+            Self::PcapNg(writer) => writer.write_commented(0, time_ns, data, comment),
+        };
+        written.is_ok()
+    }
+}
+
+/// Says what a packet's attributes are; those that the comment has no room for are left out, and all behind them.
+fn comment(text: &mut String, attributes: &[(Attribute, Place)], packet: &Packet) {
+    text.clear();
+    for (Attribute { name, size, .. }, place) in attributes {
+        let size = usize::from(*size);
+        if text.len() + name.len() + 2 * size + " = ".len() + 1 > COMMENT_MAX {
+            break;
+        }
+        // Writing to a string does not fail.
+        let _ = write!(text, "{}{name} = ", if text.is_empty() { "" } else { " " });
+        match place.get(packet, size) {
+            Some(value) => value.iter().for_each(|byte| _ = write!(text, "{byte:02X}")),
+            None => text.extend(std::iter::repeat_n('X', 2 * size)),
         }
     }
 }
@@ -112,6 +139,8 @@ impl Capture {
             offset_ns: day.saturating_sub(monotonic_ns()),
             written: 0,
             missed: 0,
+            attributes: Vec::new(),
+            comment: String::new(),
         }
     }
 
@@ -163,14 +192,21 @@ impl GateHook for Capture {
             return;
         };
         for packet in batch {
-            let fits = output.outlet().has_room(packet.len() + RECORD_OVERHEAD);
-            if fits && output.write(self.offset_ns + now_ns, packet.data()) {
+            comment(&mut self.comment, &self.attributes, packet);
+            let fits = output.outlet().has_room(packet.len() + self.comment.len() + RECORD_OVERHEAD);
+            if fits && output.write(self.offset_ns + now_ns, packet.data(), &self.comment) {
                 self.written += 1;
             } else {
                 self.missed += 1;
             }
         }
         self.push(now_ns);
+    }
+
+    fn place(&mut self, attributes: &[Attribute], places: &[Place]) {
+        if self.format == Format::PcapNg {
+            self.attributes = attributes.iter().cloned().zip(places.iter().copied()).collect();
+        }
     }
 }
 
