@@ -49,8 +49,8 @@ pub(crate) struct Driver {
     pub(crate) configure: Configure,
 }
 
-/// Changes an interface.
-pub(crate) type Configure = fn(&str, Changes) -> Result<(), Failure>;
+/// Changes the interface of a port that was opened with that argument.
+pub(crate) type Configure = fn(&Any, &str, Changes) -> Result<(), Failure>;
 
 /// What is to change of an interface, as far as it is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub(crate) const DRIVERS: &[Driver] = &[
         template: "vport",
         help: "an interface of the Linux host or a container (TAP)",
         open: vport,
-        configure: interface,
+        configure: interface_at_home,
     },
 ];
 
@@ -291,8 +291,16 @@ fn vport(request: &Request<'_>) -> Result<Box<dyn Port>, Failure> {
         netlink.set_up(index, true).map_err(|error| kernel(&error))?;
         Ok(port)
     };
+    match home(&arg)? {
+        None => make(),
+        Some(netns) => host::netns::within(netns, make).map_err(|error| kernel(&error))?,
+    }
+}
+
+/// The namespace that a `VPort` is in, where it is not the daemon's own.
+fn home(arg: &pb::VPortArg) -> Result<Option<OwnedFd>, Failure> {
     let netns = match &arg.cpid {
-        None => return make(),
+        None => return Ok(None),
         Some(pb::v_port_arg::Cpid::Netns(path)) => host::netns::open(&namespace(path)),
         Some(pb::v_port_arg::Cpid::ContainerPid(pid)) => {
             let pid =
@@ -306,7 +314,7 @@ fn vport(request: &Request<'_>) -> Result<Box<dyn Port>, Failure> {
             )));
         }
     };
-    host::netns::within(netns.map_err(|error| kernel(&error))?, make).map_err(|error| kernel(&error))?
+    netns.map(Some).map_err(|error| kernel(&error))
 }
 
 /// A namespace by its path, or by its name as `ip netns` keeps it.
@@ -325,7 +333,17 @@ fn address(text: &str) -> Result<(std::net::IpAddr, u8), Failure> {
     Ok((address, prefix))
 }
 
-fn interface(name: &str, Changes { mac, mtu, up }: Changes) -> Result<(), Failure> {
+/// As [`interface`], where a `VPort` has put it.
+fn interface_at_home(arg: &Any, name: &str, changes: Changes) -> Result<(), Failure> {
+    match home(&decode(&Argument { any: arg })?)? {
+        None => interface(arg, name, changes),
+        Some(netns) => {
+            host::netns::within(netns, || interface(arg, name, changes)).map_err(|error| kernel(&error))?
+        }
+    }
+}
+
+fn interface(_: &Any, name: &str, Changes { mac, mtu, up }: Changes) -> Result<(), Failure> {
     let mut netlink = Netlink::open().map_err(|error| kernel(&error))?;
     let index = netlink.index(name).map_err(|error| kernel(&error))?;
     if let Some(mac) = mac {
@@ -340,7 +358,7 @@ fn interface(name: &str, Changes { mac, mtu, up }: Changes) -> Result<(), Failur
     Ok(())
 }
 
-fn nothing(_: &str, changes: Changes) -> Result<(), Failure> {
+fn nothing(_: &Any, _: &str, changes: Changes) -> Result<(), Failure> {
     if changes == Changes::default() {
         Ok(())
     } else {

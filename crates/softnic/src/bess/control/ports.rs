@@ -357,7 +357,7 @@ impl Bess {
         };
         if changes != Changes::default() {
             let interface = entry.port.info().name.clone();
-            (entry.driver.configure)(&interface, changes)?;
+            (entry.driver.configure)(&entry.arg, &interface, changes)?;
         }
         if changes_address {
             entry.conf.mac_addr = mac(address);
