@@ -268,6 +268,11 @@ impl Pool {
         lock(&self.inner().free).len() + cached
     }
 
+    /// Those of them that the calling thread keeps for itself.
+    pub fn kept_here(&self) -> usize {
+        with_cache(self.0.0, |cache| cache.free.len()).unwrap_or(0)
+    }
+
     /// How often an allocation found no free buffer.
     pub fn exhausted(&self) -> u64 {
         self.inner().exhausted.load(Ordering::Relaxed)

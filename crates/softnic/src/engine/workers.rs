@@ -115,6 +115,24 @@ impl Engine {
         self.lock().set_paused(index, false)
     }
 
+    /// Asks the thread of each worker something, paused ones as well.
+    pub fn ask_threads<R: Send + 'static>(
+        &self,
+        question: impl Fn() -> R + Clone + Send + 'static,
+    ) -> Vec<R> {
+        let state = self.lock();
+        let answers: Vec<_> = state
+            .workers
+            .values()
+            .map(|worker| {
+                let question = question.clone();
+                worker.ask(move |_| question())
+            })
+            .collect();
+        drop(state);
+        answers.iter().map(wait).collect()
+    }
+
     /// Pauses all workers, as [`Engine::pause_worker`].
     pub fn pause_all(&self) {
         self.lock().set_all_paused(true);

@@ -162,7 +162,11 @@ impl Bess {
         if request.socket > 0 {
             return Ok(pb::DumpMempoolResponse::default());
         }
-        let (all, free) = (self.pool.capacity() as u32, self.pool.available() as u32);
+        let pool = self.pool.clone();
+        let kept: usize = self.engine.ask_threads(move || pool.kept_here()).into_iter().sum();
+        // What moves between two counts must not make more of it than there is.
+        let (all, home) = (self.pool.capacity() as u32, (self.pool.available() + kept) as u32);
+        let free = home.min(all);
         let element = (self.pool.room() + packet::METADATA) as u32;
         let dump = pb::MempoolDump {
             socket: 0,
