@@ -1,36 +1,43 @@
 //! Nothing pauses: while a stream of numbered packets crosses a chain of BESS's modules, thousands of requests change
 //! the tables, the chain, the traffic classes, the workers, the hooks and the ports around it, without one `PauseAll`.
 //! Not a packet is lost or overtaken but those that arrive at a gate which a request has disconnected, and these are
-//! counted one by one.
+//! counted one by one. Every command of every class is among them, and every request that leaves the stream in place; each
+//! has been carried out when the test ends.
 //!
 //! `WEFT_STREAM_EDITS` says how many requests (10,000), `WEFT_STREAM_SECONDS` after what time no more are made (40; where
-//! many others want the cores a request takes milliseconds), `WEFT_STREAM_SEED` repeats a run's choices.
+//! many others want the cores a request takes milliseconds), `WEFT_STREAM_SEED` repeats a run's choices. Whoever gives a
+//! time wants all of the requests within it.
 
 mod around;
 #[path = "../bess_kit/mod.rs"]
 mod bess_kit;
 mod chain;
+mod commands;
+mod graph;
 mod numbered;
 mod running;
 mod tables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bess_kit::{Daemon, packed};
+use bess_kit::{Daemon, packed, schema};
+use commands::{Deck, PAUSED_IN_BESS};
+use graph::TOLD;
 use numbered::{Judge, Line, Numbered};
 use packet::{Pool, PoolConfig};
 use prost::{Message, Name};
 use running::Class;
 use softnic::bess::{Config, pb};
 use softnic::engine::{Edit, Gate, ModuleSnapshot};
-use tables::{TARGET, field, prefix};
 
 const EMPTY: pb::EmptyRequest = pb::EmptyRequest {};
 const NO_ARG: pb::EmptyArg = pb::EmptyArg {};
 /// The workers that always are there.
 const WORKERS: i64 = 2;
+/// What is not drawn within its time is drawn within so many seconds for each one of that.
+const ALL_WITHIN: Duration = Duration::from_secs(5);
 /// How long packets may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -68,7 +75,14 @@ struct Work {
     fleeting: bool,
     named: u64,
     requests: usize,
+    /// All of the interface's requests, and how often each was made.
+    methods: Vec<String>,
     kinds: BTreeMap<&'static str, usize>,
+    /// All commands of all classes, and how often each was carried out.
+    commands: Vec<(&'static str, String)>,
+    told: BTreeMap<(&'static str, String), usize>,
+    deck: Deck,
+    questions: Deck,
     /// Edits that may drop, and what they have dropped.
     rough: u64,
     dropped: u64,
@@ -97,48 +111,24 @@ impl Work {
         for wid in 0..WORKERS {
             daemon.must("AddWorker", &worker(wid));
         }
-        let acl = pb::AclArg {
-            rules: vec![pb::acl_arg::Rule { dst_ip: "203.0.113.0/24".to_owned(), ..Default::default() }],
-        };
-        let outside = pb::nat_arg::ExternalAddress { ext_addr: "192.0.2.1".to_owned(), port_ranges: vec![] };
-        let fields = vec![field(30, 4)];
-        daemon.module(
-            "ExactMatch",
-            "exact",
-            &pb::ExactMatchArg { fields: fields.clone(), ..Default::default() },
-        );
-        daemon.module("WildcardMatch", "wild", &pb::WildcardMatchArg { fields, ..Default::default() });
-        daemon.module("ACL", "acl", &acl);
-        daemon.module("Update", "update", &NO_ARG);
-        daemon.module("NAT", "nat", &pb::NatArg { ext_addrs: vec![outside] });
-        daemon.module("Queue", "queue", &pb::QueueArg { size: 1024, ..Default::default() });
-        daemon.module("IPLookup", "lookup", &NO_ARG);
-        let hop = |(name, gate): (&str, Gate)| Hop { name: name.to_owned(), gate, inserted: false };
-        let names = [("exact", 0), ("wild", 0), ("acl", 0), ("update", 0), ("nat", 1), ("queue", 0)];
-        let mut chain: Vec<Hop> = names.map(hop).to_vec();
-        chain.push(hop(("lookup", 0)));
-        for pair in chain.windows(2) {
-            daemon.connect(&pair[0].name, u64::from(pair[0].gate), 0, &pair[1].name);
-        }
-        chain.insert(0, hop(("source", 0)));
+        let service = schema().services().next().unwrap();
         let line = Arc::new(Line::default());
-        let ends = Edit::new()
-            .add("judge", Judge::new(line.clone()), 0)
-            .connect("lookup", 0, "judge", 0)
-            .add("source", Numbered::new(pool.clone(), line.clone()), 0)
-            .connect("source", 0, "exact", 0);
-        daemon.bess.engine().apply(ends).unwrap();
         let mut work = Self {
             daemon,
             dice: Dice(seed | 1),
-            line,
-            chain,
+            line: line.clone(),
+            chain: Vec::new(),
             classes: Vec::new(),
             rules: BTreeMap::new(),
             fleeting: false,
             named: 0,
             requests: 0,
+            methods: service.methods().map(|method| method.name().to_owned()).collect(),
             kinds: BTreeMap::new(),
+            commands: Vec::new(),
+            told: BTreeMap::new(),
+            deck: Deck::default(),
+            questions: Deck::default(),
             rough: 0,
             dropped: 0,
             gone: 0,
@@ -146,12 +136,17 @@ impl Work {
             rough_silence_ns: 0,
             stall: Duration::ZERO,
         };
-        work.command("exact", "set_runtime_config", &work.exact_config());
-        work.command("wild", "set_runtime_config", &work.wild_config());
-        work.command("lookup", "add", &prefix(TARGET, 24));
-        for (class, name) in [("ACL", "side_acl"), ("IPLookup", "side_lookup")] {
-            work.daemon.module(class, name, &NO_ARG);
-        }
+        work.read_commands();
+        work.make_chain();
+        let ends = Edit::new()
+            .add("judge", Judge::new(line.clone()), 0)
+            .connect("lookup", 0, "judge", 0)
+            .add("source", Numbered::new(pool.clone(), line), 0)
+            .connect("source", 0, "exact", 0);
+        work.daemon.bess.engine().apply(ends).unwrap();
+        work.chain.insert(0, Hop { name: "source".to_owned(), gate: 0, inserted: false });
+        work.make_side();
+        work.lead();
         work.request("ResumeAll", &EMPTY);
         work
     }
@@ -163,9 +158,15 @@ impl Work {
         self.daemon.must(method, request);
     }
 
+    /// Tells a module something, which it must do.
     fn command<A: Message + Name>(&mut self, module: &str, command: &str, arg: &A) {
         let (name, cmd) = (module.to_owned(), command.to_owned());
-        self.request("ModuleCommand", &pb::CommandRequest { name, cmd, arg: Some(packed(arg)) });
+        self.requests += 1;
+        *self.kinds.entry("ModuleCommand").or_default() += 1;
+        let answer = self.daemon.command(module, command, arg);
+        assert_eq!(answer.error, None, "{name} {cmd}");
+        let class = TOLD.iter().find(|told| told.1 == module).unwrap().0;
+        *self.told.entry((class, cmd)).or_default() += 1;
     }
 
     fn module<A: Message + Name>(&mut self, class: &str, name: &str, arg: &A) {
@@ -213,9 +214,8 @@ impl Work {
             22..26 => self.edit_hooks(),
             26 => self.edit_ports(),
             27..29 => self.edit_workers(),
-            29..33 => self.edit_queue(),
-            33..37 => self.ask(),
-            _ => self.edit_table(),
+            29..35 => self.ask(),
+            _ => self.edit_module(),
         }
     }
 }
@@ -231,12 +231,18 @@ fn nothing_is_lost_or_overtaken_while_everything_is_edited() {
     let setting = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = setting("WEFT_STREAM_SEED").unwrap_or_else(|| std::process::id().into());
     let edits = setting("WEFT_STREAM_EDITS").unwrap_or(10_000) as usize;
-    let limit = Duration::from_secs(setting("WEFT_STREAM_SECONDS").unwrap_or(40));
+    let given = setting("WEFT_STREAM_SECONDS");
+    let limit = Duration::from_secs(given.unwrap_or(40));
     println!("WEFT_STREAM_SEED={seed} WEFT_STREAM_EDITS={edits} WEFT_STREAM_SECONDS={}", limit.as_secs());
     let pool = Pool::new(PoolConfig { buffers: 1024, room: 256, ..PoolConfig::default() }).unwrap();
     let mut work = Work::start(seed, &pool);
     let begin = Instant::now();
-    while work.requests < edits && begin.elapsed() < limit {
+    let more = |work: &Work| {
+        let time = begin.elapsed();
+        let all = work.requests >= edits || time > limit;
+        !all || time < ALL_WITHIN * limit.as_secs().max(1) as u32 && !work.missing().is_empty()
+    };
+    while more(&work) {
         work.edit();
     }
     let took = begin.elapsed();
@@ -256,7 +262,8 @@ fn nothing_is_lost_or_overtaken_while_everything_is_edited() {
     println!(
         "{} requests in {took:?} under {sent} packets: {received} received, {dropped} dropped at gates that {} requests \
          had disconnected, in {} gaps; {overtaken} overtaken\n{:?}\nlongest silence {:?}, around a disconnected gate {:?}; \
-         longest stall of a worker by an edit {:?}, of those by the engine's interface {:?}",
+         longest stall of a worker by an edit {:?}, of those by the engine's interface {:?}\n{} commands of {} classes, each \
+         {} times at least",
         work.requests,
         work.rough,
         gaps.len(),
@@ -265,7 +272,18 @@ fn nothing_is_lost_or_overtaken_while_everything_is_edited() {
         Duration::from_nanos(work.rough_silence_ns),
         Duration::from_nanos(stall.unwrap_or_default()),
         work.stall,
+        work.told.len(),
+        work.told.keys().map(|told| told.0).collect::<BTreeSet<_>>().len(),
+        work.told.values().min().copied().unwrap_or_default(),
     );
+    assert_eq!(work.missing(), Vec::<String>::new(), "seed {seed}: never carried out");
+    let paused =
+        PAUSED_IN_BESS.iter().flat_map(|(class, commands)| commands.iter().map(move |one| (*class, *one)));
+    let paused: Vec<_> =
+        paused.filter(|(class, one)| work.told.contains_key(&(*class, (*one).to_owned()))).collect();
+    assert_eq!(paused.len(), 45, "seed {seed}: of those for which BESS pauses, only {paused:?}");
+    let enough = given.is_none() || work.requests >= edits;
+    assert!(enough, "seed {seed}: {} requests within {limit:?}, not {edits}", work.requests);
     assert_eq!(work.drops(elsewhere), 0, "seed {seed}: packets were dropped inside");
     assert_eq!(work.dropped_at_gates(), dropped, "seed {seed}: packets were dropped by no request that may");
     assert_eq!((received + dropped, overtaken), (sent, 0), "seed {seed}");

@@ -10,6 +10,15 @@ use crate::{WORKERS, Work, worker};
 const CLASSES_MAX: usize = 8;
 /// The worker that comes and goes.
 const FLEETING: i64 = WORKERS;
+/// The tasks that go from worker to worker, the stream's own first.
+const TASKS: [&str; 6] = [
+    "!leaf_source:0",
+    "!leaf_queue:0",
+    "!leaf_drr:0",
+    "!leaf_flows:0",
+    "!leaf_ring_in:0",
+    "!leaf_queue_in:0",
+];
 
 /// A traffic class that the test has made.
 pub(crate) struct Class {
@@ -31,11 +40,11 @@ impl Work {
     }
 
     pub(crate) fn move_task(&mut self) {
-        let task = ["!leaf_source:0", "!leaf_queue:0"][self.dice.roll(2) as usize];
+        let task = TASKS[self.dice.roll(TASKS.len() as u64) as usize];
         let class = self.dice.roll(2 * CLASSES_MAX as u64) as usize;
         let to = match self.classes.get(class) {
             // A rate limit takes one task, and that is the source's.
-            Some(Class { policy: "rate_limit", .. }) if task == "!leaf_queue:0" => self.any_worker(),
+            Some(Class { policy: "rate_limit", .. }) if task != TASKS[0] => self.any_worker(),
             Some(Class { name, policy }) => pb::TrafficClass {
                 parent: name.clone(),
                 wid: -1,
@@ -102,9 +111,15 @@ impl Work {
         }
         // A worker with tasks does not go; its classes go with it.
         self.fleeting = false;
-        for task in ["!leaf_source:0", "!leaf_queue:0"] {
+        let graph = self.daemon.bess.engine().graph();
+        for module in graph.iter().filter(|module| module.tasks > 0 && module.worker as i64 == FLEETING) {
             let to = self.any_worker();
-            self.move_class(task, to);
+            self.move_class(&format!("!leaf_{}:0", module.name), to);
+        }
+        // Nothing is left there that could stand still.
+        self.request("PauseWorker", &pb::PauseWorkerRequest { wid: FLEETING });
+        if self.dice.roll(2) == 0 {
+            self.request("ResumeWorker", &pb::ResumeWorkerRequest { wid: FLEETING });
         }
         let there = self.daemon.bess.engine().classes();
         let there = there.iter().filter(|class| class.worker as i64 == FLEETING);
