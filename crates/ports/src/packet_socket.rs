@@ -47,8 +47,8 @@ const BURST_MIN: usize = 4;
 const VLAN_TAG: usize = 4;
 /// Where the tag goes: behind the two addresses.
 const VLAN_AT: usize = 12;
-/// `tpacket_auxdata` with its `cmsghdr`, in words: `CMSG_SPACE(20)`.
-const CONTROL_WORDS: usize = 5;
+/// In words: `tpacket_auxdata` with its `cmsghdr`, `CMSG_SPACE(20)`, and a `timespec` with its own, `CMSG_SPACE(16)`.
+const CONTROL_WORDS: usize = 5 + 4;
 
 /// How a packet socket is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,9 @@ pub struct PacketConfig {
     pub buffer: usize,
     /// Bytes of a receive ring (TPACKET_V3) in place of plain receiving; 0 for none. See the module's figures.
     pub ring: usize,
+    /// Whether packets carry the time at which the kernel had them ([`Packet::timestamp_ns`], nanoseconds since 1970), which is
+    /// earlier than when a sleeping reader has them. Not with a ring.
+    pub stamps: bool,
 }
 
 impl Default for PacketConfig {
@@ -78,6 +81,7 @@ impl Default for PacketConfig {
             promiscuous: true,
             buffer: 4 << 20,
             ring: 0,
+            stamps: false,
         }
     }
 }
@@ -232,6 +236,9 @@ impl Socket {
             request.mr_type = libc::PACKET_MR_PROMISC as u16;
             interface::set_option(&self.fd, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request)?;
         }
+        if config.stamps {
+            interface::set_option(&self.fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1_i32)?;
+        }
         let bytes = i32::try_from(config.buffer).unwrap_or(i32::MAX);
         let socket = |option| interface::set_option(&self.fd, libc::SOL_SOCKET, option, &bytes);
         socket(libc::SO_RCVBUFFORCE).or_else(|_| socket(libc::SO_RCVBUF))?;
@@ -323,7 +330,7 @@ struct PacketRx {
     gone: bool,
 }
 
-/// What the kernel says beside a frame: `tpacket_auxdata` behind its `cmsghdr`.
+/// What the kernel says beside a frame: `tpacket_auxdata` and a `timespec`, each behind its `cmsghdr`.
 type Control = [u64; CONTROL_WORDS];
 
 impl PacketRx {
@@ -354,9 +361,11 @@ impl PacketRx {
         for ((packet, header), control) in fresh.drain(..came).zip(&headers).zip(&controls) {
             let cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
             let control = &control[..header.msg_hdr.msg_controllen.min(size_of::<Control>()) / 8];
-            if let Some(packet) =
-                finish_receive(packet, header.msg_len as usize, control_tag(control)).filter(|_| !cut)
+            let said = Said::of(control);
+            if let Some(mut packet) =
+                finish_receive(packet, header.msg_len as usize, said.tag).filter(|_| !cut)
             {
+                packet.set_timestamp_ns(said.stamp_ns);
                 packets += 1;
                 bytes += packet.len() as u64;
                 // `fresh` holds no more than `batch` has room for.
@@ -410,19 +419,41 @@ pub(crate) fn finish_receive(mut packet: Packet, len: usize, tag: Option<[u8; VL
     Some(packet)
 }
 
-/// The tag that the kernel took off, as it was on the wire. `control` is a `cmsghdr` (length, level, type) and a
-/// `tpacket_auxdata`: status, len, snaplen (u32), mac, net, tci, tpid (u16).
-fn control_tag(control: &[u64]) -> Option<[u8; VLAN_TAG]> {
-    let &[_, kind, status, _, rest] = control else { return None };
-    let (level, kind) = halves(kind);
-    if (level, kind) != (libc::SOL_PACKET as u32, libc::PACKET_AUXDATA as u32) {
-        return None;
+/// What the kernel says beside a frame.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said {
+    /// The tag that it took off, as it was on the wire.
+    tag: Option<[u8; VLAN_TAG]>,
+    /// When it had the frame, in nanoseconds since 1970; 0 where it was not asked.
+    stamp_ns: u64,
+}
+
+impl Said {
+    /// `control` is some of: a `cmsghdr` (length, level, type) with a `tpacket_auxdata` (status, len, snaplen (u32), mac, net, tci,
+    /// tpid (u16)), and one with a `timespec`.
+    fn of(mut control: &[u64]) -> Self {
+        let mut said = Self::default();
+        while let [bytes, kind, body @ ..] = control {
+            let words = usize::try_from(*bytes).unwrap_or(0).div_ceil(8);
+            let body = &body[..words.saturating_sub(2).min(body.len())];
+            let (level, kind) = halves(*kind);
+            match (level as i32, kind as i32, body) {
+                (libc::SOL_PACKET, libc::PACKET_AUXDATA, &[status, _, rest]) => {
+                    let (status, _) = halves(status);
+                    // tp_mac and tp_net lie in the upper half of the word before; `rest` starts with tci and tpid.
+                    let rest = rest.to_ne_bytes();
+                    let field = |at: usize| u16::from_ne_bytes([rest[at], rest[at + 1]]);
+                    said.tag = vlan_tag(status, field(0), field(2));
+                }
+                (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &[seconds, nanoseconds]) => {
+                    said.stamp_ns = seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds);
+                }
+                _ => {}
+            }
+            control = control.get(words.max(2)..).unwrap_or_default();
+        }
+        said
     }
-    let (status, _) = halves(status);
-    // tp_mac and tp_net lie in the upper half of the word before; `rest` starts with tci and tpid.
-    let rest = rest.to_ne_bytes();
-    let field = |at: usize| u16::from_ne_bytes([rest[at], rest[at + 1]]);
-    vlan_tag(status, field(0), field(2))
 }
 
 /// The tag as it was on the wire, if the kernel took one off.

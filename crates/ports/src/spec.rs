@@ -3,7 +3,7 @@
 //! | spec | port | options |
 //! |---|---|---|
 //! | `tap:NAME` | TAP interface, made if it is not there | `queues=1`, `gso=auto\|on\|off`, `persistent=off` |
-//! | `packet:NAME`, `veth:NAME` | AF_PACKET on an interface | `queues=1`, `gso=auto\|on\|off`, `bypass=off`, `promiscuous=on`, `buffer=4194304`, `ring=0` |
+//! | `packet:NAME`, `veth:NAME` | AF_PACKET on an interface | `queues=1`, `gso=auto\|on\|off`, `bypass=off`, `promiscuous=on`, `buffer=4194304`, `ring=0`, `stamps=off` |
 //! | `xdp:NAME` | AF_XDP on an interface | `queues=1`, `mode=auto\|native\|generic`, `ring=1024` |
 //! | `unix:PATH`, `unix:@NAME` | Unix socket | `connect=off`, `confirm=off` |
 //! | `memif:PATH`, `memif:@NAME`, `memif:socket=…` | memory shared with another process | `role=client\|server`, `id=0`, `queues=1`, `ring=1024`, `buffer=2048`, `secret=` |
@@ -210,8 +210,9 @@ fn parse(kind: &str, target: String, mut options: Options<'_>) -> Result<PortSpe
                 promiscuous: options.switch("promiscuous", default.promiscuous)?,
                 buffer: options.number("buffer", default.buffer)?,
                 ring: options.number("ring", default.ring)?,
+                stamps: options.switch("stamps", default.stamps)?,
             };
-            let takes = "a packet port takes queues, gso, bypass, promiscuous, buffer, ring";
+            let takes = "a packet port takes queues, gso, bypass, promiscuous, buffer, ring, stamps";
             (PortSpec::Packet(target, config), takes)
         }
         "xdp" => {
@@ -312,7 +313,8 @@ impl fmt::Display for PortSpec {
                 written.switch("bypass", config.qdisc_bypass, default.qdisc_bypass)?;
                 written.switch("promiscuous", config.promiscuous, default.promiscuous)?;
                 written.option("buffer", config.buffer, default.buffer)?;
-                written.option("ring", config.ring, default.ring)
+                written.option("ring", config.ring, default.ring)?;
+                written.switch("stamps", config.stamps, default.stamps)
             }
             Self::Xdp(name, config) => {
                 let default = XdpConfig::default();
@@ -410,6 +412,7 @@ mod tests {
                 0 => PortSpec::Tap(name, TapConfig { queues: number, segmentation: gso, persistent: a }),
                 1 => PortSpec::Packet(name, PacketConfig {
                     queues: number, segmentation: gso, qdisc_bypass: a, promiscuous: b, buffer: number, ring: number,
+                    stamps: a != b,
                 }),
                 2 => PortSpec::Xdp(name, XdpConfig {
                     queues: number,

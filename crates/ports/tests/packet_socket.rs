@@ -120,9 +120,35 @@ fn a_datagram_comes_out_with_its_checksum_undone_and_goes_back_in() {
 }
 
 #[test]
+fn packets_carry_the_time_at_which_the_kernel_had_them() {
+    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    for stamps in [true, false] {
+        let (pool, ns) = (pool(), Netns::new());
+        let config = PacketConfig { stamps, ..PacketConfig::default() };
+        let mut port = port(&ns, "10.9.0.1", "10.9.0.2", &config, &pool);
+        let (mut rx, _tx) = port.queue(0).unwrap();
+        let socket = ns.enter(|| UdpSocket::bind("10.9.0.1:7000").unwrap());
+        let before = now();
+        socket.send_to(b"hello", "10.9.0.2:7000").unwrap();
+        let after = now();
+        std::thread::sleep(Duration::from_millis(20));
+        let stamp = Duration::from_nanos(receive(&mut *rx)[0].timestamp_ns());
+        if stamps {
+            // A veth hands a frame over within the call that sends it; the kernel may see to it a moment later.
+            assert!(
+                (before..after + Duration::from_millis(15)).contains(&stamp),
+                "{before:?} {stamp:?} {after:?}"
+            );
+        } else {
+            assert_eq!(stamp, Duration::ZERO);
+        }
+    }
+}
+
+#[test]
 fn a_vlan_tag_that_the_kernel_takes_off_is_put_back() {
-    for ring in [0, 512 << 10] {
-        a_vlan_tag_is_put_back(&PacketConfig { ring, ..PacketConfig::default() });
+    for (ring, stamps) in [(0, false), (0, true), (512 << 10, false)] {
+        a_vlan_tag_is_put_back(&PacketConfig { ring, stamps, ..PacketConfig::default() });
     }
 }
 
