@@ -8,6 +8,11 @@ pub fn monotonic_ns() -> u64 {
     nanoseconds(ClockId::Monotonic)
 }
 
+/// Nanoseconds since 1970, by the clock that the kernel stamps packets with.
+pub(crate) fn realtime_ns() -> u64 {
+    nanoseconds(ClockId::Realtime)
+}
+
 /// Nanoseconds of CPU time that the calling thread has used.
 pub(crate) fn thread_cpu_ns() -> u64 {
     nanoseconds(ClockId::ThreadCPUTime)
@@ -15,7 +20,7 @@ pub(crate) fn thread_cpu_ns() -> u64 {
 
 fn nanoseconds(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
-    // Both clocks start at zero and never run backwards.
+    // All of these start at zero or long ago, and count up.
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 

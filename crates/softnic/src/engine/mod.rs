@@ -92,6 +92,7 @@ pub use classes::{
     CLASS_DEPTH_MAX, CLASSES_MAX, ClassError, ClassKind, ClassSnapshot, ClassStats, Parent, Rank,
 };
 pub use clock::monotonic_ns;
+pub(crate) use clock::realtime_ns;
 pub use context::Context;
 pub use control::{CommandError, Engine, PortsError, QueuePair};
 pub use edge::RING_PACKETS;

@@ -110,6 +110,12 @@ pub trait Module: Any + Send {
         None
     }
 
+    /// Whether the deadline that it gives now is to be met within microseconds, rather than as late as a thread wakes up. Its worker
+    /// wakes up earlier then, and waits awake for what is left, some tens of microseconds.
+    fn exact(&self) -> bool {
+        false
+    }
+
     /// Its deadline has passed. It must move its deadline, or it is called again in the next round.
     fn expire(&mut self, _ctx: &mut Context<'_>) {}
 

@@ -219,6 +219,11 @@ impl Module for FabricModule {
         self.expire_at_ns.into_iter().chain(self.links.next_deadline()).min()
     }
 
+    fn exact(&self) -> bool {
+        let link = self.links.next_deadline();
+        link.is_some() && link == self.deadline_ns()
+    }
+
     fn held(&self) -> usize {
         self.links.held()
     }

@@ -6,7 +6,7 @@ use packet::{Batch, Packet, Pool};
 use ports::finish::{self, Segments};
 use sim::{Emulator, EmulatorStats, LinkSpec, NetworkError, Random, Time};
 
-use crate::engine::{Context, Gate, Module};
+use crate::engine::{Context, Gate, Module, realtime_ns};
 
 pub use levels::{LEVELS_MAX, LevelMap, LevelMapError};
 
@@ -14,6 +14,8 @@ pub use levels::{LEVELS_MAX, LevelMap, LevelMapError};
 const RELEASE_MAX: usize = 1024;
 /// Bytes of a packet, on the average, by which [`LinkEmulatorConfig::packets_for`] counts.
 const MEAN_BYTES: u64 = 500;
+/// Stamps that are older than that are not of this moment: 100 ms, more than a packet waits in its socket.
+const STAMP_AGE_MAX_NS: u64 = 100_000_000;
 /// Packets that a link holds unless more are asked for.
 const USUAL_MAX: usize = 131_072;
 
@@ -200,6 +202,30 @@ impl LinkEmulator {
     }
 }
 
+/// When packets came: what the kernel has stamped on them, where their port asks it to, or now. A worker that was asleep has them
+/// later than they came, and a link's delay begins when they came.
+struct Arrivals {
+    now_ns: u64,
+    /// The clock of the stamps, once one was seen.
+    today_ns: Option<u64>,
+}
+
+impl Arrivals {
+    fn new(now_ns: u64) -> Self {
+        Self { now_ns, today_ns: None }
+    }
+
+    fn of(&mut self, packet: &Packet) -> u64 {
+        let stamp_ns = packet.timestamp_ns();
+        if stamp_ns == 0 {
+            return self.now_ns;
+        }
+        let ago_ns = self.today_ns.get_or_insert_with(realtime_ns).saturating_sub(stamp_ns);
+        // What a capture or another machine has stamped, or a clock that was set, says nothing.
+        if ago_ns > STAMP_AGE_MAX_NS { self.now_ns } else { self.now_ns.saturating_sub(ago_ns) }
+    }
+}
+
 /// A copy with what travels along with a packet.
 fn with_marks(mut copy: Packet, packet: &Packet) -> Packet {
     copy.set_ingress(packet.ingress());
@@ -216,9 +242,9 @@ impl Module for LinkEmulator {
     }
 
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
-        let now_ns = ctx.now_ns();
+        let mut arrivals = Arrivals::new(ctx.now_ns());
         for packet in batch.drain(..) {
-            self.take(now_ns, packet);
+            self.take(arrivals.of(&packet), packet);
         }
         self.release(ctx);
     }
@@ -229,6 +255,10 @@ impl Module for LinkEmulator {
 
     fn deadline_ns(&self) -> Option<u64> {
         self.link.next_deadline()
+    }
+
+    fn exact(&self) -> bool {
+        true
     }
 
     fn expire(&mut self, ctx: &mut Context<'_>) {
@@ -355,6 +385,22 @@ mod tests {
         let mut rig = link(LinkEmulatorConfig { packets: 2, ..LinkEmulatorConfig::new(spec()) });
         rig.process(0, (0..3).map(|number| frame(0, number)));
         assert_eq!((rig.module.counters().link.levels[0].over_limit, rig.module.held()), (1, 2));
+    }
+
+    #[test]
+    fn the_delay_begins_when_the_kernel_had_the_packet() {
+        let mut rig = link(LinkEmulatorConfig::new(spec()));
+        let mut stamped = frame(0, 0);
+        stamped.set_timestamp_ns(realtime_ns() - 3 * MS);
+        rig.at(150 * MS).process(0, [stamped]);
+        // 6 ms after it came, 3 ms ago, or a little more by the time at which the link looks.
+        let due = rig.module.deadline_ns().unwrap();
+        assert!((60 * MS..=153 * MS).contains(&due), "{due}");
+        let mut rig = link(LinkEmulatorConfig::new(spec()));
+        let mut old = frame(0, 1);
+        old.set_timestamp_ns(1_000_000_000 * MS);
+        rig.at(50 * MS).process(0, [old]);
+        assert_eq!(rig.module.deadline_ns(), Some(56 * MS), "a stamp of 2001 is no time of arrival");
     }
 
     #[test]

@@ -7,8 +7,9 @@
 //! falling asleep and waking cost no system call but the `epoll_wait` itself (and a `ppoll` before a deadline), and a port
 //! that still has packets (because there was no buffer for them) wakes its task again.
 //!
-//! [`turns`] is the loop, [`places`] how modules, rings and traffic classes come and go.
+//! [`turns`] is the loop, [`places`] how modules, rings and traffic classes come and go, [`early`] how deadlines are met exactly.
 
+mod early;
 mod places;
 mod turns;
 
@@ -134,6 +135,7 @@ pub(crate) struct Worker {
     started_ns: u64,
     slept_ns: u64,
     stall_ns_max: u64,
+    early: early::Early,
 }
 
 impl Worker {
@@ -174,6 +176,7 @@ impl Worker {
             started_ns: monotonic_ns(),
             slept_ns: 0,
             stall_ns_max: 0,
+            early: early::Early::new(),
         })
     }
 
@@ -230,6 +233,25 @@ impl Worker {
         if node.failed.is_some() { None } else { node.module.deadline_ns() }
     }
 
+    /// How long to sleep, `limit_ns` at most; `None` where a deadline that is to be met exactly is too near for any sleep.
+    fn until_deadline(&self, now_ns: u64, limit_ns: Option<u64>) -> Option<Sleep> {
+        let mut sleep = Sleep { ns: limit_ns, exact: false };
+        let mut sooner = |ns: u64, exact| {
+            if sleep.ns.is_none_or(|other| ns < other) {
+                sleep = Sleep { ns: Some(ns), exact };
+            }
+        };
+        for &id in &self.timed {
+            let Some(deadline) = self.deadline(id) else { continue };
+            let left = deadline.saturating_sub(now_ns);
+            let exact = self.executor.node(id).is_some_and(|node| node.module.exact());
+            sooner(if exact { self.early.sleep_ns(left)? } else { left }, exact);
+        }
+        let classes = self.scheduler.tree.deadline_ns();
+        classes.into_iter().for_each(|deadline| sooner(deadline.saturating_sub(now_ns), false));
+        Some(sleep)
+    }
+
     /// Waits for a descriptor, a message, a deadline, or until `limit_ns` are over.
     fn sleep(&mut self, limit_ns: Option<u64>) {
         if self.config.spin {
@@ -237,17 +259,20 @@ impl Worker {
             return;
         }
         let before = monotonic_ns();
-        let modules = self.timed.iter().filter_map(|&id| self.deadline(id));
-        let deadline = modules.chain(self.scheduler.tree.deadline_ns()).min();
-        let until = deadline.map(|deadline| deadline.saturating_sub(before));
-        let timeout = limit_ns.into_iter().chain(until).min();
+        let Some(Sleep { ns: timeout, exact }) = self.until_deadline(before, limit_ns) else {
+            self.ask(false);
+            return;
+        };
         if !self.mailbox.fall_asleep() {
             return;
         }
-        if timeout.is_some() {
+        if let Some(ns) = timeout {
             // epoll_wait counts in milliseconds, ppoll in nanoseconds.
-            wait(&mut [PollFd::new(&self.epoll, PollFlags::IN)], timeout);
+            let in_vain = wait(&mut [PollFd::new(&self.epoll, PollFlags::IN)], timeout);
             self.clock.round();
+            if exact && in_vain {
+                self.early.learn(ns, monotonic_ns().saturating_sub(before + ns));
+            }
         }
         self.ask(timeout.is_none());
         self.mailbox.awake();
@@ -316,12 +341,23 @@ impl Worker {
     }
 }
 
-/// Waits for a descriptor, for so long at most. Whatever ends it, its caller looks for itself.
-fn wait(descriptors: &mut [PollFd<'_>], timeout_ns: Option<u64>) {
+/// How long to sleep.
+#[derive(Clone, Copy)]
+struct Sleep {
+    /// Until something comes, unless it is given.
+    ns: Option<u64>,
+    /// Whether it ends before a deadline that is to be met exactly.
+    exact: bool,
+}
+
+/// Waits for a descriptor, for so long at most, and tells whether that time has passed. Whatever ends it, its caller looks for itself.
+fn wait(descriptors: &mut [PollFd<'_>], timeout_ns: Option<u64>) -> bool {
     let timeout =
         timeout_ns.map(|ns| Timespec::try_from(Duration::from_nanos(ns)).expect("centuries at most"));
     match poll(descriptors, timeout.as_ref()) {
+        Ok(0) => return true,
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => tracing::error!("ppoll: {error}"),
     }
+    false
 }

@@ -258,6 +258,12 @@ const LEAVE: [&str; 2] = ["to_a", "to_b"];
 const WAYS: [&str; 2] = ["a_to_b", "b_to_a"];
 
 fn open(spec: &PortSpec, netns: Option<&PathBuf>, pool: &Pool) -> miette::Result<Box<dyn Port>> {
+    let mut spec = spec.clone();
+    if let PortSpec::Packet(_, config) = &mut spec {
+        // A packet's delay begins when the kernel has it, not when the worker has woken up.
+        config.stamps = config.ring == 0;
+    }
+    let spec = &spec;
     let Some(path) = netns else { return ports::open(spec, pool).map_err(Report::msg) };
     let there = host::netns::open(path)
         .map_err(|error| miette!(help = "`ip netns` lists those that have names", "{error}"))?;
