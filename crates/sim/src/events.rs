@@ -13,10 +13,12 @@ use crate::time::Time;
 pub(crate) struct Key(u128);
 
 impl Key {
+    #[inline]
     pub(crate) fn new(time: Time, sequence: u64) -> Self {
         Self(u128::from(time.picos()) << 64 | u128::from(sequence))
     }
 
+    #[inline]
     pub(crate) fn time(self) -> Time {
         Time::from_picos((self.0 >> 64) as u64)
     }
@@ -62,6 +64,7 @@ impl Events {
     }
 
     /// When the first is, and where.
+    #[inline]
     pub(crate) fn first(&self) -> Option<(Key, Source)> {
         let (links, timers) = (self.links.first(), self.timers.first());
         let first = match (links, timers) {
@@ -87,6 +90,7 @@ impl<E> Default for Heap<E> {
 }
 
 impl<E: Copy> Heap<E> {
+    #[inline]
     pub(crate) fn first(&self) -> Option<Key> {
         self.0.first().map(|first| first.0)
     }

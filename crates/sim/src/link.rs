@@ -186,6 +186,7 @@ impl Link {
         }
     }
 
+    #[inline]
     fn fate(&mut self) -> Fate {
         let Some(Faults { random, loss, jitter, reorder, reorder_by }) = self.faults.as_deref_mut() else {
             return Fate::Late(Time::ZERO);
@@ -204,6 +205,7 @@ impl Link {
     }
 
     /// Sends a packet of so many bytes from `now` on: when it gets to the other end, none if it is lost.
+    #[inline]
     pub(crate) fn transmit(&mut self, now: Time, bytes: u64) -> Option<Arrival> {
         self.free_at = now + self.rate.time_of(bytes);
         self.stats.packets += 1;
@@ -223,6 +225,7 @@ impl Link {
     }
 
     /// Puts a packet that is being sent on the wire, unless it overtakes one there.
+    #[inline]
     pub(crate) fn place(&mut self, key: Key, hop: Hop) -> Placed {
         match self.wire.back() {
             Some((before, _)) if key.time() < before.time() => return Placed::Overtakes,
@@ -238,6 +241,7 @@ impl Link {
         self.wire.iter_mut().for_each(|(key, _)| key.shift(by));
     }
 
+    #[inline]
     pub(crate) const fn is_empty(&self) -> bool {
         self.occupied == 0
     }
@@ -267,6 +271,7 @@ impl Link {
     }
 
     /// The next to be sent.
+    #[inline]
     pub(crate) fn dequeue(&mut self) -> Option<Hop> {
         if self.is_empty() {
             return None;
@@ -277,6 +282,7 @@ impl Link {
         Some(hop)
     }
 
+    #[inline]
     fn taken(&mut self, level: usize, hop: &Hop) {
         self.queued_bytes -= u64::from(hop.bytes);
         if self.levels[level].is_empty() {

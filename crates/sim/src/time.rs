@@ -19,6 +19,7 @@ impl Time {
     pub const MAX: Self = Self(u64::MAX);
 
     /// From picoseconds.
+    #[inline]
     pub const fn from_picos(picos: u64) -> Self {
         Self(picos)
     }
@@ -49,6 +50,7 @@ impl Time {
     }
 
     /// In picoseconds.
+    #[inline]
     pub const fn picos(self) -> u64 {
         self.0
     }
@@ -65,12 +67,14 @@ impl Time {
 
     /// This many times as long, saturating.
     #[must_use]
+    #[inline]
     pub const fn times(self, factor: u64) -> Self {
         Self(self.0.saturating_mul(factor))
     }
 
     /// A part of it, rounded down. By 0 it is [`Time::MAX`].
     #[must_use]
+    #[inline]
     pub const fn divided(self, divisor: u64) -> Self {
         match self.0.checked_div(divisor) {
             Some(part) => Self(part),
@@ -82,12 +86,14 @@ impl Time {
 impl Add for Time {
     type Output = Self;
 
+    #[inline]
     fn add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 }
 
 impl AddAssign for Time {
+    #[inline]
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
     }
@@ -96,6 +102,7 @@ impl AddAssign for Time {
 impl Sub for Time {
     type Output = Self;
 
+    #[inline]
     fn sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -124,12 +131,14 @@ impl Rate {
     }
 
     /// In bit/s.
+    #[inline]
     pub const fn bits_per_second(self) -> u64 {
         self.0
     }
 
     /// How long that many bytes take, to the nearest picosecond, saturating.
     #[must_use]
+    #[inline]
     pub fn time_of(self, bytes: u64) -> Time {
         const BYTE: u64 = 8 * SECOND_PS;
         // 2 MB and less, in one word: the case of packets.
