@@ -10,8 +10,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use ddc::experiment::{Scheme, Sent, busiest, quantile, send};
-use ddc::plot::Plot;
 use ddc::{FAR, Map, Plan, Priority, Random};
+use sim::plot::{Plot, Point, Series};
 use topology::{Topology, load, paths};
 
 const SEED: u64 = 1;
@@ -28,14 +28,15 @@ fn main() {
     let files = files(&directory);
     println!("{} graphs, up to {FAILURES} failures, seed {SEED}", files.len());
     first_walks(&files);
-    let line = by_packet(&directory, &["7018", "3356", "701", "1221"]);
+    let series = by_packet(&directory, &["7018", "3356", "701", "1221"]);
     if let Some(path) = arguments.get(1) {
         let plot = Plot {
             title: format!("99th percentile of stretch, {FAILURES} failures, four autonomous systems"),
-            x: "packet of a pair".into(),
-            y: "stretch".into(),
-            logarithmic: true,
-            lines: line,
+            x_label: "packet of a pair".into(),
+            y_label: "stretch".into(),
+            x_log: false,
+            y_log: true,
+            series,
         };
         std::fs::write(path, plot.svg()).expect("the plot can be written");
         println!("wrote {path}");
@@ -157,10 +158,10 @@ impl First {
 }
 
 /// The stretch of the first 30 packets of a pair, over 50 destinations and 33 pairs each.
-fn by_packet(directory: &Path, systems: &[&str]) -> Vec<(String, Vec<(f64, f64)>)> {
+fn by_packet(directory: &Path, systems: &[&str]) -> Vec<Series> {
     const PACKETS: u32 = 30;
     let all = files(directory);
-    let mut lines = Vec::new();
+    let mut found = Vec::new();
     println!("\nstretch by packet (AS {}), 33 pairs × {PACKETS} packets × 50 trials", systems.join(", "));
     for (name, scheme) in SCHEMES {
         let mut stretch: Vec<Vec<f64>> = vec![Vec::new(); PACKETS as usize];
@@ -200,7 +201,8 @@ fn by_packet(directory: &Path, systems: &[&str]) -> Vec<(String, Vec<(f64, f64)>
             println!("{name:14} {label:6} {} …", values.join(" "));
         }
         println!("{name:14} undelivered {undelivered}");
-        lines.push((name.to_owned(), (1..).map(f64::from).zip(row(0.99)).collect()));
+        let points = (1_u32..).zip(row(0.99)).map(|(x, y)| Point { x: x.into(), y, half_width: 0.0 });
+        found.push(Series { name: name.to_owned(), points: points.collect() });
     }
-    lines
+    found
 }

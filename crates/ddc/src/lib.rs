@@ -76,7 +76,6 @@ pub mod live;
 mod map;
 mod network;
 mod plan;
-pub mod plot;
 mod random;
 mod router;
 mod slot;

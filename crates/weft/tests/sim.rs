@@ -31,7 +31,7 @@ fn a_scenario_gives_a_table_json_columns_and_a_plot() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("small.yaml"), SCENARIO).unwrap();
     std::fs::write(directory.path().join("net.txt"), TOPOLOGY).unwrap();
-    let args = ["sim", "run", "small.yaml", "--csv", "out.csv", "--svg", "out.svg"];
+    let args = ["sim", "run", "small.yaml", "--csv", "out.csv", "--svg", "out.svg", "--png", "out.png"];
     let output = run(directory.path(), &args);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let table = text(&output.stdout);
@@ -43,6 +43,8 @@ fn a_scenario_gives_a_table_json_columns_and_a_plot() {
     let csv = std::fs::read_to_string(directory.path().join("out.csv")).unwrap();
     assert_eq!(csv.lines().count(), 5);
     assert!(std::fs::read_to_string(directory.path().join("out.svg")).unwrap().ends_with("</svg>\n"));
+    let png = std::fs::read(directory.path().join("out.png")).unwrap();
+    assert_eq!((&png[..8], &png[16..24]), (&b"\x89PNG\r\n\x1a\n"[..], &[0, 0, 5, 0, 0, 0, 3, 32][..]));
 
     let json = |threads| {
         let output = run(directory.path(), &["sim", "run", "small.yaml", "--json", "--threads", threads]);

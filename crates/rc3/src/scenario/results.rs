@@ -152,7 +152,7 @@ impl Results {
     }
 
     /// The mean over flows of each protocol as a line over what was swept; without a sweep, over the three classes of sizes.
-    pub fn svg(&self) -> String {
+    pub fn plot(&self) -> Plot {
         let mut series: Vec<Series> = Vec::new();
         for row in &self.rows {
             if !series.iter().any(|known| known.name == row.protocol) {
@@ -180,7 +180,7 @@ impl Results {
         let (least, most) = values().fold((f64::MAX, 0.0_f64), |(a, b), value| (a.min(value), b.max(value)));
         // Values over more than a power of ten are read better by their logarithm.
         let x_log = least > 0.0 && most > 15.0 * least;
-        Plot { title, x_label: x_label.into(), y_label, x_log, y_log: false, series }.svg()
+        Plot { title, x_label: x_label.into(), y_label, x_log, y_log: false, series }
     }
 }
 

@@ -53,6 +53,9 @@ pub(crate) struct Output {
     /// Draw them into a file, as SVG
     #[arg(long, value_name = "OUT")]
     svg: Option<PathBuf>,
+    /// Draw them into a file, as PNG
+    #[arg(long, value_name = "OUT")]
+    png: Option<PathBuf>,
     /// Use the seeds 1 to N
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     seeds: Option<u32>,
@@ -108,17 +111,21 @@ impl Output {
         let results = scenario.run(self.threads, |done| bar.set_position(done as u64));
         bar.finish_and_clear();
         let results = results.map_err(|error| miette::miette!("{}", error.message))?;
-        for (path, text) in [(&self.csv, results.csv()), (&self.svg, results.svg())] {
-            if let Some(path) = path {
-                std::fs::write(path, text).map_err(|error| miette::miette!("{}: {error}", path.display()))?;
-            }
-        }
+        write(self.csv.as_deref(), || results.csv().into_bytes())?;
+        write(self.svg.as_deref(), || results.plot().svg().into_bytes())?;
+        write(self.png.as_deref(), || results.plot().png())?;
         if self.json {
             return print_json(&results);
         }
         print!("{}", table(&results));
         Ok(())
     }
+}
+
+/// Writes a file, if it is asked for.
+pub(super) fn write(path: Option<&Path>, bytes: impl FnOnce() -> Vec<u8>) -> miette::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    std::fs::write(path, bytes()).map_err(|error| miette::miette!("{}: {error}", path.display()))
 }
 
 /// For people: times in milliseconds.

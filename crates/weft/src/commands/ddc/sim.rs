@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ddc::experiment::{Results, Scheme, Trials, compare, quantile};
-use ddc::plot::Plot;
 use ddc::{Map, Priority};
-use miette::{IntoDiagnostic, WrapErr};
 use serde::Serialize;
+use sim::plot::{Plot, Point, Series};
 use topology::Topology;
 
 use super::read;
 use crate::commands::print_json;
+use crate::commands::sim::write;
 
 /// The schemes, by name.
 const SCHEMES: [(&str, Scheme); 2] =
@@ -47,9 +47,12 @@ pub(crate) struct Sim {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Draw the 99th percentile of stretch by packet
+    /// Draw the 99th percentile of stretch by packet, as SVG
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// The same as PNG
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
 }
 
 /// What one scheme did, for programs.
@@ -101,26 +104,27 @@ impl Sim {
         let results = compare(&topology, &map, &SCHEMES.map(|(_, scheme)| scheme), trials);
         let rows: Vec<Row> =
             SCHEMES.iter().zip(&results).map(|((name, _), results)| Row::of(name, results)).collect();
-        if let Some(path) = &self.svg {
-            let written = std::fs::write(path, plot(&topology, self.failures, &rows).svg());
-            written.into_diagnostic().wrap_err_with(|| path.display().to_string())?;
-        }
+        let plot = plot(&topology, self.failures, &rows);
+        write(self.svg.as_deref(), || plot.svg().into_bytes())?;
+        write(self.png.as_deref(), || plot.png())?;
         if self.json { print_json(&rows) } else { print(&map, self, &rows) }
     }
 }
 
 fn plot(topology: &Topology, failures: usize, rows: &[Row]) -> Plot {
     let line = |row: &Row| {
-        let points = (1..).map(f64::from).zip(row.stretch.iter().map(|stretch| stretch.p99));
-        (row.scheme.to_owned(), points.collect())
+        let point =
+            |(x, stretch): (u32, &Quantiles<f64>)| Point { x: x.into(), y: stretch.p99, half_width: 0.0 };
+        Series { name: row.scheme.to_owned(), points: (1..).zip(&row.stretch).map(point).collect() }
     };
     let name = if topology.name.is_empty() { "the topology" } else { &topology.name };
     Plot {
         title: format!("99th percentile of stretch, up to {failures} failures, {name}"),
-        x: "packet of a pair".to_owned(),
-        y: "stretch".to_owned(),
-        logarithmic: true,
-        lines: rows.iter().map(line).collect(),
+        x_label: "packet of a pair".to_owned(),
+        y_label: "stretch".to_owned(),
+        x_log: false,
+        y_log: true,
+        series: rows.iter().map(line).collect(),
     }
 }
 
