@@ -1,17 +1,22 @@
-//! Paced RC3 beside Cubic on random links: `cargo bench -p rc3 --bench links`; `-- 200 7` for 200 links of seed 7.
+//! Paced RC3 beside Cubic on random links: `cargo bench -p rc3 --bench links`; `-- 200 7` for 200 links of seed 7; `-- one 50 80 0.25
+//! 3000` for what happens on one of 50 Mbit/s, 80 ms and a quarter of a product, to 3,000 KB.
 //!
 //! A link has 1 Mbit/s to 1 Gbit/s, a round trip of 5 to 300 ms and a buffer of 0.1 to 5 bandwidth-delay products; a flow has 10 KB to 10 MB,
 //! and the link for itself. All four are drawn so that each power of ten is as likely as another. The sender's NIC has 10 Gbit/s. Each
 //! link is run with five sizes within 2 % of its own: what differs among them is noise. A protocol is slower on a link if its mean is
 //! more than 1 %, and more than twice the standard error, above Cubic's.
 
-use rc3::simulate::{Flow, Limits, run};
+use rc3::simulate::{Flow, Limits, Outcome, run};
 use rc3::{Algorithm, LowConfig, Pacing, SenderConfig};
 use sim::stats::{Mean, percentile};
 use sim::{LinkSpec, Network, NodeId, Random, Rate, Time};
 
 /// Flows of a link.
 const TRIES: u32 = 5;
+
+fn cubic() -> SenderConfig {
+    SenderConfig { algorithm: Algorithm::Cubic, initial_window: 10, ..SenderConfig::default() }
+}
 
 /// A link, and how much is to cross it.
 #[derive(Debug, Clone, Copy)]
@@ -54,33 +59,56 @@ impl Case {
         net
     }
 
+    fn outcome(&self, config: SenderConfig, number: u32) -> Outcome {
+        let bytes = self.bytes as f64 * (0.98 + 0.01 * f64::from(number));
+        let flow = Flow { start: Time::ZERO, from: NodeId(0), to: NodeId(2), bytes: bytes as u64, config: 0 };
+        run(self.network(), &[flow], &[config], Limits::default())
+    }
+
     /// Seconds of each try.
     fn times(&self, config: SenderConfig) -> Vec<f64> {
-        let one = |number: u32| {
-            let bytes = self.bytes as f64 * (0.98 + 0.01 * f64::from(number));
-            let flow =
-                Flow { start: Time::ZERO, from: NodeId(0), to: NodeId(2), bytes: bytes as u64, config: 0 };
-            let outcome = run(self.network(), &[flow], &[config], Limits::default());
-            outcome.finished[0].map_or(f64::NAN, Time::secs_f64)
-        };
-        (0..TRIES).map(one).collect()
+        let time = |number| self.outcome(config, number).finished[0].map_or(f64::NAN, Time::secs_f64);
+        (0..TRIES).map(time).collect()
+    }
+
+    fn paced(&self, remembered: bool) -> SenderConfig {
+        let pacing = Pacing::Bottleneck { percent: 90, remembered: remembered.then_some(self.rate) };
+        cubic().with_low(LowConfig { pacing, ..LowConfig::default() })
+    }
+
+    /// What the tries did.
+    fn tell(&self) {
+        println!("{self:?}");
+        for (name, config) in [("cubic", cubic()), ("first", self.paced(false)), ("next", self.paced(true))] {
+            for outcome in (0..TRIES).map(|number| self.outcome(config, number)) {
+                let time = outcome.finished[0].map_or(f64::NAN, Time::secs_f64);
+                println!(
+                    "{name} {time:.3} s, dropped by level {:?}, {:?}",
+                    outcome.drops.by_level, outcome.senders
+                );
+            }
+        }
     }
 }
 
 fn main() {
-    let mut words = std::env::args().skip(1).filter_map(|word| word.parse::<u64>().ok());
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(at) = words.iter().position(|word| word == "one") {
+        let figure = |number: usize| words.get(at + number).and_then(|word| word.parse::<f64>().ok());
+        let [rate, rtt, products, kb] = [1, 2, 3, 4].map(|number| figure(number).expect("four figures"));
+        let (rate, rtt) = (Rate::from_bits_per_second((rate * 1e6) as u64), Time::from_secs_f64(rtt / 1e3));
+        return Case { rate, rtt, products, bytes: (kb * 1e3) as u64 }.tell();
+    }
+    let mut words = words.iter().filter_map(|word| word.parse::<u64>().ok());
     let (count, seed) = (words.next().unwrap_or(1_000), words.next().unwrap_or(1));
     let mut random = Random::new(seed, 0);
     let cases: Vec<Case> = (0..count).map(|_| Case::draw(&mut random)).collect();
-    let cubic = SenderConfig { algorithm: Algorithm::Cubic, initial_window: 10, ..SenderConfig::default() };
     for (name, remembered) in [("the first transfer", false), ("the next one, which knows the rate", true)] {
         let ratios = sim::sweep(
             &cases,
             None,
             |case| {
-                let pacing = Pacing::Bottleneck { percent: 90, remembered: remembered.then_some(case.rate) };
-                let rc3 = cubic.with_low(LowConfig { pacing, ..LowConfig::default() });
-                let (cubic, rc3) = (case.times(cubic), case.times(rc3));
+                let (cubic, rc3) = (case.times(cubic()), case.times(case.paced(remembered)));
                 let shares: Vec<f64> = cubic.iter().zip(&rc3).map(|(cubic, rc3)| rc3 / cubic).collect();
                 Mean::of(&shares).expect("some tries")
             },

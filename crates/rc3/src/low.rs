@@ -189,13 +189,13 @@ impl Low {
             self.halved = Some(now);
             let halve = |rate: Rate| Rate::from_bits_per_second((rate.bits_per_second() / 2).max(8_000));
             self.rate = self.rate.map(halve);
-            self.estimate = self.estimate.map(halve).or(self.rate);
         }
     }
 
-    /// The rate of the bottleneck as this loop has found it, and whether it was halved since.
-    pub(crate) fn estimate(&self) -> Option<(Rate, bool)> {
-        self.estimate.map(|rate| (rate, self.halved.is_some()))
+    /// The rate of the bottleneck as this loop has found it. That it sends more slowly since segments of its own were lost changes
+    /// nothing there: they give way to the primary loop's.
+    pub(crate) fn estimate(&self) -> Option<Rate> {
+        self.estimate
     }
 
     /// The rate of the bottleneck, as it was found or is remembered.
@@ -204,6 +204,11 @@ impl Low {
             Pacing::Nic => None,
             Pacing::Bottleneck { remembered, .. } => self.estimate.or(remembered),
         }
+    }
+
+    /// Whether it sends no faster than the bottleneck takes it.
+    pub(crate) fn is_paced(&self) -> bool {
+        matches!(self.config.pacing, Pacing::Bottleneck { .. })
     }
 
     /// The rate at which it sends; none where it is not paced or knows none yet.
@@ -288,11 +293,7 @@ mod tests {
         for (stamp, acked) in [(0, 100), (6, 400), (20, 500), (23, 800), (100, 1_300)] {
             low.train(ms(stamp), ms(stamp), acked, 400);
         }
-        assert_eq!(
-            low.estimate(),
-            Some((Rate::from_bits_per_second(500_000), false)),
-            "each train has an end"
-        );
+        assert_eq!(low.estimate(), Some(Rate::from_bits_per_second(500_000)), "each train has an end");
         assert_eq!(low.poll(ms(200), 0).map(|next| (next.seq, next.level)), Some((9_900, 1)));
         low.written(10_000, 10_100);
         let sent: Vec<u64> = (0..2).filter_map(|_| low.poll(ms(200), 0)).map(|next| next.seq).collect();

@@ -180,9 +180,8 @@ impl Sender {
         self.low.as_ref().and_then(Low::rate)
     }
 
-    /// The rate of the bottleneck as far as this connection has found it itself, worth remembering for the next one; and whether
-    /// low-priority segments were lost at it.
-    pub fn bottleneck(&self) -> Option<(Rate, bool)> {
+    /// The rate of the bottleneck as far as this connection has found it itself, worth remembering for the next one.
+    pub fn bottleneck(&self) -> Option<Rate> {
         self.low.as_ref().and_then(Low::estimate)
     }
 
@@ -261,13 +260,25 @@ impl Sender {
         (self.next - self.una).saturating_sub(self.sacked_sent + lost)
     }
 
+    /// What was in flight when the loops met and has not been acked since, as far as it leaves room for a segment: without it a whole
+    /// window would go out at once, which a small buffer has no room for. Where the low-priority loop is not paced, as in the paper, it
+    /// does.
+    fn behind(&self) -> u64 {
+        if !self.low.as_ref().is_some_and(Low::is_paced) {
+            return 0;
+        }
+        let segment = self.config.segment_bytes();
+        let left = self.bumped.filter(|bumped| bumped.0 == self.una).map_or(0, |bumped| bumped.1 * segment);
+        left.min(self.window.bytes.saturating_sub(segment))
+    }
+
     fn poll_primary(&mut self, now: Time) -> Option<Segment> {
         let segment = self.config.segment_bytes();
         let mut counted = self.in_flight();
         if !self.config.limited_transmit && self.duplicates > 0 && self.recovery.is_none() {
             counted = counted.max(self.at_duplicate);
         }
-        let room = self.window.bytes.saturating_sub(counted);
+        let room = self.window.bytes.saturating_sub(counted + self.behind());
         if let Some(again) = self.poll_again(now, room) {
             return Some(again);
         }

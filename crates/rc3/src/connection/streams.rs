@@ -143,12 +143,10 @@ impl Connection {
             }
             self.timers.extend(deadline.map(|deadline| (deadline, id)));
         }
-        if let Some((rate, halved)) = found {
+        if let Some(rate) = found {
             let known = self.remembered.filter(|known| known.1 + REMEMBERED > now);
-            match known {
-                Some((known, _)) if !halved && known >= rate => {}
-                Some((known, _)) if halved && known <= rate => {}
-                _ => self.remembered = Some((rate, now)),
+            if known.is_none_or(|(known, _)| known < rate) {
+                self.remembered = Some((rate, now));
             }
         }
         if through {
