@@ -99,6 +99,13 @@ pub enum Kind {
         message: String,
     },
 
+    /// A policy of network functions is not what it should be.
+    #[error("{message}")]
+    Policy {
+        /// What is wrong with it.
+        message: String,
+    },
+
     // Shapes of values.
     /// A value is of the wrong type.
     #[error("{what} must be {expected}, found {found}")]
@@ -396,6 +403,7 @@ impl Kind {
             | Kind::Thrown { .. }
             | Kind::Engine { .. }
             | Kind::Manifest { .. }
+            | Kind::Policy { .. }
             | Kind::Shape { .. }
             | Kind::Text { .. } => return None,
         };
@@ -425,6 +433,7 @@ impl Kind {
             | Kind::Cycle { .. }
             | Kind::NoSecret { .. } => "quilt::container",
             Kind::Manifest { .. } => "quilt::manifest",
+            Kind::Policy { .. } => "quilt::policy",
             Kind::Link { .. } | Kind::LinkedTwice { .. } => "quilt::link",
             Kind::Function { .. } => "quilt::function",
             Kind::Broken { .. } => "quilt::expectation",

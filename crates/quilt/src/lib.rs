@@ -73,6 +73,7 @@ pub mod machines;
 pub mod model;
 pub mod original;
 pub mod plan;
+pub mod policy;
 pub mod runtime;
 pub mod transition;
 mod yaml;

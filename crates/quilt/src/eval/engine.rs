@@ -14,7 +14,7 @@ use super::raw::{Copier, CopyError, Raw, number};
 use super::{Evaluation, Options, STACK_BYTES_MAX, lower, place};
 use crate::fault::{Fault, Faults, Kind, similar};
 use crate::model::Span;
-use crate::original;
+use crate::{original, policy};
 
 /// What scripts may use: no `performance`, no weak references (their answers depend on the collector).
 type Intrinsics = (
@@ -66,12 +66,19 @@ pub(crate) fn evaluate(name: &str, files: Files, options: &Options) -> Result<Ev
         Ok(mut raw) => {
             let record = raw.take("original");
             let document = (!record.is_absent()).then(|| original::document(&record, &host.spans));
+            let (policy, unwritten) = policy::of(&raw, &host.spans, &host.files.sources);
             let lowered = lower::lower(raw, &host.spans, name, &mut host.files);
             let sources = std::mem::take(&mut host.files.sources);
             Ok(Evaluation {
                 name: name.to_owned(),
                 blueprint: lowered.blueprint,
-                faults: lowered.faults.into_iter().map(|fault| fault.with_source(&sources)).collect(),
+                policy,
+                faults: lowered
+                    .faults
+                    .into_iter()
+                    .chain(unwritten)
+                    .map(|fault| fault.with_source(&sources))
+                    .collect(),
                 notes: lowered.notes,
                 console,
                 sources,

@@ -8,6 +8,8 @@ mod image;
 mod machine;
 mod placement;
 
+pub(crate) use function::words;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use self::image::Images;
@@ -67,6 +69,7 @@ pub(crate) fn lower(raw: Raw, spans: &[Span], file: &str, files: &mut Files) -> 
     each(raw.take("containers"), |entry| lower.container(entry));
     each(raw.take("services"), |entry| lower.service(&entry));
     lower.dependencies();
+    lower.pipelets(&raw);
     each(raw.take("functions"), |entry| lower.function(&entry));
     each(raw.take("links"), |entry| lower.link(&entry));
     each(raw.take("publishes"), |entry| lower.publish(&entry));
@@ -96,6 +99,9 @@ struct Lower<'a> {
     /// Containers whose own faults would make faults of everything that names them.
     broken: HashSet<String>,
     dependents: Vec<dynamics::Dependent>,
+    /// Functions that pipelets pass, and those that links go through.
+    of_pipelets: HashSet<String>,
+    of_links: HashSet<String>,
     text_bytes: usize,
     claimed_parties: usize,
     too_large: bool,
@@ -122,6 +128,8 @@ impl<'a> Lower<'a> {
             parties: HashMap::new(),
             broken: HashSet::new(),
             dependents: Vec::new(),
+            of_pipelets: HashSet::new(),
+            of_links: HashSet::new(),
             text_bytes: 0,
             claimed_parties: 0,
             too_large: false,

@@ -10,7 +10,7 @@ mod hash;
 mod host;
 mod lower;
 mod packages;
-mod place;
+pub(crate) mod place;
 pub(crate) mod raw;
 
 use std::collections::BTreeMap;
@@ -20,12 +20,16 @@ use std::time::Duration;
 
 pub use files::{READ_BYTES_MAX, READS_MAX, VIRTUAL_ROOT};
 pub use host::CONSOLE_BYTES_MAX;
+pub(crate) use lower::words;
 
 use crate::fault::{Fault, Faults, Kind, Sources};
 use crate::model::{Blueprint, Span};
+use crate::policy::Policy;
 
 /// The types of the module `weft`, in TypeScript, for editors.
 pub const TYPES: &str = include_str!("../js/weft.d.ts");
+/// Those of the module `weft/nf`.
+pub const NF_TYPES: &str = include_str!("../js/weft-nf.d.ts");
 
 /// A dialect of old, exactly as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +123,8 @@ pub struct Evaluation {
     pub name: String,
     /// The model; not yet checked.
     pub blueprint: Blueprint,
+    /// What it says of pipelets and hardware; none where there are no pipelets.
+    pub policy: Option<Policy>,
     /// Faults met while giving values their types; with any of these the blueprint is incomplete.
     pub faults: Vec<Fault>,
     /// What the author should know.

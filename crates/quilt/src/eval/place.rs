@@ -1,5 +1,7 @@
 //! From the engine's stack traces to places in the source.
 
+use std::ops::Range;
+
 use crate::fault::Sources;
 use crate::model::Span;
 
@@ -115,7 +117,7 @@ fn enclosing_call(text: &str, at: usize, names: &str) -> Option<usize> {
 }
 
 /// The offset after the string, comment or other character at `at`.
-fn past_text(text: &str, at: usize) -> usize {
+pub(crate) fn past_text(text: &str, at: usize) -> usize {
     let bytes = text.as_bytes();
     let past = |from: usize, end: &str| {
         text.get(from..).and_then(|rest| rest.find(end)).map_or(bytes.len(), |found| from + found + end.len())
@@ -141,6 +143,15 @@ pub(crate) fn find(file: &str, text: &str, needle: &str) -> Option<Span> {
     let start = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
     let column = text[start..offset].chars().count() as u32 + 1;
     Some(Span { file: file.to_owned(), line, column, offset, len: needle.len() })
+}
+
+/// A part of `text`, as far as its first line goes.
+pub(crate) fn of_range(file: &str, text: &str, range: Range<usize>) -> Span {
+    let start = text[..range.start].rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[..start].matches('\n').count() as u32 + 1;
+    let column = text[start..range.start].chars().count() as u32 + 1;
+    let len = text[range.clone()].lines().next().unwrap_or_default().trim_end().len().max(1);
+    Span { file: file.to_owned(), line, column, offset: range.start, len }
 }
 
 /// The first loop after `offset` in the same block, unless the block ends before.

@@ -35,6 +35,8 @@ const aliases = [];
 const placements = [];
 const machines = [];
 const functions = [];
+const pipelets = [];
+const hardware = [];
 const finishers = [];
 let record;
 
@@ -114,7 +116,7 @@ export function setRecord(describe) {
 export function collect() {
   for (let i = 0; i < finishers.length; i += 1) finishers[i]();
   const original = record === undefined ? undefined : record();
-  return { deployment, containers, services, links, publishes, emulated, invariants, placements, aliases, machines, functions, notes, original };
+  return { deployment, containers, services, links, publishes, emulated, invariants, placements, aliases, machines, functions, pipelets, hardware, notes, original };
 }
 
 /** The end of a link that stands for everything outside. */
@@ -210,6 +212,16 @@ export const only = (entry) => [{ list: [entry], first: 0, end: 1 }];
 /** Records a network function; `name()` and `options()` are asked at the end. */
 export function addFunction(name, options, at) {
   push(functions, { get name() { return name(); }, get options() { return options(); }, at });
+}
+
+/** Records a pipelet; `name()` and `options()` are asked at the end. */
+export function addPipelet(name, options, at) {
+  push(pipelets, { get name() { return name(); }, get options() { return options(); }, at });
+}
+
+/** Records what pipelets run on; `options()` is asked at the end. */
+export function addHardware(options, at) {
+  push(hardware, { get options() { return options(); }, at });
 }
 
 // Objects that stand for a network function.

@@ -4,6 +4,7 @@ use super::{At, Lower};
 use crate::check::INSTANCES_MAX;
 use crate::eval::raw::{Raw, number};
 use crate::model::{Affinity, NetworkFunction, Span};
+use crate::policy;
 
 /// Options of a network function.
 const FUNCTION_OPTIONS: [&str; 3] = ["affinity", "instances", "run"];
@@ -11,12 +12,28 @@ const FUNCTION_OPTIONS: [&str; 3] = ["affinity", "instances", "run"];
 const NAMES_MAX: usize = 100;
 
 impl Lower<'_> {
+    /// Notes which functions are a policy's and which are links', before any of them is looked at.
+    pub(super) fn pipelets(&mut self, raw: &Raw) {
+        self.of_pipelets = policy::used(raw).into_iter().map(str::to_owned).collect();
+        for entry in raw.list("links").iter().chain(raw.list("publishes")) {
+            let names = self.chain(entry);
+            self.of_links.extend(names);
+        }
+        if let Some(first) = raw.list("pipelets").first() {
+            let text = "pipelets are what `weft e2 up` runs; `weft up` does without them".to_owned();
+            self.note(text, self.span(first));
+        }
+    }
+
     pub(super) fn function(&mut self, entry: &Raw) {
         let span = self.span(entry);
         let Raw::Text(name) = entry.get("name") else {
             let at = At { span: &span, what: "name of a network function" };
             return self.shape(&at, "a string", entry.get("name"));
         };
+        if self.of_pipelets.contains(name) && !self.of_links.contains(name) {
+            return; // of a policy alone, which says what is wrong with it
+        }
         let of = format!("network function '{name}'");
         let options = entry.get("options");
         if !matches!(options, Raw::Map(_)) {
@@ -24,7 +41,11 @@ impl Lower<'_> {
             let expected = "an object such as { run: 'firewall rule=permit out any any' }";
             return self.shape(&At { span: &span, what: &what }, expected, options);
         }
-        self.unknown_options(&of, options, &FUNCTION_OPTIONS, &span);
+        let mut known = FUNCTION_OPTIONS.to_vec();
+        if self.of_pipelets.contains(name) {
+            known.extend(policy::FUNCTION_OPTIONS);
+        }
+        self.unknown_options(&of, options, &known, &span);
         let run = self.run(&of, options.get("run"), &span);
         let affinity = self.affinity(&of, options.get("affinity"), &span);
         let instances = self.instances(&of, options.get("instances"), &span);
@@ -113,7 +134,7 @@ impl Lower<'_> {
 }
 
 /// `firewall rule=permit out any any reject=on` as `firewall`, `rule=permit out any any`, `reject=on`.
-fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for part in line.split_whitespace() {
         let key = part.split_once('=').is_some_and(|(key, _)| {
