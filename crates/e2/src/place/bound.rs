@@ -54,26 +54,24 @@ fn degrees(problem: &Problem) -> u64 {
 
 fn trees(problem: &Problem, slices: u64) -> u64 {
     let mut pairs: Vec<_> = problem.pairs().map(|(one, other, rate)| (rate, rate, one, other)).collect();
-    let (count, most) = (problem.instances(), problem.widest());
+    let mut forest = Forest::new(problem.instances(), problem.widest());
     let mut total = 0;
     for _ in 0..TREES_MAX {
-        pairs.sort_unstable_by(|one, other| other.cmp(one));
-        pairs.retain(|(left, ..)| *left > 0);
+        // Stable, as it is fast where most of it is in order.
+        pairs.sort_by(|one, other| other.cmp(one));
+        pairs.truncate(pairs.partition_point(|(left, ..)| *left > 0));
         if pairs.is_empty() {
             break;
         }
-        let mut joined = Joined((0..count).collect());
-        let mut tree = vec![Vec::new(); count];
+        forest.clear();
         for (left, whole, one, other) in &mut pairs {
-            if joined.join(*one, *other) {
-                // The last slice takes what division left.
-                let slice = whole.div_ceil(slices).min(*left);
-                tree[*one].push((*other, slice));
-                tree[*other].push((*one, slice));
+            // The last slice takes what division left.
+            let slice = whole.div_ceil(slices).min(*left);
+            if forest.join(*one, *other, slice) {
                 *left -= slice;
             }
         }
-        let more = cut_tree(&tree, most);
+        let more = forest.cut();
         if more == 0 {
             break; // all that hangs together fits on a server, and so will what is left of it
         }
@@ -82,73 +80,153 @@ fn trees(problem: &Problem, slices: u64) -> u64 {
     total
 }
 
-/// Sets of instances that a forest joins.
-struct Joined(Vec<usize>);
-
-impl Joined {
-    fn root(&mut self, mut place: usize) -> usize {
-        while self.0[place] != place {
-            self.0[place] = self.0[self.0[place]];
-            place = self.0[place];
-        }
-        place
-    }
-
-    /// False where they were joined already.
-    fn join(&mut self, one: usize, other: usize) -> bool {
-        let (one, other) = (self.root(one), self.root(other));
-        self.0[one] = other;
-        one != other
-    }
+/// An edge as one of its nodes sees it.
+#[derive(Clone, Copy)]
+struct Half {
+    to: u32,
+    weight: u64,
+    /// The node's next one.
+    next: u32,
 }
 
-/// The least weight of edges without which every part of a forest has at most `most` nodes: for each node, the least cost of
-/// what is below it, by the size of the part it is in; children are merged like things into a knapsack.
-fn cut_tree(tree: &[Vec<(usize, u64)>], most: usize) -> u64 {
-    if most == 0 {
-        return 0;
-    }
-    let mut order: Vec<(usize, usize)> = Vec::with_capacity(tree.len()); // node and parent, parents first
-    let mut seen = vec![false; tree.len()];
-    let mut costs: Vec<Vec<u64>> = vec![Vec::new(); tree.len()]; // by size of the own part, from 1
-    let mut total = 0;
-    for root in 0..tree.len() {
-        if seen[root] {
-            continue;
+const NONE: u32 = u32::MAX;
+
+/// A forest, and what it takes to cut it; used again for the next one, since there are many.
+struct Forest {
+    /// The most nodes of a part.
+    most: usize,
+    /// By node: another one of its tree, itself where it is the root of the set.
+    joined: Vec<u32>,
+    /// By node: its first edge.
+    first: Vec<u32>,
+    halves: Vec<Half>,
+    /// Node and parent, parents first.
+    order: Vec<(u32, u32)>,
+    seen: Vec<bool>,
+    /// By node, `most` each: what is below it costs at least, by the size of the part that it is in, from 1.
+    costs: Vec<u64>,
+    sizes: Vec<usize>,
+    merged: Vec<u64>,
+}
+
+impl Forest {
+    fn new(count: usize, most: usize) -> Self {
+        Self {
+            most,
+            joined: (0..count as u32).collect(),
+            first: vec![NONE; count],
+            halves: Vec::with_capacity(2 * count),
+            order: Vec::with_capacity(count),
+            seen: vec![false; count],
+            costs: vec![0; count * most],
+            sizes: vec![1; count],
+            merged: vec![0; most],
         }
-        order.clear();
-        order.push((root, usize::MAX));
-        seen[root] = true;
+    }
+
+    fn clear(&mut self) {
+        self.joined.iter_mut().zip(0..).for_each(|(joined, own)| *joined = own);
+        self.first.fill(NONE);
+        self.halves.clear();
+    }
+
+    fn root(&mut self, mut node: u32) -> u32 {
+        while self.joined[node as usize] != node {
+            self.joined[node as usize] = self.joined[self.joined[node as usize] as usize];
+            node = self.joined[node as usize];
+        }
+        node
+    }
+
+    /// Adds an edge; false where its nodes were joined already.
+    fn join(&mut self, one: usize, other: usize, weight: u64) -> bool {
+        let roots = (self.root(one as u32), self.root(other as u32));
+        if roots.0 == roots.1 {
+            return false;
+        }
+        self.joined[roots.0 as usize] = roots.1;
+        for (from, to) in [(one, other as u32), (other, one as u32)] {
+            let next = std::mem::replace(&mut self.first[from], self.halves.len() as u32);
+            self.halves.push(Half { to, weight, next });
+        }
+        true
+    }
+
+    /// The least weight of edges without which every part has at most `most` nodes: for each node, the least cost of
+    /// what is below it, by the size of the part it is in; children are merged like things into a knapsack.
+    fn cut(&mut self) -> u64 {
+        if self.most == 0 {
+            return 0;
+        }
+        self.seen.fill(false);
+        let mut total = 0;
+        for root in 0..self.first.len() {
+            if self.seen[root] {
+                continue;
+            }
+            self.walk(root as u32);
+            for at in (0..self.order.len()).rev() {
+                let (node, parent) = self.order[at];
+                self.weigh(node, parent);
+            }
+            total += self.least(root);
+        }
+        total
+    }
+
+    /// The nodes of a tree, parents first.
+    fn walk(&mut self, root: u32) {
+        self.order.clear();
+        self.order.push((root, NONE));
+        self.seen[root as usize] = true;
         let mut at = 0;
-        while let Some((node, _)) = order.get(at).copied() {
-            for (next, _) in &tree[node] {
-                if !std::mem::replace(&mut seen[*next], true) {
-                    order.push((*next, node));
+        while let Some((node, _)) = self.order.get(at).copied() {
+            let mut half = self.first[node as usize];
+            while half != NONE {
+                let Half { to, next, .. } = self.halves[half as usize];
+                if !std::mem::replace(&mut self.seen[to as usize], true) {
+                    self.order.push((to, node));
                 }
+                half = next;
             }
             at += 1;
         }
-        for (node, parent) in order.iter().rev().copied() {
-            let mut own = vec![0u64];
-            for (child, weight) in tree[node].iter().filter(|(next, _)| *next != parent) {
-                let below = std::mem::take(&mut costs[*child]);
-                let apart = below.iter().min().copied().unwrap_or(0) + weight;
-                let size = (own.len() + below.len()).min(most);
-                let mut merged = vec![u64::MAX; size];
-                for (have, cost) in own.iter().enumerate() {
-                    merged[have] = merged[have].min(cost + apart);
-                    for (more, other) in below.iter().enumerate().take(most.saturating_sub(have + 1)) {
-                        let sum = &mut merged[have + more + 1];
-                        *sum = (*sum).min(cost + other);
-                    }
-                }
-                own = merged;
-            }
-            costs[node] = own;
-        }
-        total += costs[root].iter().min().copied().unwrap_or(0);
     }
-    total
+
+    fn least(&self, node: usize) -> u64 {
+        let costs = &self.costs[node * self.most..][..self.sizes[node]];
+        costs.iter().min().copied().unwrap_or(0)
+    }
+
+    /// What a node and all below it cost, once its children are known.
+    fn weigh(&mut self, node: u32, parent: u32) {
+        let (node, most) = (node as usize, self.most);
+        self.costs[node * most] = 0;
+        let mut size = 1;
+        let mut half = self.first[node];
+        while half != NONE {
+            let Half { to, weight, next } = self.halves[half as usize];
+            half = next;
+            if to == parent {
+                continue;
+            }
+            let apart = self.least(to as usize) + weight;
+            let below = &self.costs[to as usize * most..][..self.sizes[to as usize]];
+            let own = &self.costs[node * most..][..size];
+            let larger = (size + below.len()).min(most);
+            let merged = &mut self.merged[..larger];
+            merged.fill(u64::MAX);
+            for (have, cost) in own.iter().enumerate() {
+                merged[have] = merged[have].min(cost + apart);
+                for (sum, other) in merged[have + 1..].iter_mut().zip(below) {
+                    *sum = (*sum).min(cost + other);
+                }
+            }
+            size = larger;
+            self.costs[node * most..][..size].copy_from_slice(merged);
+        }
+        self.sizes[node] = size;
+    }
 }
 
 #[cfg(test)]
@@ -167,27 +245,28 @@ mod tests {
                     edges.push((random.below(node), node, 1 + random.below(20) as u64));
                 }
             }
-            let mut tree = vec![Vec::new(); count];
-            for (one, other, weight) in &edges {
-                tree[*one].push((*other, *weight));
-                tree[*other].push((*one, *weight));
-            }
             for most in 1..=count {
+                let mut forest = Forest::new(count, most);
+                // What was there before is of no matter.
+                forest.join(0, count - 1, 3);
+                forest.cut();
+                forest.clear();
+                assert!(edges.iter().all(|(one, other, weight)| forest.join(*one, *other, *weight)));
                 let slow = (0..1u32 << edges.len()).filter_map(|cut| {
-                    let mut joined = Joined((0..count).collect());
+                    let mut joined = Forest::new(count, most);
                     let mut weight = 0;
                     for (at, (one, other, own)) in edges.iter().enumerate() {
                         if cut >> at & 1 == 1 {
                             weight += own;
                         } else {
-                            joined.join(*one, *other);
+                            joined.join(*one, *other, 0);
                         }
                     }
                     let mut sizes = vec![0; count];
-                    (0..count).for_each(|node| sizes[joined.root(node)] += 1);
+                    (0..count).for_each(|node| sizes[joined.root(node as u32) as usize] += 1);
                     sizes.iter().all(|size| *size <= most).then_some(weight)
                 });
-                assert_eq!(cut_tree(&tree, most), slow.min().unwrap(), "{edges:?} in parts of {most}");
+                assert_eq!(forest.cut(), slow.min().unwrap(), "{edges:?} in parts of {most}");
             }
         }
     }

@@ -145,6 +145,14 @@ struct Change {
     second: Option<(usize, usize)>,
 }
 
+/// Takes one among the two best, if it is; of equal ones the first stays.
+#[inline]
+fn consider(cell: &mut [Candidate; 2], candidate: Candidate) {
+    if candidate.gain > cell[1].gain {
+        *cell = if candidate.gain > cell[0].gain { [candidate, cell[0]] } else { [cell[0], candidate] };
+    }
+}
+
 struct Walk<'a> {
     problem: &'a Problem,
     movable: Vec<usize>,
@@ -157,10 +165,14 @@ struct Walk<'a> {
     stays: Vec<usize>,
     /// Those that stay for now.
     staying: Vec<usize>,
+    /// By server: what is there and may move, by number.
+    members: Vec<Vec<usize>>,
     /// By server and server: the two best that go from one to the other.
     cells: Vec<[Candidate; 2]>,
-    /// By server: whether the cells of what goes from it are to be looked at again.
+    /// By server: whether all cells of what goes from it are to be looked at again.
     stale: Vec<bool>,
+    /// Other cells that are: what goes from one server to another.
+    stale_cells: Vec<(usize, usize)>,
     cut: u64,
 }
 
@@ -176,8 +188,10 @@ impl<'a> Walk<'a> {
             pull: vec![0; places * count],
             stays: vec![0; places],
             staying: Vec::new(),
+            members: vec![Vec::new(); count],
             cells: vec![[NOBODY; 2]; count * count],
             stale: vec![true; count],
+            stale_cells: Vec::new(),
             cut: 0,
         }
     }
@@ -189,6 +203,9 @@ impl<'a> Walk<'a> {
         self.stays.fill(0);
         self.staying.clear();
         self.stale.fill(true);
+        self.stale_cells.clear();
+        self.members.iter_mut().for_each(Vec::clear);
+        self.movable.iter().for_each(|place| self.members[servers[*place]].push(*place));
         for (place, server) in servers.iter().enumerate() {
             self.free[*server] -= 1;
             for (other, rate) in self.problem.near(place) {
@@ -237,28 +254,31 @@ impl<'a> Walk<'a> {
             stale[servers[*place]] |= !still;
             still
         });
-        for (server, _) in self.stale.iter().enumerate().filter(|(_, stale)| **stale) {
-            self.cells[server * self.count..][..self.count].fill([NOBODY; 2]);
-        }
         let mut looks = 0;
-        for place in self.movable.iter().copied() {
-            let own = self.servers[place];
-            if !self.stale[own] || self.stays[place] > now {
-                continue;
-            }
-            looks += self.count;
-            let row = &self.pull[place * self.count..][..self.count];
-            let here = row[own];
+        for (own, members) in self.members.iter().enumerate().filter(|(own, _)| stale[*own]) {
             let cells = &mut self.cells[own * self.count..][..self.count];
-            for (server, (pull, cell)) in row.iter().zip(cells).enumerate() {
-                let gain = pull - here;
-                if gain > cell[1].gain && server != own {
-                    let candidate = Candidate { gain, place };
-                    *cell = if gain > cell[0].gain { [candidate, cell[0]] } else { [cell[0], candidate] };
+            cells.fill([NOBODY; 2]);
+            for place in members.iter().copied().filter(|place| stays[*place] <= now) {
+                looks += self.count;
+                let row = &self.pull[place * self.count..][..self.count];
+                let here = row[own];
+                for (pull, cell) in row.iter().zip(&mut *cells) {
+                    consider(cell, Candidate { gain: pull - here, place });
                 }
             }
+            cells[own] = [NOBODY; 2];
         }
-        self.stale.fill(false);
+        for (own, to) in self.stale_cells.drain(..).filter(|(own, to)| own != to && !stale[*own]) {
+            let members = &self.members[own];
+            looks += members.len();
+            let cell = &mut self.cells[own * self.count + to];
+            *cell = [NOBODY; 2];
+            for place in members.iter().copied().filter(|place| stays[*place] <= now) {
+                let row = &self.pull[place * self.count..][..self.count];
+                consider(cell, Candidate { gain: row[to] - row[own], place });
+            }
+        }
+        stale.fill(false);
         looks
     }
 
@@ -280,6 +300,9 @@ impl<'a> Walk<'a> {
                     continue; // seen from the other side
                 }
                 let back = self.cells[to * self.count + from];
+                if back[0].place == usize::MAX || !beats(&best, there[0].gain + back[0].gain) {
+                    continue; // nor do the second best
+                }
                 for (one, other) in there.iter().flat_map(|one| back.iter().map(move |other| (one, other))) {
                     let most = one.gain + other.gain;
                     if one.place == usize::MAX || other.place == usize::MAX || !beats(&best, most) {
@@ -301,8 +324,12 @@ impl<'a> Walk<'a> {
         self.free[own] = self.free[own].wrapping_add(1);
         self.free[server] = self.free[server].wrapping_sub(1); // the other half of a swap gives it back
         (self.stale[own], self.stale[server]) = (true, true);
+        self.members[own].retain(|member| *member != place);
+        let at = self.members[server].partition_point(|member| *member < place);
+        self.members[server].insert(at, place);
         for (other, rate) in self.problem.near(place) {
-            self.stale[self.servers[*other]] = true;
+            let near = self.servers[*other];
+            self.stale_cells.extend([(near, own), (near, server)]);
             self.pull[other * self.count + own] -= *rate as i64;
             self.pull[other * self.count + server] += *rate as i64;
         }
