@@ -26,9 +26,10 @@ pub struct Plane {
     pool: Pool,
     said: proto::Program,
     program: Program,
-    /// By instance that is or was here.
-    instances: HashMap<u32, Counted>,
-    ports: HashMap<u32, proto::report::Port>,
+    /// By place in the program, of instances that are here.
+    instances: Vec<Option<Counted>>,
+    /// By place in the program.
+    ports: Vec<proto::report::Port>,
     drops: Drops,
     now_ns: u64,
 }
@@ -63,7 +64,7 @@ impl Plane {
     pub fn new(pool: Pool) -> Self {
         let said = proto::Program::default();
         let program = program::read(&said).unwrap_or_else(|error| unreachable!("an empty program: {error}"));
-        let (instances, ports, drops) = (HashMap::new(), HashMap::new(), Drops::default());
+        let (instances, ports, drops) = (Vec::new(), Vec::new(), Drops::default());
         Self { pool, said, program, instances, ports, drops, now_ns: monotonic_ns() }
     }
 
@@ -79,16 +80,16 @@ impl Plane {
         let program = program::read(&said)?;
         let rekeyed = said.seed != self.said.seed || said.flows != self.said.flows;
         let hasher = program.hasher;
-        let kept: Vec<u32> =
-            program.instances.iter().filter(|one| one.here.is_some()).map(|one| one.id).collect();
-        self.instances.retain(|id, _| !rekeyed && kept.contains(id));
-        for id in kept {
-            self.instances.entry(id).or_insert_with(|| Counted::new(id, said.flows as usize, hasher));
-        }
-        for port in &program.ports {
-            self.ports.entry(port.id).or_insert(proto::report::Port { id: port.id, ..Default::default() });
-        }
-        self.ports.retain(|id, _| program.port(*id).is_some());
+        let before = self.instances.drain(..).flatten().filter(|_| !rekeyed);
+        let mut before: HashMap<u32, Counted> = before.map(|one| (one.report.id, one)).collect();
+        let mut counted =
+            |id| before.remove(&id).unwrap_or_else(|| Counted::new(id, said.flows as usize, hasher));
+        let instances = program.instances.iter().map(|one| one.here.is_some().then(|| counted(one.id)));
+        self.instances = instances.collect();
+        let before: HashMap<u32, proto::report::Port> =
+            self.ports.drain(..).map(|port| (port.id, port)).collect();
+        let port = |id| before.get(&id).copied().unwrap_or(proto::report::Port { id, ..Default::default() });
+        self.ports = program.ports.iter().map(|one| port(one.id)).collect();
         (self.said, self.program) = (said, program);
         Ok(())
     }
@@ -101,9 +102,10 @@ impl Plane {
     /// What it has counted.
     pub fn report(&mut self) -> proto::Report {
         let now_ns = self.now();
-        let mut instances: Vec<_> = self.instances.values_mut().map(|one| one.told(now_ns)).collect();
+        let here = self.instances.iter_mut().flatten();
+        let mut instances: Vec<_> = here.map(|one| one.told(now_ns)).collect();
         instances.sort_by_key(|one| one.id);
-        let mut ports: Vec<_> = self.ports.values().copied().collect();
+        let mut ports = self.ports.clone();
         ports.sort_by_key(|port| port.id);
         proto::Report { epoch: self.said.epoch, instances, ports, drops: self.drops.report() }
     }
@@ -112,16 +114,22 @@ impl Plane {
     pub fn flows(&mut self, of: proto::FlowsOf) -> proto::Flows {
         let now_ns = self.now();
         let range = HashRange { start: of.start, end: of.end };
-        let listed = self.instances.get_mut(&of.instance).map(|one| one.flows.list(range, now_ns));
+        let listed = self.counted(of.instance).map(|one| one.flows.list(range, now_ns));
         proto::Flows { flows: listed.unwrap_or_default() }
     }
 
     /// These flows have ended.
     pub fn forget(&mut self, forget: &proto::Forget) {
         let now_ns = self.now();
-        if let Some(counted) = self.instances.get_mut(&forget.instance) {
+        if let Some(counted) = self.counted(forget.instance) {
             forget.keys.iter().for_each(|key| counted.flows.forget(*key, now_ns));
         }
+    }
+
+    /// What is known of an instance that is here.
+    fn counted(&mut self, id: u32) -> Option<&mut Counted> {
+        let place = self.program.instance(id)?;
+        self.instances.get_mut(place)?.as_mut()
     }
 
     fn now(&mut self) -> u64 {
@@ -134,9 +142,7 @@ impl Plane {
         match self.program.entry(gate).ok_or(Cause::NoProgram)? {
             Entry::Port(port) => {
                 let id = self.program.ports[port].id;
-                if let Some(counted) = self.ports.get_mut(&id) {
-                    counted.received += 1;
-                }
+                self.ports[port].received += 1;
                 let key = key_of(packet.data());
                 let passing = Passing { packet, key, tag: Tag::of_port(id as u16) };
                 self.classify(passing, None)
@@ -173,7 +179,7 @@ impl Plane {
     ) -> Result<Passing, Cause> {
         let one = &self.program.instances[instance];
         let here = one.here.as_ref().ok_or(Cause::NoProgram)?;
-        if let Some(counted) = self.instances.get_mut(&one.id) {
+        if let Some(counted) = &mut self.instances[instance] {
             counted.report.left += 1;
         }
         let group = &self.program.groups[one.group];
@@ -222,7 +228,7 @@ impl Plane {
                 (Way::Here(_), None) => return Err(Cause::NoWay),
                 (Way::Here(first), Some(here)) => (first, here),
             };
-            let counted = self.instances.get_mut(&one.id).ok_or(Cause::NoWay)?;
+            let counted = self.instances[instance].as_mut().ok_or(Cause::NoWay)?;
             let in_detour = here
                 .detour
                 .filter(|(range, _)| range.contains(HashRange::hash_of(digest)) && passing.key.is_some());
@@ -250,14 +256,12 @@ impl Plane {
     }
 
     /// To a port, wherever it is.
-    fn send_to(&mut self, port: usize, mut passing: Passing) -> Exit {
-        let port = &self.program.ports[port];
+    fn send_to(&mut self, place: usize, mut passing: Passing) -> Exit {
+        let port = &self.program.ports[place];
         match port.way {
             Way::Trunk(trunk) => self.tunnel(trunk, To::Port(port.id), 0, passing),
             Way::Here(gate) => {
-                if let Some(counted) = self.ports.get_mut(&port.id) {
-                    counted.sent += 1;
-                }
+                self.ports[place].sent += 1;
                 passing.packet.set_flow_hash(0);
                 Ok((gate, passing.packet))
             }
@@ -367,7 +371,7 @@ impl Module for Plane {
             self.finish(ctx, gate, packet);
         }
         let now_ns = self.now_ns;
-        self.instances.values_mut().for_each(|one| one.flows.sweep(now_ns));
+        self.instances.iter_mut().flatten().for_each(|one| one.flows.sweep(now_ns));
     }
 
     fn status(&self) -> String {

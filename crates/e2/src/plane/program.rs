@@ -159,14 +159,15 @@ pub(super) struct Program {
     pub(super) groups: Vec<Group>,
     pub(super) instances: Vec<Instance>,
     pub(super) trunks: Vec<Trunk>,
-    entries: HashMap<Gate, Entry>,
+    /// By gate, as far as they go.
+    entries: Vec<Option<Entry>>,
     by_instance: HashMap<u32, usize>,
     by_port: HashMap<u32, usize>,
 }
 
 impl Program {
     pub(super) fn entry(&self, gate: Gate) -> Option<Entry> {
-        self.entries.get(&gate).copied()
+        self.entries.get(usize::from(gate)).copied().flatten()
     }
 
     pub(super) fn instance(&self, id: u32) -> Option<usize> {
@@ -266,7 +267,7 @@ pub(super) fn read(program: &proto::Program) -> Result<Program, ProgramError> {
         groups: index("group", &program.groups, |one| one.id)?,
         instances: index("instance", &program.instances, |one| one.id)?,
         ports: index("port", &program.ports, |one| one.id)?,
-        entries: HashMap::new(),
+        entries: Vec::new(),
     }
     .read()
 }
@@ -276,7 +277,7 @@ struct Reader<'a> {
     groups: HashMap<u32, usize>,
     instances: HashMap<u32, usize>,
     ports: HashMap<u32, usize>,
-    entries: HashMap<Gate, Entry>,
+    entries: Vec<Option<Entry>>,
 }
 
 fn found(what: &'static str, index: &HashMap<u32, usize>, number: u32) -> Result<usize, ProgramError> {
@@ -357,7 +358,9 @@ impl Reader<'_> {
     fn gate(&mut self, number: u32, entry: Entry) -> Result<Gate, ProgramError> {
         let gate = Gate::try_from(number).ok().filter(|gate| *gate < GATES);
         let gate = gate.ok_or(ProgramError::Missing { what: "gate", number: number.into() })?;
-        match self.entries.insert(gate, entry) {
+        let place = usize::from(gate);
+        self.entries.resize(self.entries.len().max(place + 1), None);
+        match self.entries[place].replace(entry) {
             None => Ok(gate),
             Some(_) => Err(ProgramError::Twice { what: "gate", number: number.into() }),
         }
