@@ -67,6 +67,7 @@ fn function(place: usize, varied: bool, random: &mut Random) -> Function {
         affinity: Fields::FLOW,
         capacity: None,
         scalable: true,
+        isolated: false,
         instances: Instances::default(),
         rewrites: Fields::NONE,
         switch_entries: None,

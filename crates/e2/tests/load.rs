@@ -40,6 +40,8 @@ struct World {
     load: Vec<u64>,
     /// What an instance really carries.
     carries: u64,
+    /// How long a core works for a byte, if anybody knows.
+    byte_ns: Option<u64>,
     cores: usize,
     now_ns: u64,
     counted: BTreeMap<u32, Carried>,
@@ -67,6 +69,7 @@ impl World {
             deployed,
             load: vec![0; BUCKETS as usize],
             carries: CAPACITY,
+            byte_ns: None,
             cores,
             now_ns: 0,
             counted: BTreeMap::new(),
@@ -119,6 +122,7 @@ impl World {
             counted.queued = waiting.min(QUEUE);
             counted.overrun += waiting.saturating_sub(QUEUE);
             (counted.bytes, counted.packets) = (counted.bytes + bytes, counted.packets + bytes / PACKET);
+            counted.worked_ns = self.byte_ns.map(|ns| counted.bytes * ns);
         }
         self.counted.retain(|id, _| self.deployed.instances.contains_key(id));
         for one in self.counted.values() {
@@ -178,9 +182,15 @@ proptest! {
         jitter in prop::collection::vec(200_000_000u64..2_000_000_000, 16),
         high in 500_000u32..1_000_000,
         gap in 1u32..400_000,
+        by_cores in any::<bool>(),
     ) {
         let settings = Settings { high: Share(high), low: Share(high - gap), ..SETTINGS };
         let mut world = World::new(settings, FUNCTION, cores);
+        if by_cores {
+            // Nobody says what one carries, and a core has all to do with that.
+            world = World::new(settings, Function { capacity: None, ..FUNCTION }, cores);
+            world.byte_ns = Some(8 * SECOND / CAPACITY);
+        }
         (world.load, world.takes) = (load, takes);
         // Queues are another matter: here all carry what comes.
         world.carries = u64::MAX / (16 * SECOND);
@@ -279,7 +289,17 @@ proptest! {
             let mut report = Report { free, ..Report::default() };
             for (id, function, [packets, bytes, queued, overrun], busy) in instances {
                 if report.instances.iter().all(|one| one.id != id) {
-                    report.instances.push(Carried { id, function, packets, bytes, queued, overrun, busy });
+                    let worked_ns = (id % 3 > 0).then_some(packets.wrapping_mul(u64::from(id)));
+                    report.instances.push(Carried {
+                        id,
+                        function,
+                        packets,
+                        bytes,
+                        queued,
+                        overrun,
+                        worked_ns,
+                        busy,
+                    });
                     report.joins.push((id, id ^ 1));
                 }
             }

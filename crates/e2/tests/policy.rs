@@ -74,6 +74,11 @@ fn every_fault_has_its_line() {
         ("capacity: 1 Gbit/s", "instances: {most: 5000}", "from 1 to 5000 instances"),
         ("capacity: 1 Gbit/s", "scalable: false\n    instances: {least: 2}", "what is not scalable has 1"),
         ("capacity: 1 Gbit/s", "instances: {lest: 2}", "unknown field"),
+        (
+            "kind: legacy",
+            "kind: legacy\n    isolated: true",
+            "`cache` is legacy: it has a namespace of its own",
+        ),
         ("name: nat\n", "name: cache\n", "`cache` is already the name of a network function, in line 14"),
         ("name: nat\n", "name: internet\n", "`internet` is already the name of a port"),
         ("name: nat\n", "name: tcp\n", "`tcp` cannot be a name"),

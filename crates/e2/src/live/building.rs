@@ -98,7 +98,7 @@ impl Building<'_> {
             match function.kind {
                 Kind::Native => {
                     let gates = gates(self.policy, placed.function);
-                    client.add_function(*id, &function.run, placed, gates)?;
+                    client.add_function(*id, function, placed, gates)?;
                 }
                 Kind::Legacy => self.join(&mut client, *id, placed)?,
             }
@@ -152,10 +152,48 @@ impl Building<'_> {
         if !(wired && lives) {
             self.start_legacy(id, placed, within)?;
         }
-        for gate in 0..gates {
+        self.legacy_ports(client, id, placed)
+    }
+
+    /// Starts a legacy instance, whatever there is of it, and joins it to its site.
+    pub(super) fn add_legacy(
+        &mut self,
+        client: &mut Site,
+        id: u32,
+        placed: &Placed,
+    ) -> Result<(), LiveError> {
+        let server = &self.record.sites[placed.site];
+        let within = server.own_namespace.then_some(server.process);
+        self.start_legacy(id, placed, within)?;
+        self.legacy_ports(client, id, placed)
+    }
+
+    fn legacy_ports(&self, client: &mut Site, id: u32, placed: &Placed) -> Result<(), LiveError> {
+        for gate in 0..gates(self.policy, placed.function) {
             let name = self.wire_name(id, gate);
             client.remove_port(&name)?;
             client.add_port(&name, &format!("veth:{name}"), placed.gate + gate)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a legacy instance, with its wires. `name` is what it was called.
+    pub(super) fn remove_legacy(&mut self, id: u32, placed: &Placed, name: &str) -> Result<(), LiveError> {
+        if self.record.sites[placed.site].is_alive() {
+            let mut client = Site::connect(&self.record.sites[placed.site])?;
+            for gate in 0..gates(self.policy, placed.function) {
+                client.remove_port(&self.wire_name(id, gate))?;
+            }
+        }
+        self.end_legacy(id, name)?;
+        self.store.save(self.record)
+    }
+
+    /// Ends the processes of a legacy instance. Its namespace goes with them, and the wires with that.
+    fn end_legacy(&mut self, id: u32, name: &str) -> Result<(), LiveError> {
+        if let Some(place) = self.record.held.iter().position(|held| held.instance == id) {
+            end(&[(self.record.held.swap_remove(place).process, true)]);
+            end_strays(&self.log(name)?);
         }
         Ok(())
     }
@@ -168,11 +206,8 @@ impl Building<'_> {
     ) -> Result<(), LiveError> {
         let function = &self.policy.functions[placed.function];
         let name = self.record.deployed.name(self.policy, id);
+        self.end_legacy(id, &name)?;
         let log = self.log(&name)?;
-        if let Some(place) = self.record.held.iter().position(|held| held.instance == id) {
-            end(&[(self.record.held.swap_remove(place).process, true)]);
-            end_strays(&log);
-        }
         let mut command = Command::new(self.program);
         command.args(["e2", "hold", "--"]).args(&function.run).stdin(Stdio::piped());
         let mut holder = start(&name, command, &log, true)?;

@@ -44,8 +44,9 @@ pub fn up(store: &Store, options: &Options, policy: &Policy, plan: &Plan) -> Res
     make_directory(&store.directory(&options.name)?)?;
     let _lock = locked(store, &options.name)?;
     let (name, text) = (options.name.clone(), options.text.clone());
-    let (sites, held, moving, history) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut record = Record { name, policy: text, sites, held, deployed, moving, manager: None, history };
+    let (sites, held, moving, leaving, history) = Default::default();
+    let mut record =
+        Record { name, policy: text, sites, held, deployed, moving, leaving, manager: None, history };
     match begin(store, options, policy, &scheme, &mut record) {
         Ok(()) => Ok(record),
         Err(error) => {

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::LiveError;
-use crate::deploy::{Deployed, Moving};
+use crate::deploy::{Deployed, Moving, Placed};
 
 /// How much of what has happened is kept.
 pub const HISTORY_MAX: usize = 32;
@@ -74,6 +74,9 @@ pub struct Record {
     /// Ranges on their way. No instance has a part in two of them.
     #[serde(default)]
     pub moving: Vec<Shifting>,
+    /// Instances that nothing goes to any more, and that are being ended.
+    #[serde(default)]
+    pub leaving: Vec<Leaving>,
     /// Who manages it, if that process lives.
     #[serde(default)]
     pub manager: Option<ProcessId>,
@@ -89,6 +92,17 @@ pub struct Shifting {
     pub moving: Moving,
     /// Why.
     pub why: String,
+}
+
+/// An instance that is being ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Its number.
+    pub instance: u32,
+    /// What it was called.
+    pub name: String,
+    /// Where it is.
+    pub placed: Placed,
 }
 
 /// Something that has happened.

@@ -1,4 +1,4 @@
-//! What has died is started again: a site's process, with its wires and all its instances, or a legacy instance.
+//! What has died is started again: a site's process, with its wires and all its instances, or one instance.
 
 use std::collections::BTreeMap;
 use std::process::Child;
@@ -6,14 +6,15 @@ use std::process::Child;
 use super::building::{Building, trunk_name};
 use super::record::SiteRecord;
 use super::{LiveError, Manager, Site};
-use crate::deploy::site_name;
+use crate::deploy::{gates, site_name};
+use crate::policy::Kind;
 
 /// What can die.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Mortal {
     /// A site's process, the switch's first.
     Site(usize),
-    /// A legacy instance, with its namespace.
+    /// An instance: a legacy one with its namespace, or a native one that its site does not have any more.
     Instance(u32),
 }
 
@@ -28,12 +29,25 @@ impl Manager {
         let sites = self.record.sites.iter().enumerate();
         let sites = sites.filter(|(site, record)| !record.is_alive() && !shifts(*site));
         let held = self.record.held.iter().filter(|held| !held.process.is_alive());
-        let lone = held.filter(|held| {
+        let lone = held.filter(|held| !self.is_busy(held.instance)).filter(|held| {
             let placed = self.record.deployed.instances.get(&held.instance);
             placed.is_some_and(|placed| self.record.sites[placed.site].is_alive())
         });
         let sites = sites.map(|(site, _)| Mortal::Site(site));
         sites.chain(lone.map(|held| Mortal::Instance(held.instance))).collect()
+    }
+
+    /// Native instances that their sites do not have any more, though these live. Of one that has a part in a shift that is seen there.
+    pub(super) fn missing(&mut self) -> Vec<Mortal> {
+        let native = |function: usize| self.policy.functions[function].kind == Kind::Native;
+        let all = self.record.deployed.instances.iter();
+        let asked = all.filter(|(id, placed)| native(placed.function) && !self.is_busy(**id));
+        let asked: Vec<(u32, usize)> = asked.map(|(id, placed)| (*id, placed.site)).collect();
+        let mut missing = |(id, site)| {
+            let gone = self.ask(site, |client| client.has_function(id)) == Some(false);
+            gone.then_some(Mortal::Instance(id))
+        };
+        asked.into_iter().filter_map(&mut missing).collect()
     }
 
     /// Whether all sites are there.
@@ -70,7 +84,7 @@ impl Manager {
         }
     }
 
-    fn building(&mut self) -> Building<'_> {
+    pub(super) fn building(&mut self) -> Building<'_> {
         let Self { store, program, policy, record, children, .. } = self;
         Building { store, program, policy, record, children }
     }
@@ -98,9 +112,15 @@ impl Manager {
 
     fn revive_instance(&mut self, id: u32) -> Result<(), LiveError> {
         let Some(placed) = self.record.deployed.instances.get(&id).cloned() else { return Ok(()) };
-        let mut building = self.building();
-        let mut client = Site::connect(&building.record.sites[placed.site])?;
-        building.join(&mut client, id, &placed)?;
+        let function = &self.policy.functions[placed.function];
+        let mut client = Site::connect(&self.record.sites[placed.site])?;
+        match function.kind {
+            Kind::Native => {
+                client.remove_function(id, &placed)?;
+                client.add_function(id, function, &placed, gates(&self.policy, placed.function))?;
+            }
+            Kind::Legacy => self.building().join(&mut client, id, &placed)?,
+        }
         client.resume()
     }
 

@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 use host::ProcessId;
 
 use super::cluster::locked;
-use super::record::{Lock, Record, Shifting, SiteRecord, Store};
+use super::record::{Lock, Record, Shifting, Store};
 use super::{Event, LiveError, Site};
 use crate::compile::{Plan, plan};
-use crate::deploy::{Moving, Scheme, Seen, back, gates, out, server_for, site_name};
+use crate::deploy::{Moving, Scheme, Seen, back, out, server_for, site_name};
 use crate::plane::proto::{FlowsOf, Forget};
-use crate::policy::{Kind, Policy};
-use crate::scale::{Input, Limits, Next, Output, Shift, Step};
+use crate::policy::Policy;
+use crate::scale::{Input, Limits, Output, Shift, Step};
 
 /// How soon sites are asked again after a step.
 const SOON: Duration = Duration::from_millis(20);
 /// How late they are asked where nothing happens: a list of flows is work for those that carry packets.
 const LATE: Duration = Duration::from_millis(200);
 /// After what time all has arrived that was sent before a change: queues and wires between sites hold no more.
-const DRAINED: Duration = Duration::from_millis(250);
+pub(super) const DRAINED: Duration = Duration::from_millis(250);
 /// Keys told to be forgotten in one call.
 const FORGET_MAX: usize = 4096;
 
@@ -52,17 +52,17 @@ pub struct Manager {
     limits: Limits,
     sites: BTreeMap<usize, Site>,
     /// As the record's list of what moves.
-    shifts: Vec<Running>,
+    pub(super) shifts: Vec<Running>,
     _lock: Lock,
 }
 
 /// A shift, as this manager knows it.
-struct Running {
+pub(super) struct Running {
     shift: Shift,
-    began: Instant,
-    prepared: bool,
+    pub(super) began: Instant,
+    pub(super) prepared: bool,
     /// When something was last changed for it.
-    changed: Instant,
+    pub(super) changed: Instant,
     /// When it is looked at again.
     due: Instant,
     pause: Duration,
@@ -125,6 +125,7 @@ impl Manager {
         };
         // What runs is what is written: a step that was written and not carried out is carried out now.
         manager.tell()?;
+        manager.end_leaving()?;
         Ok(manager)
     }
 
@@ -179,13 +180,10 @@ impl Manager {
     /// Why a function has the instances that it has, whatever comes.
     pub(super) fn fixed(&self, function: usize) -> Option<&'static str> {
         let own = &self.policy.functions[function];
-        match own.kind {
-            Kind::Legacy => Some("it is a legacy function, and these do not grow while they run yet"),
-            Kind::Native if !own.scalable => Some("it is not scalable"),
-            Kind::Native if own.rewrites.has_any(self.plan.igraph.keys[function]) => {
-                Some("it changes the fields that it is shared out by")
-            }
-            Kind::Native => None,
+        match own.rewrites.has_any(self.plan.igraph.keys[function]) {
+            _ if !own.scalable => Some("it is not scalable"),
+            true => Some("it changes the fields that it is shared out by"),
+            false => None,
         }
     }
 
@@ -305,39 +303,7 @@ impl Manager {
         self.store.save(&self.record)
     }
 
-    /// What must be there before a range moves: the target, joined to its data plane. One that nothing goes to yet is made anew,
-    /// since who began it may have died half-way. Where it cannot be, there is no shift.
-    fn prepare(&mut self, place: usize, moving: &Moving) -> Result<(), LiveError> {
-        let deployed = &self.record.deployed;
-        let begun = deployed.instances.get(&moving.source).is_some_and(|source| source.detour.is_some());
-        let empty = deployed.parts_of(moving.target).next().is_none();
-        let new = deployed.instances.get(&moving.target).filter(|_| !begun && empty).cloned();
-        self.tell()?;
-        if let Some(placed) = new {
-            let function = &self.policy.functions[placed.function];
-            let (words, gates) = (function.run.clone(), gates(&self.policy, placed.function));
-            let made = self.site(placed.site).and_then(|site| {
-                site.remove_function(moving.target, &placed)?;
-                site.add_function(moving.target, &words, &placed, gates)?;
-                site.resume()
-            });
-            match made {
-                // A site that is gone is seen to be when it is asked.
-                Err(error) if error.is_refusal() => {
-                    self.record.deployed.instances.remove(&moving.target);
-                    self.forget(place)?;
-                    self.tell()?;
-                    return Err(error);
-                }
-                _ => {}
-            }
-        }
-        let running = &mut self.shifts[place];
-        (running.prepared, running.began, running.changed) = (true, Instant::now(), Instant::now());
-        Ok(())
-    }
-
-    fn forget(&mut self, place: usize) -> Result<(), LiveError> {
+    pub(super) fn forget(&mut self, place: usize) -> Result<(), LiveError> {
         self.shifts.remove(place);
         self.record.moving.remove(place);
         self.store.save(&self.record)
@@ -357,17 +323,8 @@ impl Manager {
         Some(seen)
     }
 
-    fn site_of(&self, instance: u32) -> usize {
+    pub(super) fn site_of(&self, instance: u32) -> usize {
         self.record.deployed.instances.get(&instance).map_or(0, |placed| placed.site)
-    }
-
-    /// Whether an instance is there: one whose site has died is not. None where that cannot be said.
-    fn lives(&mut self, instance: u32) -> Option<bool> {
-        let site = self.site_of(instance);
-        if !self.record.sites.get(site).is_some_and(SiteRecord::is_alive) {
-            return Some(false);
-        }
-        self.ask(site, |client| client.has_function(instance))
     }
 
     /// Asks a site. Where it gives no answer the connection is made anew the next time.
@@ -397,28 +354,9 @@ impl Manager {
         Ok(())
     }
 
-    /// Ends the instance that nothing goes to any more, if there is one.
-    fn finish(&mut self, place: usize, moving: &Moving, over: &Next) -> Result<(), LiveError> {
-        let gone = match over {
-            Next::Moved => (!moving.split).then_some(moving.source),
-            Next::Back => Some(moving.target),
-            Next::TakenOver => Some(moving.source),
-            Next::Lost => moving.lost(&mut self.record.deployed),
-            _ => None,
-        };
-        let removed = gone.and_then(|id| Some((id, self.record.deployed.instances.remove(&id)?)));
-        self.forget(place)?;
-        self.tell()?;
-        if let Some((id, placed)) = removed {
-            sleep(DRAINED);
-            self.ask(placed.site, |site| site.remove_function(id, &placed));
-        }
-        Ok(())
-    }
-
     /// Tells all sites what they do from now on. One that is gone is left out: that it is gone is seen when it is asked, and it is told
     /// when it is started again.
-    fn tell(&mut self) -> Result<(), LiveError> {
+    pub(super) fn tell(&mut self) -> Result<(), LiveError> {
         let programs = self.record.deployed.programs(&self.scheme);
         for (site, program) in programs.iter().enumerate() {
             let told = self.site(site).and_then(|client| client.set_program(program));

@@ -9,10 +9,13 @@ use softnic::bess::{Client, ClientError, pack, pb};
 use super::LiveError;
 use super::record::SiteRecord;
 use crate::deploy::Placed;
-use crate::plane::{CLASS, proto};
+use crate::plane::{CLASS, ISOLATED, proto};
+use crate::policy::Function;
 
 /// The data plane's name.
 const PLANE: &str = "plane";
+/// The class of a function that is not confined.
+const NATIVE: &str = "NetworkFunction";
 /// Packets that wait in front of an instance, on either side.
 pub(super) const QUEUE: u64 = 4096;
 /// The worker that has the data plane and the ports.
@@ -111,13 +114,17 @@ impl Site {
     pub fn add_function(
         &mut self,
         id: u32,
-        words: &[String],
+        function: &Function,
         placed: &Placed,
         gates: u16,
     ) -> Result<(), LiveError> {
+        let (words, isolated) = (function.run.clone(), function.isolated);
         let (function, first, worker) = (function_name(id), placed.gate, i64::from(placed.worker));
         self.add_worker(worker)?;
-        self.create("NetworkFunction", &function, &pb::NetworkFunctionArg { words: words.to_vec() })?;
+        match isolated {
+            true => self.create(ISOLATED, &function, &proto::IsolatedArg { words })?,
+            false => self.create(NATIVE, &function, &pb::NetworkFunctionArg { words })?,
+        }
         for gate in 0..gates {
             self.connect_modules(&function, gate, PLANE, first + gate)?;
         }
@@ -228,7 +235,7 @@ impl Site {
         for module in self.told(modules)?.modules {
             let cause = match module.mclass.as_str() {
                 CLASS | "PortInc" => format!("the ring behind {} was full", module.name),
-                "NetworkFunction" => format!("{} dropped them, or the ring behind it was full", module.name),
+                NATIVE | ISOLATED => format!("{} dropped them, or the ring behind it was full", module.name),
                 // What queues drop is told with the instances.
                 _ => continue,
             };
@@ -253,6 +260,24 @@ impl Site {
     pub fn queues(&mut self, id: u32) -> Result<[pb::QueueCommandGetStatusResponse; 2], LiveError> {
         let mut of = |gate| self.ask(&queue_name(id, gate), "get_status", &pb::QueueCommandGetStatusArg {});
         Ok([of(0)?, of(1)?])
+    }
+
+    /// How long the core of a native instance has worked for it, in ns of this machine's clock of cycles.
+    ///
+    /// # Errors
+    /// The site is gone, or has no such instance.
+    pub fn worked_ns(&mut self, id: u32, worker: u16) -> Result<u64, LiveError> {
+        let listed = self.client.list_tcs(pb::ListTcsRequest { wid: worker.into() });
+        let own = [queue_name(id, 0), queue_name(id, 1)];
+        let mut cycles = 0;
+        for class in self.told(listed)?.classes_status.into_iter().filter_map(|status| status.class) {
+            if own.contains(&class.leaf_module_name) {
+                let stats = self.client.get_tc_stats(pb::GetTcStatsRequest { name: class.name });
+                cycles += self.told(stats)?.cycles;
+            }
+        }
+        let ns = u128::from(cycles) * 1_000_000_000 / u128::from(host::cycles::per_second());
+        Ok(u64::try_from(ns).unwrap_or(u64::MAX))
     }
 
     fn add_worker(&mut self, wid: i64) -> Result<(), LiveError> {

@@ -24,6 +24,8 @@ pub struct Watch {
     load: load::Watch,
     began: Instant,
     every: Duration,
+    /// Whether it is asked how long cores work.
+    cores: bool,
     report: Instant,
     /// Flows that each instance was last known to have.
     flows: BTreeMap<u32, u64>,
@@ -47,7 +49,14 @@ impl Watch {
         let load = load::Watch::new(Settings { queue: QUEUE, ..settings }, functions.collect())?;
         let (now, every) = (Instant::now(), every.max(EVERY_MIN));
         let (flows, failed) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { manager, load, began: now, every, report: now, flows, failed })
+        Ok(Self { manager, load, began: now, every, cores: false, report: now, flows, failed })
+    }
+
+    /// Has it look at how long the cores of native instances work, too. A thread that waits for a core that it shares counts as at work.
+    #[must_use]
+    pub fn with_cores(mut self, cores: bool) -> Self {
+        self.cores = cores;
+        self
     }
 
     /// Does what is to be done now, and says how long there is nothing more.
@@ -63,6 +72,9 @@ impl Watch {
         self.unless_deposed("a shift", polled, said)?;
         if Instant::now() >= self.report {
             self.report = Instant::now() + self.every;
+            for dead in self.manager.missing() {
+                self.revive(dead, said)?;
+            }
             self.weigh(said)?;
         }
         let next = self.manager.due().min(self.report).saturating_duration_since(Instant::now());
@@ -136,17 +148,21 @@ impl Watch {
 
     /// What all carry; none where one of them does not say.
     fn heard(&mut self) -> Option<Report> {
-        let manager = &mut self.manager;
+        let (manager, cores) = (&mut self.manager, self.cores);
         let mut report = Report::default();
         for site in 0..manager.record.sites.len() {
             let told = manager.ask(site, Site::report)?;
             for own in told.instances {
                 let Some(placed) = manager.record.deployed.instances.get(&own.id) else { continue };
-                let function = placed.function;
+                let (function, worker) = (placed.function, placed.worker);
                 let native = manager.policy.functions[function].kind == Kind::Native;
                 let queues = match native {
                     true => manager.ask(site, |client| client.queues(own.id))?,
                     false => Default::default(),
+                };
+                let worked_ns = match native && cores {
+                    true => Some(manager.ask(site, |client| client.worked_ns(own.id, worker))?),
+                    false => None,
                 };
                 self.flows.insert(own.id, own.flows);
                 report.instances.push(Carried {
@@ -156,6 +172,7 @@ impl Watch {
                     bytes: own.bytes,
                     queued: queues.iter().map(|queue| queue.count).sum(),
                     overrun: queues.iter().map(|queue| queue.dropped).sum(),
+                    worked_ns,
                     busy: manager.is_busy(own.id),
                 });
             }

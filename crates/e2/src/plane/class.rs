@@ -6,19 +6,32 @@ use softnic::bess::class::{Argument, Class, Command, Run, Setup, decode, extend}
 use softnic::engine::Module;
 
 use super::module::{Plane, SetError};
-use super::proto;
+use super::{isolated, proto};
 
 /// The class `E2Plane`.
 pub const CLASS: &str = "E2Plane";
 
-static CLASSES: [Class; 1] = [Class {
-    name: CLASS,
-    help: "the data plane of E2: classifies packets, shares them out among instances, carries them between servers",
-    template: "plane",
-    arg: "Program",
-    build,
-    commands: &COMMANDS,
-}];
+/// The class `IsolatedFunction`.
+pub const ISOLATED: &str = "IsolatedFunction";
+
+static CLASSES: [Class; 2] = [
+    Class {
+        name: CLASS,
+        help: "the data plane of E2: classifies packets, shares them out among instances, carries them between servers",
+        template: "plane",
+        arg: "Program",
+        build,
+        commands: &COMMANDS,
+    },
+    Class {
+        name: ISOLATED,
+        help: "runs network functions of weft's, each in a confined process: words=['firewall', 'rule=permit out any any']",
+        template: "isolated",
+        arg: "IsolatedArg",
+        build: isolated::build,
+        commands: &[Command { name: "get_initial_arg", arg: "EmptyArg", run: Run::InitialArg }],
+    },
+];
 
 static COMMANDS: [Command; 5] = [
     Command {
@@ -48,11 +61,13 @@ static COMMANDS: [Command; 5] = [
     },
 ];
 
-/// Adds the class to the daemons that this process starts from now on.
+/// Adds the classes to the daemons that this process starts from now on. `role` is the word with which its program calls
+/// [`serve_isolated`](netbricks::functions::serve_isolated).
 ///
 /// # Errors
 /// When another room has added classes.
-pub fn register() -> Result<(), Failure> {
+pub fn register(role: &'static str) -> Result<(), Failure> {
+    isolated::set_role(role);
     extend(&CLASSES)
 }
 

@@ -15,7 +15,7 @@
 //!
 //! A [program](proto::Program) says all that it does and is replaced at once; flows and counters stay. It is the whole state that a
 //! manager needs to read to go on where another one died. Programs come by BESS's interface, from any client: [`register`] adds the
-//! class to the daemons of a process.
+//! class to the daemons of a process, and one for functions in confined processes.
 //!
 //! Why the switch is such a module too, and no OpenFlow switch: a match of OpenFlow can ask for bits of header fields, not for a
 //! part of the hashes over a key that both directions of a flow share.
@@ -23,6 +23,7 @@
 mod class;
 mod drops;
 mod flows;
+mod isolated;
 mod module;
 mod program;
 #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub)]
@@ -34,6 +35,6 @@ pub mod tag;
 mod tests;
 mod tunnel;
 
-pub use class::{CLASS, register};
+pub use class::{CLASS, ISOLATED, register};
 pub use module::{Plane, SetError};
 pub use program::{FLOWS_MAX, GATES, ProgramError, RULES_MAX};

@@ -216,6 +216,10 @@ impl<'a> Checker<'a> {
             }
             attributes.push((called, attribute.value.by));
         }
+        let isolated = raw.isolated.as_ref().filter(|isolated| isolated.value);
+        if let Some(isolated) = isolated.filter(|_| raw.kind == Kind::Legacy) {
+            self.fault(place(isolated), FaultKind::LegacyIsolated(name.clone()));
+        }
         let instances = instances::read(raw.instances.as_ref(), raw.scalable);
         Function {
             kind: raw.kind,
@@ -223,6 +227,7 @@ impl<'a> Checker<'a> {
             affinity: self.fields(raw.affinity.as_ref()),
             capacity: raw.capacity.as_ref().map(|capacity| self.rate(capacity, "a capacity")),
             scalable: raw.scalable,
+            isolated: isolated.is_some(),
             instances: self.or_fault(raw.instances.as_ref().map_or(place(&raw.name), place), instances),
             rewrites: self.fields(raw.rewrites.as_ref()),
             switch_entries: raw.switch_entries.as_ref().map(|entries| self.entries(entries)),

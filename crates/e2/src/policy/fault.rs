@@ -184,6 +184,9 @@ pub enum FaultKind {
         /// The attribute.
         attribute: String,
     },
+    /// Legacy functions are apart already.
+    #[error("`{0}` is legacy: it has a namespace of its own, and no process of ours to confine")]
+    LegacyIsolated(String),
     /// A circle.
     #[error("`{pipelet}` goes in a circle: {circle}")]
     Cycle {
@@ -339,6 +342,19 @@ pub enum FaultKind {
         /// What it changes.
         fields: String,
     },
+}
+
+impl FaultKind {
+    /// The same where lines that it names are those of another text, of which this policy was made.
+    #[must_use]
+    pub fn with_lines(mut self, of: impl Fn(u32) -> u32) -> Self {
+        if let Self::Duplicate { line, .. } | Self::ParallelEdge { line, .. } | Self::Shadowed { line, .. } =
+            &mut self
+        {
+            *line = of(*line);
+        }
+        self
+    }
 }
 
 fn did_you_mean(like: &Option<String>) -> String {

@@ -86,6 +86,8 @@ pub struct Function {
     pub scalable: bool,
     /// How many there are, at least and at most.
     pub instances: Instances,
+    /// Whether each instance, a native one, runs in a confined process.
+    pub isolated: bool,
     /// Header fields that it changes.
     pub rewrites: Fields,
     /// Entries of a switch's table that do the same; none where a switch cannot.

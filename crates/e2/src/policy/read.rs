@@ -33,6 +33,8 @@ pub(super) struct RawFunction {
     #[serde(default = "yes")]
     pub(super) scalable: bool,
     #[serde(default)]
+    pub(super) isolated: Option<Spanned<bool>>,
+    #[serde(default)]
     pub(super) instances: Option<Spanned<RawInstances>>,
     #[serde(default)]
     pub(super) rewrites: Option<Spanned<Names>>,

@@ -11,11 +11,17 @@
 //! packets wait although an instance has less than its capacity is said to be, what it then carried is its capacity from there
 //! on, for [`Settings::remember_ns`]. After a decision a function rests for [`Settings::pause_ns`]. An instance that takes part in a shift is
 //! left alone until that is over: its part of the load is not what it will be.
+//!
+//! Where it is known how long an instance's core works for it ([`Carried::worked_ns`]), the same bounds hold of that share of the time: for
+//! functions of whose capacity nobody knows anything it is the only measure.
+
+mod known;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use crate::rate::{Rate, Share};
+use known::Known;
 
 /// The most reports that are kept of an instance.
 pub const REPORTS_MAX: usize = 1024;
@@ -102,6 +108,8 @@ pub struct Carried {
     pub queued: u64,
     /// Packets that found no room there.
     pub overrun: u64,
+    /// How long its core has worked for it, in ns; none where nobody asked.
+    pub worked_ns: Option<u64>,
     /// Whether it takes part in a shift.
     pub busy: bool,
 }
@@ -134,6 +142,16 @@ pub enum Because {
         /// How many did not find room since the last report.
         overrun: u64,
     },
+    /// Its core has little time left.
+    Core {
+        /// How much of the time it works.
+        share: Share,
+    },
+    /// The cores of two have less to do than one should.
+    Rests {
+        /// How much of the time both work, in sum.
+        share: Share,
+    },
     /// Two have less than one should.
     Idle {
         /// What both get.
@@ -150,6 +168,10 @@ impl fmt::Display for Because {
             Self::Queue { queued, overrun: 0 } => write!(f, "has {queued} packets waiting in front of it"),
             Self::Queue { queued, overrun } => {
                 write!(f, "has {queued} packets waiting in front of it, and {overrun} found no room")
+            }
+            Self::Core { share } => write!(f, "keeps its core busy for {share} of the time"),
+            Self::Rests { share } => {
+                write!(f, "keeps, with its neighbour, a core busy for {share} of the time")
             }
             Self::Idle { rate, capacity } => {
                 write!(f, "gets, with its neighbour, {rate} of the {capacity} that one carries")
@@ -212,13 +234,6 @@ pub enum Output {
         /// Why nothing is done.
         hindrance: Hindrance,
     },
-}
-
-/// What was heard of an instance.
-#[derive(Debug, Default)]
-struct Known {
-    /// With the time, oldest first.
-    heard: VecDeque<(u64, Carried)>,
 }
 
 /// The state machine.
@@ -313,6 +328,9 @@ impl Watch {
         if let Some((queued, overrun)) = known.waits(self.settings.reports, self.settings.queue) {
             return Some(Because::Queue { queued, overrun });
         }
+        if let Some(share) = known.share(self.settings.reports).filter(|share| *share > self.settings.high) {
+            return Some(Because::Core { share });
+        }
         let (rate, capacity) = (known.rate(self.settings.reports)?, self.capacity(one.function)?);
         (rate > self.settings.high.of(capacity)).then_some(Because::Rate { rate, capacity })
     }
@@ -356,17 +374,25 @@ impl Watch {
         if fixed.is_some() || own.len() <= least.max(1) {
             return;
         }
-        let Some(capacity) = self.capacity(function) else { return };
         let rest = |id: &u32| own.iter().any(|one| one.id == *id && !one.busy);
         let both = joins.iter().filter(|(source, target)| rest(source) && rest(target));
         let rated = both.filter_map(|(source, target)| {
-            let [one, other] = [source, target]
-                .map(|id| self.known.get(id).and_then(|known| known.rate(self.settings.calm)));
-            Some((one?.plus(other?), std::cmp::Reverse(*source), *target))
+            let [one, other] = [source, target].map(|id| self.known.get(id));
+            let (one, other, calm) = (one?, other?, self.settings.calm);
+            let share = |known: &Known| known.share(calm);
+            let share = share(one).zip(share(other)).map(|(one, other)| Share(one.0.saturating_add(other.0)));
+            Some((one.rate(calm)?.plus(other.rate(calm)?), std::cmp::Reverse(*source), *target, share))
         });
-        let Some((rate, std::cmp::Reverse(source), target)) = rated.min() else { return };
-        if rate < self.settings.low.of(capacity) && self.may(now_ns, function) {
-            let because = Because::Idle { rate, capacity };
+        let Some((rate, std::cmp::Reverse(source), target, share)) = rated.min() else { return };
+        // Both measures must say so, where there are both.
+        let because = match (self.capacity(function), share) {
+            (None, None) => return,
+            (_, Some(share)) if share >= self.settings.low => return,
+            (Some(capacity), _) if rate >= self.settings.low.of(capacity) => return,
+            (Some(capacity), _) => Because::Idle { rate, capacity },
+            (None, Some(share)) => Because::Rests { share },
+        };
+        if self.may(now_ns, function) {
             self.outputs.push_back(Output::Shrink { source, target, because });
         }
     }
@@ -380,66 +406,4 @@ impl Watch {
         }
         may
     }
-}
-
-impl Known {
-    fn hear(&mut self, now_ns: u64, carried: Carried, keep: usize) {
-        if let Some((last_ns, last)) = self.heard.back() {
-            // One that began anew, or whose load is about to change or has just changed, is another one.
-            if carried.bytes < last.bytes || carried.overrun < last.overrun || carried.busy != last.busy {
-                self.heard.clear();
-            } else if now_ns <= *last_ns {
-                return;
-            }
-        }
-        self.heard.push_back((now_ns, carried));
-        // Between two there is one report's worth.
-        while self.heard.len() > keep + 1 {
-            self.heard.pop_front();
-        }
-    }
-
-    /// The last reports, with the one before them; none where there are fewer.
-    fn last(&self, reports: usize) -> Option<impl Iterator<Item = &(u64, Carried)> + Clone> {
-        Some(self.heard.range(self.heard.len().checked_sub(reports + 1)?..))
-    }
-
-    fn ends(&self, reports: usize) -> Option<[&(u64, Carried); 2]> {
-        Some([self.last(reports)?.next()?, self.heard.back()?])
-    }
-
-    /// What it got in the mean.
-    fn rate(&self, reports: usize) -> Option<Rate> {
-        let [(began, first), (ended, last)] = self.ends(reports)?;
-        Some(rate(last.bytes - first.bytes, ended - began))
-    }
-
-    /// What it took of that.
-    fn served(&self, reports: usize) -> Option<Rate> {
-        let [(_, first), (_, last)] = self.ends(reports)?;
-        let packets = last.packets.saturating_sub(first.packets);
-        let waiting = (last.overrun - first.overrun).saturating_add(last.queued.saturating_sub(first.queued));
-        Some(self.rate(reports)?.part(packets.saturating_sub(waiting), packets))
-    }
-
-    /// Whether packets waited in front of it in each of the last reports: how many wait, and how many found no room since the last.
-    fn waits(&self, reports: usize, queue: u64) -> Option<(u64, u64)> {
-        let last = self.last(reports)?;
-        let mut pairs = last.clone().zip(last.skip(1));
-        let overrun = |before: &Carried, after: &Carried| after.overrun - before.overrun;
-        let waits = pairs.all(|((_, before), (_, after))| {
-            let growth = after.queued.saturating_sub(before.queued).saturating_mul(16);
-            // What waits still, but less each time, is of a load that has been seen to.
-            let drained = before.queued.saturating_sub(after.queued).saturating_mul(64) >= queue;
-            let much = after.queued.saturating_mul(4) >= queue && !drained;
-            overrun(before, after) > 0 || much || growth >= queue.max(16)
-        });
-        let [(_, before), (_, after)] = self.ends(1)?;
-        waits.then(|| (after.queued, overrun(before, after)))
-    }
-}
-
-fn rate(bytes: u64, ns: u64) -> Rate {
-    let bits = u128::from(bytes) * 8 * 1_000_000_000 / u128::from(ns.max(1));
-    Rate(u64::try_from(bits).unwrap_or(u64::MAX))
 }

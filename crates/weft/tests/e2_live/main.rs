@@ -1,6 +1,8 @@
 //! `weft e2 up`, with the real binary: real packets between two namespaces pass instances on servers of their own.
 
 mod bed;
+mod death;
+mod legacy;
 mod scale;
 mod traffic;
 mod watch;
@@ -90,7 +92,7 @@ fn packets_pass_the_instances_that_the_plan_says_and_each_flow_one_of_them() {
 }
 
 /// `nft` as a firewall, in a bridge between its two interfaces.
-const LEGACY: &str = r#"
+pub(crate) const LEGACY: &str = r#"
 nfs:
   - name: nft
     kind: legacy

@@ -185,7 +185,7 @@ impl Drop for Scaling {
 }
 
 /// One firewall that two servers have room for.
-fn policy() -> String {
+pub(crate) fn policy() -> String {
     include_str!("../../../e2/examples/live.yaml").replace("capacity: 600 Mbit/s", "capacity: 6 Gbit/s")
 }
 

@@ -113,6 +113,11 @@ impl Traffic {
         self.state.lock().unwrap().rate = rate;
     }
 
+    /// Whether flows that there are stay, from now on.
+    pub(crate) fn hold(&self, held: bool) {
+        self.state.lock().unwrap().held = held;
+    }
+
     /// Every flow that there is now is answered still.
     pub(crate) fn is_answered(&self) {
         let mark = |state: &mut State, held: bool| {

@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use e2::live::{Site, Store};
+use e2::policy::Policy;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -13,7 +15,7 @@ use crate::scale::shares;
 use crate::traffic::Traffic;
 
 /// A watch, and what it says.
-struct Watch {
+pub(crate) struct Watch {
     process: Child,
     lines: Receiver<String>,
 }
@@ -21,7 +23,11 @@ struct Watch {
 impl Watch {
     fn start(bed: &Bed, args: &[&str]) -> Self {
         let often = ["watch", "--every", "0.25", "--pause", "1", "--wait", "2", "--entries", "20"];
-        let mut command = bed.weft(&[&often, args].concat());
+        Self::with(bed, &[&often, args].concat())
+    }
+
+    pub(crate) fn with(bed: &Bed, args: &[&str]) -> Self {
+        let mut command = bed.weft(args);
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
         let (tell, lines) = channel();
@@ -49,7 +55,7 @@ impl Watch {
     }
 
     /// By SIGKILL.
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
@@ -77,6 +83,16 @@ fn kill_site(bed: &Bed, name: &str) {
     let record = record(bed);
     let site = record["sites"].as_array().unwrap().iter().find(|site| site["name"] == name).unwrap();
     kill(&site["process"]);
+}
+
+/// Takes an instance out of its site, as if it had died.
+fn remove(bed: &Bed, name: &str) {
+    let record = Store::new(bed.state.path()).known("test").unwrap();
+    let policy = Policy::read(&record.policy).unwrap();
+    let mut all = record.deployed.instances.iter();
+    let (id, placed) = all.find(|(id, _)| record.deployed.name(&policy, **id) == name).unwrap();
+    let mut site = Site::connect(&record.sites[placed.site]).unwrap();
+    site.remove_function(*id, placed).unwrap();
 }
 
 fn kill(process: &Value) {
@@ -165,6 +181,13 @@ fn whatever_dies_is_started_again_and_service_resumes() {
     traffic.is_answered();
     assert_eq!(record(&bed)["deployed"]["functions"], parts);
     assert_eq!(shares(&bed).len(), 2);
+
+    // An instance that is gone though its site lives.
+    let gone = names(&bed).into_iter().find(|name| name.starts_with("monitor")).unwrap();
+    remove(&bed, &gone);
+    watch.until(&format!("{gone}: has died and is started again; lost is the state of {gone}"));
+    watch.until(&format!("{gone}: is back"));
+    traffic.is_answered();
 
     // The other one, and the watch while it starts it.
     kill_site(&bed, "s2");

@@ -39,6 +39,9 @@ pub(crate) struct Watch {
     /// Seconds that a function rests after a decision
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     pause: f64,
+    /// Look at how long the core of each native instance works, too: --high and --low are parts of the time then
+    #[arg(long)]
+    cores: bool,
     #[command(flatten)]
     allowed: Allowed,
 }
@@ -69,7 +72,7 @@ impl Watch {
         settings.check().into_diagnostic()?;
         let manager = self.allowed.manager(&self.which)?;
         let every = Duration::from_secs_f64(self.every);
-        let mut watch = Watching::new(manager, settings, every).into_diagnostic()?;
+        let mut watch = Watching::new(manager, settings, every).into_diagnostic()?.with_cores(self.cores);
         let began = Instant::now();
         let mut said = |about: &str, event: &Event| {
             println!("{:8.3} s  {about}: {event}", began.elapsed().as_secs_f64());

@@ -12,6 +12,8 @@ use softnic::bess::process::{Begin, Options, ProcessError, State};
 use softnic::bess::saving::{RestoreError, Restored};
 use softnic::bess::{Bess, Config, Flavour, process};
 
+use crate::commands::roles::Role;
+
 /// Where BESS's clients look.
 pub(super) const PORT: u16 = 10514;
 /// Where BESS's clients look for the pid file.
@@ -89,7 +91,7 @@ impl Daemon {
         }
         self.write_log()?;
         // Any daemon may be a server of E2's.
-        e2::plane::register().map_err(|failure| miette!("{}", failure.message))?;
+        e2::plane::register(Role::FUNCTION).map_err(|failure| miette!("{}", failure.message))?;
         let options = Options {
             listen: Some(self.listen),
             pid_file: Some(self.pid_file.clone()),
