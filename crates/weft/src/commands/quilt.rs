@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use quilt::eval::{Dialect, Options};
 use quilt::original;
 
@@ -18,21 +18,37 @@ use super::blueprint::{key_value, pass_on};
 pub(crate) enum Quilt {
     /// Print the deployment that a blueprint asks for, as JSON, as the original did
     Eval(Eval),
-    /// Print the types of the module 'weft', in TypeScript, for editors
+    /// Print the types of a module, in TypeScript, for editors
     #[command(
-        after_help = "Example:\n  weft quilt types\n\nAn editor finds them beside a blueprint, and above it, as \
-                      node_modules/weft/index.d.ts."
+        after_help = "Example:\n  weft quilt types\n  weft quilt types weft/nf\n\nAn editor finds them beside a blueprint, and above it, as \
+                      node_modules/weft/index.d.ts and node_modules/weft/nf.d.ts."
     )]
-    Types,
+    Types {
+        /// Which one
+        #[arg(value_enum, default_value_t)]
+        module: Module,
+    },
 }
 
 impl Quilt {
     pub(crate) fn run(&self) -> miette::Result<()> {
         match self {
             Quilt::Eval(command) => command.run(),
-            Quilt::Types => written(quilt::eval::TYPES),
+            Quilt::Types { module: Module::Weft } => written(quilt::eval::TYPES),
+            Quilt::Types { module: Module::Nf } => written(quilt::eval::NF_TYPES),
         }
     }
+}
+
+/// A module whose types are known.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Module {
+    /// Containers and links
+    #[default]
+    Weft,
+    /// Network functions
+    #[value(name = "weft/nf")]
+    Nf,
 }
 
 /// Print the deployment that a blueprint asks for, as JSON, as the original did.

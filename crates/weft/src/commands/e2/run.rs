@@ -1,6 +1,6 @@
 //! A cluster that runs: started, looked at, ended.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use ::e2::deploy::site_name;
@@ -11,7 +11,8 @@ use clap::Args;
 use miette::{IntoDiagnostic, miette};
 use serde::Serialize;
 
-use super::{print_json, read};
+use super::print_json;
+use super::source::{Asked, Source};
 use crate::commands::softnic::seed;
 use crate::style::columns;
 
@@ -21,8 +22,8 @@ use crate::style::columns;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  weft e2 up crates/e2/examples/live.yaml\n  weft e2 ps\n  weft e2 stop")]
 pub(crate) struct Up {
-    /// The policy, in YAML
-    file: PathBuf,
+    #[command(flatten)]
+    source: Source,
     /// What it is called from now on; the file's name if it is not said
     #[arg(long)]
     name: Option<String>,
@@ -100,8 +101,9 @@ impl Which {
 
 impl Up {
     pub(super) fn run(&self) -> miette::Result<()> {
-        let (text, policy, plan) = read(&self.file)?;
-        let name = self.name.clone().or_else(|| stem(&self.file)).unwrap_or_else(|| "policy".to_owned());
+        let Asked { text, policy, plan } = self.source.read()?;
+        let name =
+            self.name.clone().or_else(|| stem(self.source.file())).unwrap_or_else(|| "policy".to_owned());
         let program = std::env::current_exe().into_diagnostic()?;
         let idle_ns = u64::from(self.idle) * 1_000_000_000;
         let options = Options { name, text, program, seed: seed()?, idle_ns };
