@@ -128,11 +128,6 @@ allow('a', 'a', 80).through(new NF('both', { run: 'monitor', capacity: rate }));
 fn what_no_policy_can_say_is_a_fault_at_its_place() {
     for (good, bad, told) in [
         ("switchEntries: 3", "switchEntries: () => 3", "a function is nothing that a policy can say"),
-        (
-            "new Pipelet('way', {\n",
-            "new Pipelet('way', 7, {\n",
-            "options of 'way' must be an object, found 7",
-        ),
         ("new Hardware({", "new Hardware({}); new Hardware({", "the hardware is described a second time"),
     ] {
         let text = BLUEPRINT.replace(good, bad);
