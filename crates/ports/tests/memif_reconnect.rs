@@ -68,9 +68,13 @@ fn a_thousand_reconnections_leave_nothing_behind() {
             before = held();
         }
     }
+    // The last client's thread may still be about to let go, as may the one of the turn that was counted.
+    wait("it holds no more than then", || {
+        let now = held();
+        now.0 <= before.0 && now.1 <= before.1
+    });
     let after = held();
     println!("descriptors, mappings, KiB: {before:?} after {WARM}, {after:?} after {TIMES}");
-    assert_eq!((after.0, after.1), (before.0, before.1));
     assert!(after.2 < before.2 + SLACK, "{before:?} {after:?}");
     assert_eq!(pool.available(), pool.capacity());
 }
