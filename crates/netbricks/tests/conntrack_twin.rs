@@ -141,8 +141,9 @@ impl Twin {
             let same = |sent| sent == reply || sent == reply.reversed();
             same(flow.original) || other != number && same(flow.reply)
         };
-        // Its own altered reply the other way round is taken too.
-        let turned = self.flows[number].reply == reply.reversed();
+        // Its own altered reply the other way round is taken too, unless it is the same either way.
+        let current = self.flows[number].reply;
+        let turned = reply != current && reply.reversed() == current;
         let free = reply == plain || !turned && !self.live(now).any(taken);
         if free {
             self.flows[number].reply = reply;
