@@ -43,7 +43,7 @@ fn results_do_not_depend_on_threads() {
             assert!(row.reduction_over_flows.unwrap().mean > 0.1, "{row:?}");
         }
     }
-    let svg = alone.svg();
+    let svg = alone.plot().svg();
     assert!(
         ["small, 3 seeds", ">load<", ">tcp<", ">rc3<", ">half<"].iter().all(|text| svg.contains(text)),
         "{svg}"

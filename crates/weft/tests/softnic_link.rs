@@ -249,7 +249,8 @@ fn excess(arguments: &str, delay: Duration) -> Excess {
         excess.round_trip.push(over(both / 2));
     }
     wan.finish();
-    [&mut excess.one_way, &mut excess.round_trip].map(|times| times.sort_by(f64::total_cmp));
+    excess.one_way.sort_by(f64::total_cmp);
+    excess.round_trip.sort_by(f64::total_cmp);
     excess
 }
 
