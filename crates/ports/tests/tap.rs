@@ -129,7 +129,7 @@ fn an_interface_that_others_made_is_attached_again_and_again_and_never_made() {
             match attach() {
                 Ok(tap) => break tap,
                 Err(_) if start.elapsed() < Duration::from_secs(5) => {
-                    std::thread::sleep(Duration::from_millis(10))
+                    std::thread::sleep(Duration::from_millis(10));
                 }
                 Err(error) => panic!("{error}"),
             }

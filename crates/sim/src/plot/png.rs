@@ -23,7 +23,7 @@ pub(super) fn write(shapes: &[Shape]) -> Vec<u8> {
     for shape in shapes {
         match shape {
             Shape::Line { points, colour, width } => {
-                canvas.draw(std::slice::from_ref(points), *width, *colour)
+                canvas.draw(std::slice::from_ref(points), *width, *colour);
             }
             Shape::Dot { at, radius, colour } => canvas.draw(&[vec![*at]], 2.0 * radius, *colour),
             Shape::Text { at, size, anchor, turned, text } => {
