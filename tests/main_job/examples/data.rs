@@ -59,15 +59,17 @@ fn sentinel(who: Who) {
         let output = weft.run(&[&["exec", container, "--", "redis-cli"], words].concat());
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
-    // Only once the replicas hold what the primary holds (a primary that pauses hands over nothing), and the sentinels
-    // know of one another, is there somebody to take over.
+    // Only once the replicas hold what the primary holds, and every sentinel knows of them and of the other two, is there
+    // somebody to take over: a primary that pauses tells nobody anything, and any sentinel may be the one elected.
     let follows = |replica: &str| ask(replica, &["info", "replication"]).contains("master_link_status:up");
-    let ready = || {
-        let state = ask("sentinel-1", &["-p", "26379", "sentinel", "master", "shop"]);
+    let knows = |sentinel: &str| {
+        let state = ask(sentinel, &["-p", "26379", "sentinel", "master", "shop"]);
         let after = |word: &str| state.lines().skip_while(|line| *line != word).nth(1).map(str::to_owned);
         (after("num-slaves"), after("num-other-sentinels")) == (Some("2".into()), Some("2".into()))
-            && follows("redis-2")
-            && follows("redis-3")
+    };
+    let ready = || {
+        ["redis-2", "redis-3"].into_iter().all(follows)
+            && ["sentinel-1", "sentinel-2", "sentinel-3"].into_iter().all(knows)
     };
     assert!(eventually(ready), "{}", weft.ok(&["logs"]));
     assert!(says(&weft, "app", |log| log.contains("written to redis-1")), "{}", weft.ok(&["logs"]));
