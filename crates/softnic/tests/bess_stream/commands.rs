@@ -245,7 +245,7 @@ impl Work {
                 self.command(module, command, &pb::FlowGenCommandSetBurstArg { burst: number });
             }
             ("MPLSPop", _) => {
-                let (remove_eth_header, next_eth_type) = (number % 2 == 0, 0x0800 + number as u32);
+                let (remove_eth_header, next_eth_type) = (number.is_multiple_of(2), 0x0800 + number as u32);
                 self.command(module, command, &pb::MplsPopArg { remove_eth_header, next_eth_type });
             }
             ("PortInc", _) => {
@@ -259,7 +259,7 @@ impl Work {
                 self.command(module, command, &pb::QueueCommandSetSizeArg { size });
             }
             ("Queue", _) => {
-                let (prefetch, backpressure) = (number % 2 == 0, number % 3 == 0);
+                let (prefetch, backpressure) = (number.is_multiple_of(2), number.is_multiple_of(3));
                 self.command(module, command, &pb::QueueArg { size: 1024, prefetch, backpressure });
             }
             ("QueueInc", _) => {
