@@ -115,7 +115,7 @@ fn what_is_wrong_with_a_blueprint_is_told_at_its_line() {
             "new Pipelet('updates'",
             "new Pipelet('web'",
             "`web` is already the name of a pipelet, in line 23",
-            "",
+            "new Pipelet('web', {\n  traffic: 'src net",
         ),
         (
             "{ from: 'shop', to: firewall }",

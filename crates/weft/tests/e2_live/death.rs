@@ -50,7 +50,7 @@ enum Phase {
 }
 
 const PHASES: [Phase; 4] = [Phase::Before, Phase::Detour, Phase::Flip, Phase::Draining];
-/// Attempts to stop a manager while it makes the target.
+/// Attempts to stop a manager between two of its steps.
 const ATTEMPTS: usize = 8;
 
 #[test]
@@ -169,9 +169,6 @@ impl Row {
             Victim::TargetProcess => end_confined(target),
             Victim::Source | Victim::Target => {}
         }
-        if phase == Phase::Flip && self.victim != Victim::TargetServer {
-            signal(target.process, Signal::CONT);
-        }
         let instance = match self.victim {
             Victim::Source => Some(moving.source),
             Victim::Target => Some(moving.target),
@@ -209,21 +206,18 @@ impl Row {
         let detour = |record: &Record| source(record).is_some_and(|source| source.detour.is_some());
         let moved = |record: &Record| record.deployed.functions[0].parts.len() > 1;
         match phase {
-            Phase::Before => self.before(&detour),
+            Phase::Before => self.caught("60", "a shift", &|record| !record.moving.is_empty(), &detour),
             Phase::Detour => (self.start("60"), self.until("detour", detour)),
             Phase::Flip => {
-                let held = self.start("1");
-                let record = self.until("detour", detour);
-                let target = record.deployed.instances[&record.moving[0].moving.target].clone();
-                // The last site to be told, or the one before it, says nothing for now.
-                signal(record.sites[target.site].process, Signal::STOP);
-                let record = self.until("exceptions", |record| {
-                    let back = record.deployed.instances.get(&record.moving[0].moving.target);
+                let told = |record: &Record| {
+                    let target = record
+                        .moving
+                        .first()
+                        .and_then(|one| record.deployed.instances.get(&one.moving.target));
                     !record.deployed.functions[0].exceptions.is_empty()
-                        || back.is_some_and(|target| target.back.is_some())
-                });
-                assert!(!moved(&record), "{:?}: the target hears of it first", self.victim);
-                (held, record)
+                        || target.is_some_and(|target| target.back.is_some())
+                };
+                self.caught("1", "exceptions", &told, &moved)
             }
             Phase::Draining => {
                 let held = self.start("0");
@@ -234,14 +228,20 @@ impl Row {
         }
     }
 
-    /// The manager is stopped while it makes the target.
-    fn before(&self, detour: &dyn Fn(&Record) -> bool) -> (Held, Record) {
+    /// The manager is stopped between two of its steps.
+    fn caught(
+        &self,
+        wait: &str,
+        what: &str,
+        there: &dyn Fn(&Record) -> bool,
+        late: &dyn Fn(&Record) -> bool,
+    ) -> (Held, Record) {
         for _ in 0..ATTEMPTS {
-            let held = self.start("60");
-            self.until("a shift", |record| !record.moving.is_empty());
+            let held = self.start(wait);
+            self.until(what, |record| there(record) || late(record));
             signal(held.process, Signal::STOP);
             let record = self.record();
-            if !detour(&record) {
+            if !late(&record) {
                 return (held, record);
             }
             // Too late. It is brought back, and tried again.
