@@ -13,7 +13,7 @@
 //! let scenario = Scenario::parse(text, &|_| Err("no files here".into()))?;
 //! let results = scenario.run(None, |_| {})?;
 //! assert_eq!(results.rows.len(), 4);
-//! assert!(results.svg().starts_with("<svg"));
+//! assert!(results.plot().svg().starts_with("<svg"));
 //!
 //! let fault = Scenario::parse(&text.replace("100mbit 10ms", "-1mbit 10ms"), &|_| Err(String::new())).unwrap_err();
 //! assert_eq!((fault.line, fault.column), (2, 11));
