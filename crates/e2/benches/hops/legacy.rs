@@ -1,6 +1,7 @@
 //! A namespace with a function in it that knows nothing of us: nft in a bridge between two interfaces.
 
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use host::netns;
 use packet::Pool;
@@ -58,7 +59,27 @@ impl Bridge {
             must(Command::new("ip").args(["link", "set", own, "up"]));
         }
         must(Command::new("nsenter").args(["-t", &pid, "-n", "sh", "-ec", BRIDGE]));
+        bridge.wait_for_carriers();
         bridge
+    }
+
+    /// Waits until the kernel has seen on both sides that the interfaces are up: what is sent before is dropped without a word.
+    fn wait_for_carriers(&self) {
+        let end = Instant::now() + Duration::from_secs(10);
+        let far = self.holder.id().to_string();
+        // This thread's namespace, and the holder's.
+        for words in [&["ip"][..], &["nsenter", "-t", &far, "-n", "ip"]] {
+            let mut ask = Command::new(words[0]);
+            ask.args(&words[1..]).args(["-brief", "link", "show"]);
+            let is_up = |line: &str| {
+                let mut words = line.split_whitespace();
+                words.next() == Some("lo") || words.next() == Some("UP")
+            };
+            while !String::from_utf8_lossy(&ask.output().expect("ip").stdout).lines().all(is_up) {
+                assert!(Instant::now() < end, "{ask:?}: not all interfaces are up after 10 s");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
     }
 
     /// What leads there, and what leads back.

@@ -6,10 +6,7 @@
 use super::problem::{Problem, RANDOM_SEED, Random, Servers};
 
 /// How much a search may do: looks at one instance on one server.
-const LOOKS_MAX: usize = 200_000;
-/// The same for few instances, which a proof follows.
-const LOOKS_FEW: usize = 60_000;
-const FEW: usize = 24;
+const LOOKS_MAX: usize = 80_000;
 /// A start is given up after so many changes without a better state, and this for every instance.
 const PATIENCE: usize = 40;
 const PATIENCE_EACH: usize = 2;
@@ -25,7 +22,7 @@ pub(super) fn best(problem: &Problem, live: &[Option<usize>]) -> Servers {
     if movable < 2 && count > movable || best.cut == 0 {
         return best; // one new instance is where it adds least already
     }
-    let mut looks = if count <= FEW { LOOKS_FEW } else { LOOKS_MAX };
+    let mut looks = LOOKS_MAX;
     let mut walk = Walk::new(problem, live);
     for number in 0..STARTS_MAX {
         if number > 0 {
