@@ -137,10 +137,12 @@ fn an_interface_that_others_made_is_attached_again_and_again_and_never_made() {
         let busy = attach().err();
         assert!(matches!(busy, Some(PortError::Option { .. })), "it has one queue: {busy:?}");
         let (mut rx, _tx) = tap.queue(0).unwrap();
-        socket.send_to(text.as_bytes(), "10.9.0.2:9").unwrap();
         let (mut batch, start) = (Batch::new(), Instant::now());
         while !batch.iter().any(|packet| packet.data().ends_with(text.as_bytes())) {
             assert!(start.elapsed() < Duration::from_secs(5), "{text} did not come");
+            // Until the kernel has noted that somebody is there, it drops without a word what is sent.
+            socket.send_to(text.as_bytes(), "10.9.0.2:9").unwrap();
+            std::thread::sleep(Duration::from_millis(10));
             batch.clear();
             rx.receive(&mut batch).unwrap();
         }
