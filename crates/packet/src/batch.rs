@@ -48,16 +48,10 @@ impl Batch {
         self.0.try_push(packet).map_err(arrayvec::CapacityError::element)
     }
 
-    /// Adds a packet where the caller has seen to the room.
+    /// The packets, for the pool that adds to them.
     #[inline]
-    pub(crate) fn push_within(&mut self, packet: Packet) {
-        self.0.push(packet);
-    }
-
-    /// Adds packets at the end where the caller has seen to the room.
-    #[inline]
-    pub(crate) fn extend_within(&mut self, packets: impl Iterator<Item = Packet>) {
-        self.0.extend(packets);
+    pub(crate) fn packets(&mut self) -> &mut ArrayVec<Packet, BATCH> {
+        &mut self.0
     }
 
     /// Takes the last packet.

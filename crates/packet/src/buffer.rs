@@ -38,37 +38,88 @@ pub struct NoRoom {
 /// What lies in front of a packet's bytes. The first line is all that passing a packet on touches.
 #[repr(C, align(64))]
 pub(crate) struct Header {
+    shape: Shape,
     pub(crate) pool: NonNull<Inner>,
-    /// First byte of the packet, from the start of the buffer's space.
-    start: u32,
-    len: u32,
-    /// Bytes of the buffer's space, headroom included.
-    space: u32,
+    timestamp_ns: u64,
     ingress: PortId,
     egress: PortId,
     flow_hash: u32,
-    timestamp_ns: u64,
     offload: Offload,
     metadata: Metadata,
 }
 
+/// All that a new packet says of itself, so that making one is one store of 16 bytes.
+///
+/// What is rarely known of a packet (`noted`) counts only while its bit is set; without it the field holds what the buffer's last
+/// owner left there.
+#[derive(Clone, Copy)]
+#[repr(C, align(16))]
+pub(crate) struct Shape {
+    /// First byte of the packet, from the start of the buffer's space.
+    start: u32,
+    len: u32,
+    /// Bytes of the buffer's space, headroom included: the same in all of a pool's buffers, at any time.
+    space: u32,
+    noted: u32,
+}
+
+/// The bits of [`Shape::noted`].
+mod noted {
+    pub(super) const INGRESS: u32 = 1;
+    pub(super) const EGRESS: u32 = 2;
+    pub(super) const FLOW_HASH: u32 = 4;
+    pub(super) const TIMESTAMP: u32 = 8;
+    pub(super) const OFFLOAD: u32 = 16;
+}
+
+/// A shape as one word. Field by field it would be four stores.
+#[cfg(target_arch = "x86_64")]
+type Whole = std::arch::x86_64::__m128i;
+#[cfg(not(target_arch = "x86_64"))]
+type Whole = u128;
+
 #[repr(align(64))]
 struct Metadata([u8; METADATA]);
+
+impl Shape {
+    /// A new packet's, of which nothing is noted yet.
+    #[inline]
+    pub(crate) const fn new(space: u32, start: u32, len: u32) -> Self {
+        Self { start, len, space, noted: 0 }
+    }
+}
 
 impl Header {
     pub(crate) fn new(pool: NonNull<Inner>, space: u32) -> Self {
         Self {
+            shape: Shape::new(space, 0, 0),
             pool,
-            start: 0,
-            len: 0,
-            space,
+            timestamp_ns: 0,
             ingress: PortId::NONE,
             egress: PortId::NONE,
             flow_hash: 0,
-            timestamp_ns: 0,
             offload: Offload::default(),
             metadata: Metadata([0; METADATA]),
         }
+    }
+
+    /// Has a free buffer look like that.
+    ///
+    /// # Safety
+    /// The buffer has no owner but the caller; the shape's space is its own, and `start` and `len` together are no more.
+    #[inline]
+    pub(crate) unsafe fn reshape(this: NonNull<Self>, shape: Shape) {
+        // SAFETY: both are 16 bytes that may hold anything.
+        let whole = unsafe { std::mem::transmute::<Shape, Whole>(shape) };
+        // SAFETY: the shape is the first thing in a header (`repr(C)`), as large as this and no less aligned; nobody else refers
+        // to this header.
+        unsafe { this.cast::<Whole>().write(whole) };
+    }
+
+    /// A field, if it is noted.
+    #[inline]
+    fn noted<T>(&self, bit: u32, field: T, otherwise: T) -> T {
+        if self.shape.noted & bit == 0 { otherwise } else { field }
     }
 }
 
@@ -85,22 +136,15 @@ unsafe impl Send for Packet {}
 unsafe impl Sync for Packet {}
 
 impl Packet {
-    /// Takes over a free buffer, with `headroom` bytes in front and as long as `len`.
+    /// Takes over a free buffer, which looks like that from now on.
     ///
     /// # Safety
-    /// The buffer has no other owner, and `headroom` and `len` together are no more than its space.
+    /// As [`Header::reshape`], and this is its only packet.
     #[inline]
-    pub(crate) unsafe fn adopt(header: NonNull<Header>, headroom: u32, len: u32) -> Self {
-        let mut packet = Self(header);
-        let header = packet.header_mut();
-        header.start = headroom;
-        header.len = len;
-        header.ingress = PortId::NONE;
-        header.egress = PortId::NONE;
-        header.flow_hash = 0;
-        header.timestamp_ns = 0;
-        header.offload = Offload::default();
-        packet
+    pub(crate) unsafe fn adopt(header: NonNull<Header>, shape: Shape) -> Self {
+        // SAFETY: by the caller's word.
+        unsafe { Header::reshape(header, shape) };
+        Self(header)
     }
 
     /// The pool that its buffer belongs to, which is alive as long as the packet is.
@@ -127,6 +171,24 @@ impl Packet {
         unsafe { self.0.as_mut() }
     }
 
+    #[inline]
+    fn shape(&self) -> &Shape {
+        &self.header().shape
+    }
+
+    #[inline]
+    fn shape_mut(&mut self) -> &mut Shape {
+        &mut self.header_mut().shape
+    }
+
+    /// The header, of which a field is noted from now on.
+    #[inline]
+    fn note(&mut self, bit: u32) -> &mut Header {
+        let header = self.header_mut();
+        header.shape.noted |= bit;
+        header
+    }
+
     /// The buffer's space: the bytes right behind the header.
     #[inline]
     fn space(&self) -> NonNull<u8> {
@@ -137,7 +199,7 @@ impl Packet {
     /// Length in bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        self.header().len as usize
+        self.shape().len as usize
     }
 
     /// Whether it has no bytes.
@@ -149,32 +211,28 @@ impl Packet {
     /// Free bytes in front.
     #[inline]
     pub fn headroom(&self) -> usize {
-        self.header().start as usize
+        self.shape().start as usize
     }
 
     /// Free bytes behind.
     #[inline]
     pub fn tailroom(&self) -> usize {
-        let header = self.header();
-        (header.space - header.start - header.len) as usize
+        let Shape { start, len, space, .. } = *self.shape();
+        (space - start - len) as usize
     }
 
     /// Where the bytes lie, and how many there are.
     #[inline]
     pub(crate) fn place(&self) -> (NonNull<u8>, usize) {
-        let header = self.header();
         // SAFETY: `start` lies within the space.
-        (unsafe { self.space().add(header.start as usize) }, header.len as usize)
+        (unsafe { self.space().add(self.headroom()) }, self.len())
     }
 
     /// The bytes.
     #[inline]
     pub fn data(&self) -> &[u8] {
-        let header = self.header();
         // SAFETY: `start + len <= space` holds always; the mapping was zeroed, so every byte is initialised.
-        unsafe {
-            std::slice::from_raw_parts(self.space().as_ptr().add(header.start as usize), header.len as usize)
-        }
+        unsafe { std::slice::from_raw_parts(self.space().as_ptr().add(self.headroom()), self.len()) }
     }
 
     /// The bytes, to change.
@@ -189,7 +247,7 @@ impl Packet {
     /// [`Packet::set_len`] says how long it was.
     #[inline]
     pub fn room_mut(&mut self) -> &mut [u8] {
-        let (start, space) = (self.headroom(), self.header().space as usize);
+        let (start, space) = (self.headroom(), self.shape().space as usize);
         // SAFETY: as for `data`, up to the end of the space.
         unsafe { std::slice::from_raw_parts_mut(self.space().as_ptr().add(start), space - start) }
     }
@@ -204,7 +262,24 @@ impl Packet {
         if len > available {
             return Err(NoRoom { wanted: len, available });
         }
-        self.header_mut().len = len as u32;
+        self.shape_mut().len = len as u32;
+        Ok(())
+    }
+
+    /// Makes the packet the `len` bytes behind the first `headroom` of its buffer, wherever it was; they hold what the
+    /// buffer held.
+    ///
+    /// # Errors
+    /// [`NoRoom`] when the buffer ends before.
+    #[inline]
+    pub fn set_bounds(&mut self, headroom: usize, len: usize) -> Result<(), NoRoom> {
+        let available = self.shape().space as usize;
+        let wanted = headroom.saturating_add(len);
+        if wanted > available {
+            return Err(NoRoom { wanted, available });
+        }
+        let shape = self.shape_mut();
+        (shape.start, shape.len) = (headroom as u32, len as u32);
         Ok(())
     }
 
@@ -218,9 +293,9 @@ impl Packet {
         if count > available {
             return Err(NoRoom { wanted: count, available });
         }
-        let header = self.header_mut();
-        header.start -= count as u32;
-        header.len += count as u32;
+        let shape = self.shape_mut();
+        shape.start -= count as u32;
+        shape.len += count as u32;
         Ok(&mut self.data_mut()[..count])
     }
 
@@ -234,7 +309,7 @@ impl Packet {
         if count > available {
             return Err(NoRoom { wanted: count, available });
         }
-        self.header_mut().len += count as u32;
+        self.shape_mut().len += count as u32;
         Ok(&mut self.data_mut()[len..])
     }
 
@@ -242,23 +317,23 @@ impl Packet {
     #[inline]
     pub fn trim_front(&mut self, count: usize) -> usize {
         let count = count.min(self.len());
-        let header = self.header_mut();
-        header.start += count as u32;
-        header.len -= count as u32;
+        let shape = self.shape_mut();
+        shape.start += count as u32;
+        shape.len -= count as u32;
         count
     }
 
     /// Shortens the packet to `len` bytes, if it is longer.
     #[inline]
     pub fn truncate(&mut self, len: usize) {
-        let header = self.header_mut();
-        header.len = header.len.min(u32::try_from(len).unwrap_or(u32::MAX));
+        let shape = self.shape_mut();
+        shape.len = shape.len.min(u32::try_from(len).unwrap_or(u32::MAX));
     }
 
     /// A copy in a buffer of the same pool, offload state and metadata included; `None` when none is free.
     pub fn try_clone(&self) -> Option<Packet> {
-        let mut copy = pool::alloc_beside(self.header().pool, self.header().start)?;
-        copy.set_len(self.len()).ok()?;
+        // Another buffer of the pool has as much space.
+        let mut copy = pool::alloc_beside(self.header().pool, *self.shape())?;
         copy.data_mut().copy_from_slice(self.data());
         let (from, to) = (self.header(), copy.header_mut());
         to.ingress = from.ingress;
@@ -273,61 +348,70 @@ impl Packet {
     /// Work that is left to the last hop.
     #[inline]
     pub fn offload(&self) -> Offload {
-        self.header().offload
+        let header = self.header();
+        header.noted(noted::OFFLOAD, header.offload, Offload::default())
     }
 
     /// Says what work is left to the last hop.
     #[inline]
     pub fn set_offload(&mut self, offload: Offload) {
-        self.header_mut().offload = offload;
+        if offload == Offload::default() {
+            self.shape_mut().noted &= !noted::OFFLOAD;
+        } else {
+            self.note(noted::OFFLOAD).offload = offload;
+        }
     }
 
     /// The port it came from.
     #[inline]
     pub fn ingress(&self) -> PortId {
-        self.header().ingress
+        let header = self.header();
+        header.noted(noted::INGRESS, header.ingress, PortId::NONE)
     }
 
     /// Says which port it came from.
     #[inline]
     pub fn set_ingress(&mut self, port: PortId) {
-        self.header_mut().ingress = port;
+        self.note(noted::INGRESS).ingress = port;
     }
 
     /// The port it goes to.
     #[inline]
     pub fn egress(&self) -> PortId {
-        self.header().egress
+        let header = self.header();
+        header.noted(noted::EGRESS, header.egress, PortId::NONE)
     }
 
     /// Says which port it goes to.
     #[inline]
     pub fn set_egress(&mut self, port: PortId) {
-        self.header_mut().egress = port;
+        self.note(noted::EGRESS).egress = port;
     }
 
     /// When it came in, in nanoseconds of the clock of whoever received it; 0 when nobody noted it.
     #[inline]
     pub fn timestamp_ns(&self) -> u64 {
-        self.header().timestamp_ns
+        let header = self.header();
+        header.noted(noted::TIMESTAMP, header.timestamp_ns, 0)
     }
 
     /// Notes when it came in.
     #[inline]
     pub fn set_timestamp_ns(&mut self, timestamp_ns: u64) {
-        self.header_mut().timestamp_ns = timestamp_ns;
+        self.note(noted::TIMESTAMP).timestamp_ns = timestamp_ns;
     }
 
     /// The hash of its flow; 0 when nobody computed it.
     #[inline]
     pub fn flow_hash(&self) -> u32 {
-        self.header().flow_hash
+        let header = self.header();
+        header.noted(noted::FLOW_HASH, header.flow_hash, 0)
     }
 
     /// Notes the hash of its flow.
     #[inline]
     pub fn set_flow_hash(&mut self, hash: u32) {
-        self.header_mut().flow_hash = hash;
+        self.note(noted::FLOW_HASH).flow_hash = hash;
     }
 
     /// The whole metadata area, for those that deal out places in it at run time.
@@ -379,7 +463,7 @@ impl fmt::Debug for Packet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Pool, PoolConfig};
+    use crate::{Pool, PoolConfig, SegmentKind, Segmentation};
 
     fn packet(bytes: &[u8]) -> Packet {
         let pool =
@@ -390,6 +474,7 @@ mod tests {
     #[test]
     fn a_header_is_three_lines() {
         assert_eq!(size_of::<Header>(), 192);
+        assert_eq!(std::mem::offset_of!(Header, shape), 0);
         assert_eq!(std::mem::offset_of!(Header, metadata), 64);
         assert_eq!(size_of::<Option<Packet>>(), 8);
     }
@@ -411,13 +496,58 @@ mod tests {
     }
 
     #[test]
+    fn bounds_lie_anywhere_in_the_buffer() {
+        let mut packet = packet(b"middle");
+        packet.trim_front(3);
+        packet.set_bounds(14, 8).unwrap();
+        assert_eq!((packet.headroom(), packet.len(), packet.tailroom()), (14, 8, 58));
+        assert_eq!(&packet.data()[2..], b"middle");
+        assert_eq!(packet.set_bounds(81, 0).unwrap_err(), NoRoom { wanted: 81, available: 80 });
+        assert_eq!(packet.set_bounds(usize::MAX, 1).unwrap_err().wanted, usize::MAX);
+        assert_eq!((packet.headroom(), packet.len()), (14, 8));
+        packet.set_bounds(0, 80).unwrap();
+        assert_eq!(&packet.data()[16..22], b"middle");
+    }
+
+    #[test]
+    fn a_new_packet_knows_nothing_of_the_buffers_last_owner() {
+        let pool = Pool::new(PoolConfig { buffers: 1, room: 64, ..PoolConfig::default() }).unwrap();
+        let segmentation = Segmentation { kind: SegmentKind::Udp, ecn: false, size: 9, header_len: 42 };
+        let offload = Offload { segmentation: Some(segmentation), ..Offload::default() };
+        let noted = |packet: &Packet| {
+            let numbers = (packet.timestamp_ns(), packet.flow_hash());
+            (packet.ingress(), packet.egress(), numbers, packet.offload())
+        };
+        let nothing = (PortId::NONE, PortId::NONE, (0, 0), Offload::default());
+        for _ in 0..2 {
+            let mut packet = pool.alloc().unwrap();
+            assert_eq!(noted(&packet), nothing);
+            // Each by itself, so that one does not bring another back.
+            packet.set_egress(PortId(4));
+            assert_eq!(noted(&packet), (PortId::NONE, PortId(4), (0, 0), Offload::default()));
+            packet.set_timestamp_ns(5);
+            packet.set_offload(offload);
+            assert_eq!(noted(&packet), (PortId::NONE, PortId(4), (5, 0), offload));
+            packet.set_offload(Offload::default());
+            packet.set_flow_hash(6);
+            packet.set_ingress(PortId(3));
+            assert_eq!(noted(&packet), (PortId(3), PortId(4), (5, 6), Offload::default()));
+        }
+        let mut batch = crate::Batch::new();
+        assert_eq!(pool.alloc_batch_of(10, 1, &mut batch), 1);
+        assert_eq!((noted(&batch[0]), batch[0].len()), (nothing, 10));
+    }
+
+    #[test]
     fn a_copy_is_whole_and_apart() {
         let mut packet = packet(b"original");
         packet.set_ingress(PortId(3));
+        packet.set_timestamp_ns(7);
         packet.trim_front(1);
         let copy = packet.try_clone().unwrap();
         packet.data_mut().fill(0);
-        assert_eq!((copy.data(), copy.ingress()), (&b"riginal"[..], PortId(3)));
+        assert_eq!((copy.data(), copy.headroom()), (&b"riginal"[..], 17));
+        assert_eq!((copy.ingress(), copy.egress(), copy.timestamp_ns()), (PortId(3), PortId::NONE, 7));
         assert!(packet.try_clone().is_none(), "the pool has two buffers");
     }
 

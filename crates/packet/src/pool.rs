@@ -31,7 +31,7 @@ use arrayvec::ArrayVec;
 
 use crate::Batch;
 use crate::batch::BATCH;
-use crate::buffer::{Header, Packet};
+use crate::buffer::{Header, Packet, Shape};
 
 /// Bytes of a buffer for ordinary frames, after its headroom.
 pub const ROOM: usize = 2048;
@@ -201,7 +201,8 @@ impl Pool {
 
     /// An empty packet, or `None` when every buffer is in use.
     pub fn alloc(&self) -> Option<Packet> {
-        alloc_beside(self.0.0, self.inner().headroom)
+        let inner = self.inner();
+        alloc_beside(self.0.0, Shape::new(inner.room, inner.headroom, 0))
     }
 
     /// Adds up to `wanted` empty packets to `out`, as many as it has room for and the pool has buffers for;
@@ -217,28 +218,24 @@ impl Pool {
         if len > self.room() {
             return 0;
         }
-        let (len, wanted) = (len as u32, wanted.min(out.room()));
+        let (shape, wanted) = (Shape::new(inner.room, inner.headroom, len as u32), wanted.min(out.room()));
         let got = with_cache(self.0.0, |cache| {
             if cache.free.len() < wanted {
                 inner.refill(cache);
             }
-            let got = wanted.min(cache.free.len());
-            let rest = cache.free.len() - got;
-            let taken = cache.free[rest..].iter();
+            let rest = cache.free.len().saturating_sub(wanted);
             // SAFETY: the buffers come off a free list, which forgets them below, so these are their only owners; the
-            // headroom and the room behind it make up a buffer, and `len` is no more than the room.
-            out.extend_within(
-                taken.map(|&Buffer(header)| unsafe { Packet::adopt(header, inner.headroom, len) }),
-            );
+            // headroom and the room behind it make up a buffer, `len` is no more than the room, and `out` has room for all.
+            unsafe { adopt_all(&cache.free[rest..], shape, out.packets()) };
+            let got = cache.free.len() - rest;
             cache.free.truncate(rest);
             got
         })
         .unwrap_or(0);
         for taken in got..wanted {
-            let Some(mut packet) = self.alloc() else { return taken };
-            // It is no more than the room.
-            let _ = packet.set_len(len as usize);
-            out.push_within(packet);
+            let Some(packet) = alloc_beside(self.0.0, shape) else { return taken };
+            // There is room for as many as are wanted.
+            let _ = out.push(packet);
         }
         wanted
     }
@@ -414,18 +411,15 @@ fn entry(caches: &mut Vec<Cache>, pool: NonNull<Inner>) -> &mut Cache {
     caches.last_mut().expect("just pushed")
 }
 
-/// A packet of the same pool as another one's, which keeps the pool alive meanwhile.
-pub(crate) fn alloc_beside(pool: NonNull<Inner>, headroom: u32) -> Option<Packet> {
+/// A packet of the same pool as another one's, which keeps the pool alive meanwhile. Its shape is that of a packet of this pool.
+pub(crate) fn alloc_beside(pool: NonNull<Inner>, shape: Shape) -> Option<Packet> {
     // SAFETY: the caller's packet keeps the pool alive, open or closed.
     let inner = unsafe { pool.as_ref() };
     let closed = inner.closed.load(Ordering::Relaxed);
     let cached = if closed { None } else { with_cache(pool, |cache| cache.take(inner)) };
     match cached.unwrap_or_else(|| inner.take_shared()) {
-        Some(Buffer(header)) => {
-            // SAFETY: the buffer came off a free list; all buffers of a pool have the same space, of which the
-            // caller's headroom is a part.
-            Some(unsafe { Packet::adopt(header, headroom, 0) })
-        }
+        // SAFETY: the buffer came off a free list; all buffers of a pool have the same space.
+        Some(Buffer(header)) => Some(unsafe { Packet::adopt(header, shape) }),
         None => {
             inner.exhausted.fetch_add(1, Ordering::Relaxed);
             None
@@ -433,12 +427,30 @@ pub(crate) fn alloc_beside(pool: NonNull<Inner>, headroom: u32) -> Option<Packet
     }
 }
 
+/// Makes packets of free buffers, at the end of `out`.
+///
+/// # Safety
+/// The buffers have no other owner, nor will they have; the shape is one of their pool's; `out` has room for all of them.
+#[inline]
+unsafe fn adopt_all(buffers: &[Buffer], shape: Shape, out: &mut ArrayVec<Packet, BATCH>) {
+    // SAFETY: by the caller's word. The packets themselves are made below.
+    buffers.iter().for_each(|buffer| unsafe { Header::reshape(buffer.0, shape) });
+    let len = out.len();
+    // SAFETY: a packet is a pointer to a header and nothing else, as a buffer is (both `repr(transparent)`); behind `len`
+    // there is room for as many, all of which are initialised then.
+    unsafe {
+        let end = out.as_mut_ptr().add(len);
+        std::ptr::copy_nonoverlapping(buffers.as_ptr().cast::<Packet>(), end, buffers.len());
+        out.set_len(len + buffers.len());
+    }
+}
+
 /// Returns the buffers of a batch, if they are all of one pool and this thread's stack has room for them, which is so
 /// nearly always; the batch is empty then.
-#[inline]
 pub(crate) fn release_alike(packets: &mut ArrayVec<Packet, BATCH>) -> bool {
     let Some(pool) = packets.first().map(Packet::pool) else { return true };
-    let alike = packets.iter().fold(true, |alike, packet| alike & (packet.pool() == pool));
+    let differs = |packet: &Packet| packet.pool().addr().get() ^ pool.addr().get();
+    let alike = packets.iter().fold(0, |all, packet| all | differs(packet)) == 0;
     // SAFETY: a pool is alive while one of its buffers is abroad.
     let (closed, keep) = unsafe { (pool.as_ref().closed.load(Ordering::Relaxed), pool.as_ref().cache) };
     if !alike || closed {
