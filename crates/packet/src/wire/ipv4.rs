@@ -254,10 +254,10 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> View<T> {
         if ttl <= 1 {
             return false;
         }
-        let word = u16::from_be_bytes([ttl, self.protocol().0]);
-        let check = checksum::update16(self.checksum(), word, word - 0x100);
+        // The word of TTL and protocol loses 0x100, so the checksum gains as much: `checksum::update16`, whatever the word.
+        let (check, carry) = self.checksum().overflowing_add(0x100);
         self.set_ttl(ttl - 1);
-        self.set_checksum(check);
+        self.set_checksum(check.wrapping_add(u16::from(carry || check == u16::MAX)));
         true
     }
 
@@ -624,6 +624,24 @@ mod tests {
         assert!(!view.decrement_ttl());
         view.set_ttl(0);
         assert!(!view.decrement_ttl());
+    }
+
+    /// Also of headers whose checksum is wrong: it stays as wrong as it was.
+    #[test]
+    fn a_ttl_step_is_the_incremental_update_whatever_the_checksum() {
+        let mut bytes = packet(&[], b"");
+        let mut view = View::new_unchecked(&mut bytes[..]);
+        for (ttl, protocol) in [(2, 0), (2, 255), (64, 17), (128, 6), (255, 0), (255, 255)] {
+            for check in 0..=u16::MAX {
+                view.set_ttl(ttl);
+                view.set_protocol(IpProtocol(protocol));
+                view.set_checksum(check);
+                assert!(view.decrement_ttl());
+                let word = |ttl| u16::from_be_bytes([ttl, protocol]);
+                let twin = checksum::update16(check, word(ttl), word(ttl - 1));
+                assert_eq!((view.checksum(), view.ttl()), (twin, ttl - 1), "{check:x} {ttl} {protocol}");
+            }
+        }
     }
 
     #[test]
