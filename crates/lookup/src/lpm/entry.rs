@@ -1,5 +1,6 @@
 //! What a place of the arrays says, in one word, and the large array.
 
+use super::DIRECT_BITS;
 use super::values::Id;
 
 /// Which value matches and the length of its prefix, or what is below; all zero for nothing.
@@ -74,6 +75,14 @@ pub(super) struct Junction {
     pub(super) node: u32,
 }
 
+/// An array of so many items on the heap, which never was on the stack.
+pub(super) fn boxed<T: Copy, const N: usize>(item: T) -> Box<[T; N]> {
+    match vec![item; N].into_boxed_slice().try_into() {
+        Ok(array) => array,
+        Err(_) => unreachable!("as many as were made"),
+    }
+}
+
 /// Items in one vector, named by their places. Place 0 is never given out.
 #[derive(Debug, Clone)]
 pub(super) struct Store<T> {
@@ -114,20 +123,22 @@ impl<T: Copy> Store<T> {
 
 /// Places of a block: a page of memory, as large as it mostly is.
 const BLOCK: usize = 4096 / size_of::<u32>();
+/// Places of the array: all that as many bits as it decides can say, so that no place has to be checked.
+const PLACES: usize = 1 << DIRECT_BITS;
 
 /// The array of 2^24 places. Memory that has only zeros is not there: the kernel gives a page when it is first written to,
 /// so the 64 MiB are address space, and what is written to is memory.
 #[derive(Debug)]
 pub(super) struct Direct {
     /// [`Entry`]s, as plain numbers: for those the allocator asks the kernel for zeros instead of writing them.
-    places: Vec<u32>,
+    places: Box<[u32; PLACES]>,
     /// Blocks that were ever written to.
     written: Vec<bool>,
 }
 
 impl Direct {
-    pub(super) fn new(bits: u8) -> Self {
-        Self { places: vec![0; 1 << bits], written: vec![false; (1 << bits) / BLOCK] }
+    pub(super) fn new() -> Self {
+        Self { places: boxed(0), written: vec![false; PLACES / BLOCK] }
     }
 
     #[inline(always)]
@@ -149,7 +160,7 @@ impl Direct {
 impl Clone for Direct {
     /// Copies what was written to, and leaves the rest to the kernel.
     fn clone(&self) -> Self {
-        let mut places = vec![0; self.places.len()];
+        let mut places: Box<[u32; PLACES]> = boxed(0);
         let blocks = places.chunks_mut(BLOCK).zip(self.places.chunks(BLOCK));
         for ((to, from), _) in blocks.zip(&self.written).filter(|(_, written)| **written) {
             to.copy_from_slice(from);

@@ -52,7 +52,7 @@ use std::collections::BTreeMap;
 use std::hash::Hash;
 
 use blocks::Blocks;
-use entry::{Direct, Entry, Junction, Store};
+use entry::{Direct, Entry, Junction, Store, boxed};
 pub use prefix::{Address, Prefix, PrefixError};
 use values::{Id, Values};
 
@@ -154,7 +154,7 @@ impl Node {
 #[derive(Debug, Clone)]
 pub struct Lpm<A: Address, V> {
     /// The longest match of up to 16 bits.
-    short: Vec<Entry>,
+    short: Box<[Entry; 1 << SHORT_BITS]>,
     /// The longest match of 17 to 24 bits, or where longer prefixes are.
     direct: Direct,
     junctions: Store<Junction>,
@@ -184,8 +184,8 @@ impl<A: Address, V: Copy + Eq + Hash> Lpm<A, V> {
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
         Self {
-            short: vec![Entry::NONE; 1 << SHORT_BITS],
-            direct: Direct::new(DIRECT_BITS),
+            short: boxed(Entry::NONE),
+            direct: Direct::new(),
             junctions: Store::new(Junction::default()),
             nodes: Blocks::new(Node::default()),
             leaves: Blocks::new(Id::DEFAULT),
@@ -215,29 +215,40 @@ impl<A: Address, V: Copy + Eq + Hash> Lpm<A, V> {
     /// there are both addresses and places.
     pub fn lookup_batch(&self, addresses: &[A], answers: &mut [Option<V>]) {
         for (addresses, answers) in addresses.chunks(LANES).zip(answers.chunks_mut(LANES)) {
-            let (mut direct, mut below) = ([(Entry::NONE, Entry::NONE); LANES], false);
-            for (direct, &address) in direct.iter_mut().zip(addresses) {
-                *direct = self.direct(address);
-                below |= direct.1.is_below();
+            self.lookup_each(&addresses[..addresses.len().min(answers.len())], |lane, answer| {
+                answers[lane] = answer;
+            });
+        }
+    }
+
+    /// [`lookup_batch`](Self::lookup_batch) that tells what it has found, address by address.
+    #[inline]
+    pub fn lookup_each(&self, addresses: &[A], mut answer: impl FnMut(usize, Option<V>)) {
+        for (number, addresses) in addresses.chunks(LANES).enumerate() {
+            let (mut entries, mut any) = ([Entry::NONE; LANES], Entry::NONE);
+            for (entry, &address) in entries.iter_mut().zip(addresses) {
+                let (short, direct) = self.direct(address);
+                *entry = direct.or(short);
+                any.0 |= entry.0;
             }
-            let mut found = direct.map(|(short, entry)| entry.or(short).value());
-            if below {
-                self.walk_batch(addresses, &direct, &mut found);
+            if any.is_below() {
+                self.walk_batch(addresses, &mut entries);
             }
-            for (answer, id) in answers.iter_mut().zip(found) {
-                *answer = self.values.get(id);
+            for (lane, entry) in entries[..addresses.len()].iter().enumerate() {
+                answer(number * LANES + lane, self.values.get(entry.value()));
             }
         }
     }
 
-    /// Walks the nodes for those addresses of a batch that lead there, step by step side by side.
-    fn walk_batch(&self, addresses: &[A], direct: &[(Entry, Entry); LANES], found: &mut [Id; LANES]) {
+    /// Walks the nodes for those addresses of a batch whose entries lead there, step by step side by side, and puts what
+    /// matches in their place.
+    fn walk_batch(&self, addresses: &[A], entries: &mut [Entry; LANES]) {
         let nowhere =
             Walk { above: Entry::NONE, found: Match::default(), node: 0, rest: addresses[0].bits(), lane: 0 };
         let (mut walks, mut count) = ([nowhere; LANES], 0);
-        for (lane, (&address, &(short, entry))) in addresses.iter().zip(direct).enumerate() {
+        for (lane, (&address, &entry)) in addresses.iter().zip(&*entries).enumerate() {
             if entry.is_below() {
-                walks[count] = self.walk(short, entry, address, lane);
+                walks[count] = self.walk(self.direct(address).0, entry, address, lane);
                 count += 1;
             }
         }
@@ -249,7 +260,7 @@ impl<A: Address, V: Copy + Eq + Hash> Lpm<A, V> {
             }
         }
         for walk in walks {
-            found[walk.lane] = self.end(walk);
+            entries[walk.lane] = Entry::matched(self.end(walk), 0);
         }
     }
 
