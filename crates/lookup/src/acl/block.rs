@@ -134,13 +134,15 @@ impl<C: Class> Block<C> {
         let (source, destination) = (C::new(key[SOURCE]), C::new(key[DESTINATION]));
         let (source_port, destination_port) = (key[SOURCE_PORT] as u16, key[DESTINATION_PORT] as u16);
         let protocol = key[PROTOCOL] as u16;
-        std::array::from_fn(|lane| {
-            self.source.outside(lane, source)
+        let mut misses = [0; LANES];
+        for (lane, misses) in misses.iter_mut().enumerate() {
+            *misses = self.source.outside(lane, source)
                 | self.destination.outside(lane, destination)
                 | self.source_port.outside(lane, source_port)
                 | self.destination_port.outside(lane, destination_port)
-                | protocol & self.protocol_mask[lane] ^ self.protocol_value[lane]
-        })
+                | protocol & self.protocol_mask[lane] ^ self.protocol_value[lane];
+        }
+        misses
     }
 
     /// The number of the first rule that matches, or [`NONE`].

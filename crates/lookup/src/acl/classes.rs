@@ -73,7 +73,10 @@ impl Classes for V4Classes {
 
     #[inline(always)]
     fn of(&self, addresses: &[u32; SIDE_BY_SIDE]) -> [u32; SIDE_BY_SIDE] {
-        let mut cells = addresses.map(|address| self.root[(address >> 16) as usize]);
+        let mut cells = [0; SIDE_BY_SIDE];
+        for (cell, address) in cells.iter_mut().zip(addresses) {
+            *cell = self.root[(address >> 16) as usize];
+        }
         for (cell, address) in cells.iter_mut().zip(addresses) {
             *cell = self.step(*cell, (address >> 8) as u8);
         }
