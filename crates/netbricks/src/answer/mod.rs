@@ -25,6 +25,7 @@ const HOPS: u8 = 64;
 ///
 /// # Panics
 /// Where the frame is shorter than an Ethernet header.
+#[inline]
 pub fn turn_round(frame: &mut [u8]) {
     let mut link = ethernet::View::new_unchecked(frame);
     let (source, destination) = (link.source(), link.destination());

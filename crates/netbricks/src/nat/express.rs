@@ -35,6 +35,8 @@ const L4: usize = L3 + ipv4::HEADER_LEN;
 const ADDRESSES: usize = L3 + 12;
 /// Bytes up to the end of a UDP header.
 const HEAD: usize = L4 + udp::HEADER_LEN;
+/// So many flows and their lanes lie in a core's second cache anyway (some 400 bytes each), so nothing is fetched ahead of use.
+const FLOWS_AT_HAND: usize = 1024;
 /// No place.
 const NOWHERE: u32 = u32::MAX;
 
@@ -307,6 +309,7 @@ impl Nat {
     pub fn glance<'a>(&self, frames: impl IntoIterator<Item = &'a [u8]>, glances: &mut Glances) {
         (glances.count, glances.known) = (0, 0);
         let hastens = self.tracker.believes_checksums();
+        let fetches = self.tracker.len() > FLOWS_AT_HAND;
         let mut read = 0;
         for (glance, frame) in glances.each.iter_mut().zip(frames) {
             glances.count += 1;
@@ -314,7 +317,9 @@ impl Nat {
                 Some(plain) => {
                     *glance = plain;
                     (glance.tag, glance.place) = self.lanes.tag(plain.ends, plain.ports, plain.protocol);
-                    read ^= self.lanes.group(glance.place)[0];
+                    if fetches {
+                        read ^= self.lanes.group(glance.place)[0];
+                    }
                 }
                 None => *glance = Glance::NONE,
             }
@@ -327,8 +332,10 @@ impl Nat {
                 glances.known += usize::from(glance.place != NOWHERE);
             }
         }
-        let places = glances.each[..glances.count].iter().map(|glance| glance.place);
-        self.tracker.fetch_at(places, |link| link.as_ref().map_or(0, |link| link.express.touch()));
+        if fetches {
+            let places = glances.each[..glances.count].iter().map(|glance| glance.place);
+            self.tracker.fetch_at(places, |link| link.as_ref().map_or(0, |link| link.express.touch()));
+        }
     }
 
     /// Translates a packet that came in at `gate` on the short way: what [`translate`](Self::translate) says of it is done.
