@@ -32,7 +32,8 @@ pub(crate) struct TurnClock {
     first: (u64, u64),
     /// Both clocks at the last round.
     base: (u64, u64),
-    ns_per_cycle: f64,
+    /// Nanoseconds of a cycle, times 2³².
+    ns_per_cycle: u64,
     cycles: u64,
     now_ns: u64,
 }
@@ -40,7 +41,7 @@ pub(crate) struct TurnClock {
 impl TurnClock {
     pub(crate) fn new() -> Self {
         let base = (cycles::now(), monotonic_ns());
-        Self { first: base, base, ns_per_cycle: 0.0, cycles: base.0, now_ns: base.1 }
+        Self { first: base, base, ns_per_cycle: 0, cycles: base.0, now_ns: base.1 }
     }
 
     /// Reads both clocks.
@@ -48,7 +49,8 @@ impl TurnClock {
         self.base = (cycles::now(), monotonic_ns());
         let (cycles, ns) = (self.base.0 - self.first.0, self.base.1 - self.first.1);
         // The longer it runs, the better it knows how fast the counter is.
-        self.ns_per_cycle = ns as f64 / cycles.max(1) as f64;
+        let ns_per_cycle = (u128::from(ns) << u32::BITS) / u128::from(cycles.max(1));
+        self.ns_per_cycle = u64::try_from(ns_per_cycle).unwrap_or(u64::MAX);
         self.cycles = self.base.0;
         self.now_ns = self.now_ns.max(self.base.1);
     }
@@ -58,8 +60,9 @@ impl TurnClock {
     pub(crate) fn turn(&mut self) -> u64 {
         let cycles = cycles::now();
         let took = cycles.saturating_sub(std::mem::replace(&mut self.cycles, cycles));
-        let since_ns = cycles.saturating_sub(self.base.0) as f64 * self.ns_per_cycle;
-        self.now_ns = self.now_ns.max(self.base.1 + since_ns as u64);
+        let since = cycles.saturating_sub(self.base.0);
+        let since_ns = ((u128::from(since) * u128::from(self.ns_per_cycle)) >> u32::BITS) as u64;
+        self.now_ns = self.now_ns.max(self.base.1.saturating_add(since_ns));
         took
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Emission {
     pub(crate) spare: Vec<Box<Batch>>,
     /// The gate that takes what the call leaves in its batch.
     pub(crate) forward: Option<Gate>,
+    /// The bytes of what it leaves there, where it has said.
+    pub(crate) bytes: Option<u64>,
     /// Whether the call has done anything else that must be seen to.
     pub(crate) more: bool,
     /// Tasks to wake, one bit each.
@@ -111,6 +113,14 @@ impl<'a> Context<'a> {
     #[inline]
     pub fn forward(&mut self, gate: Gate) {
         self.emission.forward = Some(gate);
+    }
+
+    /// [`forward`](Self::forward) where the module knows how many bytes the packets have that it leaves in its batch: they need
+    /// not be counted then.
+    #[inline]
+    pub fn forward_counted(&mut self, gate: Gate, bytes: u64) {
+        self.emission.forward = Some(gate);
+        self.emission.bytes = Some(bytes);
     }
 
     /// Gives one of the module's own tasks a turn, if it was idle.

@@ -160,7 +160,7 @@ impl Executor {
             let mut ctx = Context::new(outputs, &mut this.emission, budget);
             let mut parts = Parts { module: &mut **module, bytes: None };
             result = Some(f(&mut parts, &mut ctx, &mut this.current));
-            this.bytes = parts.bytes;
+            this.bytes = this.emission.bytes.take().or(parts.bytes);
             if let Some((node, gate)) = this.leave(0) {
                 this.through(node, gate, 1);
             }
@@ -235,8 +235,9 @@ impl Executor {
             }
             let mut ctx = Context::new(&mut node.outputs, emission, BATCH);
             node.module.process(&mut ctx, gate, current);
+            let counted = emission.bytes.take();
             if !node.keeps_lengths || current.len() != count {
-                *bytes = None;
+                *bytes = counted;
             }
             let next =
                 if emission.more { self.leave(hops) } else { leave_whole(node, emission, current, bytes) };
@@ -305,7 +306,8 @@ impl Executor {
             emitted += batch.len() as u64;
         }
         current.clear();
-        (emission.forward, emission.more, emission.wakes, emission.overload) = (None, false, 0, None);
+        (emission.forward, emission.bytes, emission.more) = (None, None, false);
+        (emission.wakes, emission.overload) = (0, None);
         // What the module took out of the batch and still had on its own stack is in neither count but the first.
         node.lost += self.given.max(emitted);
         let message = panic_message(panic);

@@ -9,7 +9,7 @@ use packet::fuzzing::bounded;
 use packet::{BATCH, Batch, Packet, Pool, PoolConfig};
 
 use super::context::{Context, Emission};
-use super::node::{NOT_OPEN, Output};
+use super::node::{NOT_OPEN, Output, bytes};
 use super::{Gate, Module, Place, Ran};
 
 /// The tests' buffers.
@@ -150,6 +150,9 @@ impl<D: DerefMut<Target: Module>> Rig<D> {
         let outputs = &mut self.outputs[..self.module.outputs().into()];
         let mut ctx = Context::new(outputs, &mut self.emission, BATCH);
         let result = call(&mut self.module, &mut ctx, &mut batch);
+        if let Some(counted) = self.emission.bytes.take() {
+            assert_eq!(counted, bytes(&batch), "bytes that the module has counted");
+        }
         let mut left = Vec::new();
         for (gate, mut emitted) in self.emission.emitted.drain(..) {
             outputs[usize::from(gate)].open = NOT_OPEN;

@@ -1,13 +1,17 @@
 //! [`Acl`].
 
+mod compared;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use lookup::acl::{AclError, Networks, RULES_MAX, Rule};
-use packet::Batch;
+use lookup::acl::{AclError, Networks, Prefix, RULES_MAX, Rule};
 use packet::flow::{FlowKey, Tuple};
+use packet::{Batch, Packet};
 
+use self::compared::{Compared, Keys, V4, V6};
 use super::flow_key::flow_key;
 use super::gates::{DROP, send};
+use super::part::part;
 use crate::engine::{Context, Gate, Module};
 
 /// Rules behind those in the classifier, at least: they are compared one by one.
@@ -40,66 +44,8 @@ pub struct Acl {
     classifier: Option<lookup::acl::Acl<()>>,
     classified: usize,
     /// Those behind, as each family sees them.
-    tail_v4: Vec<Compared<PairV4>>,
-    tail_v6: Vec<Compared<PairV6>>,
-}
-
-/// A rule of one family, to be compared.
-struct Compared<A> {
-    /// Source and destination.
-    addresses: A,
-    mask: A,
-    /// The first and how many are behind it.
-    source_ports: (u16, u16),
-    destination_ports: (u16, u16),
-    protocol: (u8, u8),
-    /// Which of the rules it is.
-    rule: u32,
-}
-
-/// Both addresses of IPv4 in one word.
-type PairV4 = u64;
-/// Both addresses of IPv6.
-type PairV6 = [u128; 2];
-
-fn pair_v4(source: Ipv4Addr, destination: Ipv4Addr) -> PairV4 {
-    u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits())
-}
-
-fn pair_v6(source: Ipv6Addr, destination: Ipv6Addr) -> PairV6 {
-    [source.to_bits(), destination.to_bits()]
-}
-
-/// The address whose first `length` bits are the ones that count.
-fn mask_v4(length: u8) -> Ipv4Addr {
-    Ipv4Addr::from_bits(!u32::MAX.checked_shr(length.into()).unwrap_or(0))
-}
-
-fn mask_v6(length: u8) -> Ipv6Addr {
-    Ipv6Addr::from_bits(!u128::MAX.checked_shr(length.into()).unwrap_or(0))
-}
-
-impl<A> Compared<A> {
-    fn new(rule: &Rule, number: u32, addresses: A, mask: A) -> Self {
-        let ports = |range: &std::ops::RangeInclusive<u16>| (*range.start(), range.end() - range.start());
-        Self {
-            addresses,
-            mask,
-            source_ports: ports(&rule.source_ports),
-            destination_ports: ports(&rule.destination_ports),
-            protocol: (rule.protocol.value(), rule.protocol.mask()),
-            rule: number,
-        }
-    }
-
-    /// Whether all but the addresses match.
-    #[inline]
-    fn matches<T>(&self, tuple: &Tuple<T>) -> bool {
-        let within = |(first, more): (u16, u16), port: u16| port.wrapping_sub(first) <= more;
-        within(self.source_ports, tuple.source_port)
-            && within(self.destination_ports, tuple.destination_port)
-            && tuple.protocol.0 & self.protocol.1 == self.protocol.0
-    }
+    tail_v4: Vec<Compared<V4>>,
+    tail_v6: Vec<Compared<V6>>,
 }
 
 impl Acl {
@@ -137,18 +83,15 @@ impl Acl {
         let (rule, at) = (&self.rules[number].0, number as u32);
         match rule.networks {
             Networks::Any => {
-                self.tail_v4.push(Compared::new(rule, at, 0, 0));
-                self.tail_v6.push(Compared::new(rule, at, [0; 2], [0; 2]));
+                let (any_v4, any_v6) = (Prefix::<Ipv4Addr>::ANY, Prefix::<Ipv6Addr>::ANY);
+                self.tail_v4.push(Compared::v4(rule, at, any_v4, any_v4));
+                self.tail_v6.push(Compared::v6(rule, at, any_v6, any_v6));
             }
             Networks::V4 { source, destination } => {
-                let addresses = pair_v4(source.address(), destination.address());
-                let mask = pair_v4(mask_v4(source.length()), mask_v4(destination.length()));
-                self.tail_v4.push(Compared::new(rule, at, addresses, mask));
+                self.tail_v4.push(Compared::v4(rule, at, source, destination));
             }
             Networks::V6 { source, destination } => {
-                let addresses = pair_v6(source.address(), destination.address());
-                let mask = pair_v6(mask_v6(source.length()), mask_v6(destination.length()));
-                self.tail_v6.push(Compared::new(rule, at, addresses, mask));
+                self.tail_v6.push(Compared::v6(rule, at, source, destination));
             }
         }
     }
@@ -167,21 +110,40 @@ impl Acl {
     #[inline]
     fn tail(&self, key: &FlowKey) -> Option<u32> {
         match key {
-            FlowKey::V4(tuple) => {
-                let pair = pair_v4(tuple.source, tuple.destination);
-                let mut rules = self.tail_v4.iter();
-                rules
-                    .find(|rule| pair & rule.mask == rule.addresses && rule.matches(tuple))
-                    .map(|rule| rule.rule)
-            }
-            FlowKey::V6(tuple) => {
-                let [source, destination] = pair_v6(tuple.source, tuple.destination);
-                let near = |rule: &Compared<PairV6>| {
-                    [source & rule.mask[0], destination & rule.mask[1]] == rule.addresses
-                };
-                self.tail_v6.iter().find(|rule| near(rule) && rule.matches(tuple)).map(|rule| rule.rule)
-            }
+            FlowKey::V4(tuple) => self.tail_v4.iter().find(|rule| rule.is(tuple)).map(|rule| rule.rule),
+            FlowKey::V6(tuple) => self.tail_v6.iter().find(|rule| rule.is(tuple)).map(|rule| rule.rule),
         }
+    }
+
+    /// Those of a batch's packets, one bit each, that pass rules of which none is classified.
+    #[inline]
+    fn passing(&self, batch: &Batch) -> u64 {
+        let keys = Keys::of(batch);
+        let mut passing = 0;
+        keys.match_first(&self.tail_v4, |rule, lanes| {
+            if self.gate(Some(rule)) != DROP {
+                passing |= u64::from(lanes);
+            }
+        });
+        let all = (1u64 << batch.len()) - 1;
+        if u64::from(keys.there) != all {
+            passing |= self.passing_others(batch, all & !u64::from(keys.there));
+        }
+        passing
+    }
+
+    /// [`passing`](Self::passing) of those that are not plain.
+    #[inline(never)]
+    fn passing_others(&self, batch: &Batch, others: u64) -> u64 {
+        let passes = |packet: &Packet| match flow_key(packet.data()) {
+            Some(key) => self.gate(self.tail(&key)) != DROP,
+            None => self.gate_of_others() != DROP,
+        };
+        let mut passing = 0;
+        for (lane, packet) in batch.iter().enumerate().filter(|(lane, _)| others >> lane & 1 == 1) {
+            passing |= u64::from(passes(packet)) << lane;
+        }
+        passing
     }
 
     /// Whether the first rule that matches lets pass.
@@ -225,16 +187,11 @@ impl Module for Acl {
     }
 
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
-        let (mut gates, count) = ([DROP; packet::BATCH], batch.len());
         let Some(classifier) = &self.classifier else {
-            for (gate, packet) in gates.iter_mut().zip(&*batch) {
-                *gate = match flow_key(packet.data()) {
-                    Some(key) => self.gate(self.tail(&key)),
-                    None => self.gate_of_others(),
-                };
-            }
-            return send(ctx, batch, &gates[..count]);
+            let passing = self.passing(batch);
+            return part(ctx, batch, passing, Some(0), None);
         };
+        let (mut gates, count) = ([DROP; packet::BATCH], batch.len());
         // The key of those that have none is looked up and thrown away.
         let nobody = FlowKey::V4(Tuple {
             source: [0; 4].into(),

@@ -38,6 +38,15 @@ impl Bypass {
         let all = self.batch_ns.saturating_add(packets).saturating_add(self.byte_ns.saturating_mul(bytes));
         all.min(BYPASS_NS_MAX)
     }
+
+    #[inline(never)]
+    fn wait(&self, batch: &Batch) {
+        // Not the time of the turn, which stands still.
+        let end_ns = monotonic_ns() + self.time_ns(batch);
+        while monotonic_ns() < end_ns {
+            std::hint::spin_loop();
+        }
+    }
 }
 
 impl Module for Bypass {
@@ -58,13 +67,8 @@ impl Module for Bypass {
     }
 
     fn process(&mut self, ctx: &mut Context<'_>, gate: Gate, batch: &mut Batch) {
-        let time_ns = self.time_ns(batch);
-        if time_ns > 0 {
-            // Not the time of the turn, which stands still.
-            let end_ns = monotonic_ns() + time_ns;
-            while monotonic_ns() < end_ns {
-                std::hint::spin_loop();
-            }
+        if self.batch_ns | self.packet_ns | self.byte_ns != 0 {
+            self.wait(batch);
         }
         ctx.forward(gate);
     }

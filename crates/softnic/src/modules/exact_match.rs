@@ -243,7 +243,9 @@ struct Words<const N: usize>([u64; N]);
 impl<const N: usize> Words<N> {
     #[inline]
     fn of(key: &Key) -> Self {
-        Self(std::array::from_fn(|word| key[word]))
+        let mut words = [0; N];
+        words.iter_mut().zip(key).for_each(|(word, whole)| *word = *whole);
+        Self(words)
     }
 }
 

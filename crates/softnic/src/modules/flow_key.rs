@@ -25,7 +25,38 @@ pub(super) fn shared_key(frame: &[u8]) -> Option<FlowKey> {
     plain_v4(frame).or_else(|| any(frame, true))
 }
 
-/// Untagged IPv4 with TCP or UDP that is no fragment: most of what is seen.
+/// What [`flow_key`] says of a packet, as it lies there: in the order of the network, whatever that of the processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Words {
+    pub(super) source: u32,
+    pub(super) destination: u32,
+    /// Both ports, the source's first.
+    pub(super) ports: u32,
+    pub(super) protocol: u8,
+}
+
+impl Words {
+    /// Of untagged IPv4 without options, with TCP or UDP, that is no fragment: most of what is seen, at one look. `None` for
+    /// all else, which has to be asked with [`flow_key`].
+    #[inline(always)]
+    pub(super) fn of(frame: &[u8]) -> Option<Self> {
+        let head = frame.first_chunk::<{ ETHERNET + 28 }>()?;
+        let word = |at: usize| [head[at], head[at + 1], head[at + 2], head[at + 3]];
+        // EtherType, version and header length.
+        let is_plain = u32::from_be_bytes(word(12)) >> 8 == 0x08_0045 && be16(&head[20..]) & FRAGMENT == 0;
+        let (total, protocol) = (usize::from(be16(&head[16..])), head[23]);
+        let is_whole = total >= 28 && ETHERNET + total <= frame.len();
+        let has_ports = matches!(IpProtocol(protocol), IpProtocol::TCP | IpProtocol::UDP);
+        (is_plain && is_whole && has_ports).then(|| Self {
+            source: u32::from_ne_bytes(word(26)),
+            destination: u32::from_ne_bytes(word(30)),
+            ports: u32::from_ne_bytes(word(34)),
+            protocol,
+        })
+    }
+}
+
+/// Untagged IPv4 with TCP or UDP that is no fragment.
 #[inline]
 fn plain_v4(frame: &[u8]) -> Option<FlowKey> {
     let ip = frame.get(ETHERNET..)?.first_chunk::<20>()?;
@@ -79,7 +110,20 @@ mod tests {
             frame[ETHERNET + 20 + 4..ETHERNET + 26].copy_from_slice(&[0, length]);
             let at = random.below(frame.len());
             frame[at] ^= 1 << random.below(8);
-            let Some(key) = plain_v4(&frame) else { continue };
+            let Some(key) = plain_v4(&frame) else {
+                assert_eq!(Words::of(&frame), None, "{random:?}");
+                continue;
+            };
+            let FlowKey::V4(tuple) = key else { panic!("{key} {random:?}") };
+            // All but those with options.
+            assert_eq!(Words::of(&frame).is_some(), frame[ETHERNET] == 0x45, "{key} {random:?}");
+            let ports = [tuple.source_port.to_be_bytes(), tuple.destination_port.to_be_bytes()].concat();
+            if let Some(words) = Words::of(&frame) {
+                let word = |octets: &[u8]| u32::from_ne_bytes([octets[0], octets[1], octets[2], octets[3]]);
+                let (source, destination) = (word(&tuple.source.octets()), word(&tuple.destination.octets()));
+                let (ports, protocol) = (word(&ports), tuple.protocol.0);
+                assert_eq!(words, Words { source, destination, ports, protocol }, "{random:?}");
+            }
             let long = any(&frame, false);
             short += u32::from(long.is_some());
             // The long way also refuses segments whose own lengths lie.

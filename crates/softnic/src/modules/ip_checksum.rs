@@ -40,9 +40,8 @@ impl IpChecksum {
         if self.verifies {
             return checksum::sum_header(header) == u16::MAX;
         }
-        header[10..12].fill(0);
-        let sum = checksum::sum_header(header);
-        header[10..12].copy_from_slice(&(!sum).to_be_bytes());
+        let check = checksum::checksum_header(header);
+        header[10..12].copy_from_slice(&check.to_be_bytes());
         true
     }
 

@@ -174,6 +174,13 @@ fn destination(frame: &[u8]) -> Option<IpAddr> {
     None
 }
 
+/// [`destination`] of IPv4 without tags: what most frames are.
+#[inline(always)]
+fn plain_destination(frame: &[u8]) -> Option<Ipv4Addr> {
+    let head = frame.first_chunk::<{ ETHERTYPE + 22 }>()?;
+    (head[ETHERTYPE..ETHERTYPE + 2] == [0x08, 0x00]).then(|| [head[30], head[31], head[32], head[33]].into())
+}
+
 /// Addresses of one family, and whose they are.
 struct Wanted<A> {
     count: usize,
@@ -197,13 +204,11 @@ impl<A: Address> Wanted<A> {
     /// Writes the gates to their lanes.
     #[inline]
     fn look_up(&self, table: &Lpm<A, Gate>, gates: &mut [Gate; BATCH]) {
-        let mut answers = [None; BATCH];
-        table.lookup_batch(&self.addresses[..self.count], &mut answers);
-        for (answer, lane) in answers.iter().zip(self.lanes).take(self.count) {
+        table.lookup_each(&self.addresses[..self.count], |number, answer| {
             if let Some(gate) = answer {
-                gates[usize::from(lane)] = *gate;
+                gates[usize::from(self.lanes[number])] = gate;
             }
-        }
+        });
     }
 }
 
@@ -221,6 +226,36 @@ impl Module for IpLookup {
     }
 
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
+        let (mut gates, count) = ([self.default_v4; BATCH], batch.len());
+        let (mut addresses, mut all) = ([Ipv4Addr::UNSPECIFIED; BATCH], true);
+        for (address, packet) in addresses.iter_mut().zip(&*batch) {
+            match plain_destination(packet.data()) {
+                Some(found) => *address = found,
+                None => all = false,
+            }
+        }
+        if !all {
+            return self.sort_mixed(ctx, batch);
+        }
+        if let Some(table) = &self.v4 {
+            table.lookup_each(&addresses[..count], |lane, answer| {
+                if let Some(gate) = answer {
+                    gates[lane] = gate;
+                }
+            });
+        }
+        send(ctx, batch, &gates[..count]);
+    }
+
+    fn status(&self) -> String {
+        format!("{} prefixes", self.len())
+    }
+}
+
+impl IpLookup {
+    /// Sends packets to gates of which some are not IPv4, or tagged.
+    #[inline(never)]
+    fn sort_mixed(&self, ctx: &mut Context<'_>, batch: &mut Batch) {
         let (mut gates, count) = ([self.default_v4; BATCH], batch.len());
         let (mut four, mut six) = (Wanted::new(), Wanted::new());
         for (lane, packet) in batch.iter().enumerate() {
@@ -240,10 +275,6 @@ impl Module for IpLookup {
             six.look_up(table, &mut gates);
         }
         send(ctx, batch, &gates[..count]);
-    }
-
-    fn status(&self) -> String {
-        format!("{} prefixes", self.len())
     }
 }
 
@@ -307,13 +338,18 @@ mod tests {
             for &address in &wanted {
                 assert_eq!(module.lookup(address), best(address), "{address} {random:?}");
             }
-            let frames = wanted.iter().map(|address| packet(&frame(random.below(3), *address)));
-            let out = Rig::on(&mut module).pass(0, frames.collect::<Vec<_>>());
-            for (gate, packet) in &out {
-                let address = destination(packet.data()).unwrap();
-                assert_eq!(Some(*gate), best(address), "{address} {random:?}");
+            // Mixed ones, and none but plain ones.
+            for (families, tags) in [(2, 3), (1, 1)] {
+                let wanted: Vec<IpAddr> =
+                    wanted.iter().copied().filter(|address| families > 1 || address.is_ipv4()).collect();
+                let frames = wanted.iter().map(|address| packet(&frame(random.below(tags), *address)));
+                let out = Rig::on(&mut module).pass(0, frames.collect::<Vec<_>>());
+                for (gate, packet) in &out {
+                    let address = destination(packet.data()).unwrap();
+                    assert_eq!(Some(*gate), best(address), "{address} {random:?}");
+                }
+                assert_eq!(out.len(), wanted.iter().filter(|address| best(**address).is_some()).count());
             }
-            assert_eq!(out.len(), wanted.iter().filter(|address| best(**address).is_some()).count());
         }
     }
 

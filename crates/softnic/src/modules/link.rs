@@ -19,13 +19,13 @@ pub(super) fn network(frame: &[u8]) -> Option<(EtherType, usize)> {
 /// are. `None` for all others, which are to be looked at with care.
 #[inline]
 pub(super) fn plain_v4(frame: &mut [u8]) -> Option<&mut [u8; ipv4::HEADER_LEN]> {
-    let (link, packet) = frame.split_first_chunk_mut::<{ ethernet::HEADER_LEN }>()?;
-    let longest = packet.len();
-    let header = packet.first_chunk_mut::<{ ipv4::HEADER_LEN }>()?;
-    let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    // Version 4, a header of five words.
-    let plain = [link[12], link[13], header[0]] == [0x08, 0x00, 0x45];
-    (plain && total >= ipv4::HEADER_LEN && total <= longest).then_some(header)
+    let longest = frame.len();
+    let head = frame.first_chunk_mut::<{ ethernet::HEADER_LEN + ipv4::HEADER_LEN }>()?;
+    // EtherType, version 4, a header of five words.
+    let plain = u32::from_be_bytes([head[12], head[13], head[14], head[15]]) >> 8 == 0x08_0045;
+    let total = usize::from(u16::from_be_bytes([head[16], head[17]]));
+    let fits = total >= ipv4::HEADER_LEN && ethernet::HEADER_LEN + total <= longest;
+    if plain && fits { head.last_chunk_mut() } else { None }
 }
 
 #[cold]

@@ -45,11 +45,9 @@ fn apart(ctx: &mut Context<'_>, batch: &mut Batch, chosen: u64, yes: Option<Gate
 /// Does something to every packet of a batch, and says by a bit each where it answered `true`.
 #[inline]
 pub(super) fn mark(batch: &mut Batch, mut judge: impl FnMut(&mut packet::Packet) -> bool) -> u64 {
-    let mut marks = 0;
-    for (at, packet) in batch.iter_mut().enumerate() {
-        marks |= u64::from(judge(packet)) << at;
-    }
-    marks
+    // The first ends up on top: a constant shift for each is cheaper than one by its number.
+    let marks = batch.iter_mut().fold(0u64, |marks, packet| marks << 1 | u64::from(judge(packet)));
+    marks.reverse_bits().unbounded_shr(u64::BITS - batch.len() as u32)
 }
 
 #[cfg(test)]
@@ -72,6 +70,17 @@ mod tests {
 
         fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
             part(ctx, batch, self.0, self.1, self.2);
+        }
+    }
+
+    #[test]
+    fn every_packet_has_the_bit_of_its_number() {
+        for count in [0, 1, 5, 31, 32] {
+            let mut batch = Batch::new();
+            packets(count).for_each(|packet| batch.push(packet).unwrap());
+            let marks = mark(&mut batch, |packet| packet.data()[0] % 3 == 0);
+            let twin = (0..u64::from(count)).filter(|at| at % 3 == 0).fold(0, |marks, at| marks | 1 << at);
+            assert_eq!(marks, twin, "{count}");
         }
     }
 

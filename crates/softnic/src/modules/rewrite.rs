@@ -30,15 +30,17 @@ const CHUNK: usize = 64;
 /// A frame, followed by zeros up to a multiple of [`CHUNK`].
 #[derive(Clone, Debug)]
 struct Template {
-    chunks: Vec<[u8; CHUNK]>,
     len: usize,
+    /// The first of the chunks, which most have alone.
+    first: [u8; CHUNK],
+    chunks: Vec<[u8; CHUNK]>,
 }
 
 impl Template {
     fn new(frame: &[u8]) -> Self {
         let mut chunks = vec![[0; CHUNK]; frame.len().div_ceil(CHUNK)];
         chunks.as_flattened_mut()[..frame.len()].copy_from_slice(frame);
-        Self { chunks, len: frame.len() }
+        Self { len: frame.len(), first: chunks.first().copied().unwrap_or([0; CHUNK]), chunks }
     }
 }
 
@@ -98,38 +100,46 @@ impl Rewrite {
     }
 }
 
+/// Makes a packet the template; how long it is then.
 #[inline]
-fn replace(packet: &mut Packet, template: &Template) {
-    if packet.headroom() != HEADROOM {
-        reset_front(packet);
+fn replace(packet: &mut Packet, template: &Template) -> usize {
+    packet.set_offload(Offload::default());
+    if packet.set_bounds(HEADROOM, template.len).is_err() {
+        return replace_by_part(packet, template);
     }
+    // Beyond its end a packet may hold anything.
+    if let Some(first) = packet.room_mut().first_chunk_mut::<CHUNK>()
+        && template.chunks.len() <= 1
+    {
+        *first = template.first;
+    } else {
+        replace_at_length(packet, template);
+    }
+    template.len
+}
+
+#[inline(never)]
+fn replace_at_length(packet: &mut Packet, template: &Template) {
     let room = packet.room_mut();
     let (chunks, _) = room.as_chunks_mut::<CHUNK>();
     if chunks.len() >= template.chunks.len() {
-        // Beyond its end a packet may hold anything.
         chunks.iter_mut().zip(&template.chunks).for_each(|(to, from)| *to = *from);
     } else {
-        let len = template.len.min(room.len());
-        room[..len].copy_from_slice(&template.chunks.as_flattened()[..len]);
+        room[..template.len].copy_from_slice(&template.chunks.as_flattened()[..template.len]);
     }
-    let len = template.len.min(room.len());
-    // It was cut to what there is.
-    let _ = packet.set_len(len);
-    packet.set_offload(Offload::default());
 }
 
-/// Moves a packet's front to where a new packet has it, as far as its buffer reaches.
+/// [`replace`] where the buffer is too short for the template, or even for the headroom of a new packet: then the front stays
+/// where it is.
 #[cold]
-fn reset_front(packet: &mut Packet) {
-    match packet.headroom().checked_sub(HEADROOM) {
-        Some(more) => drop(packet.prepend(more)),
-        None => {
-            let less = HEADROOM - packet.headroom();
-            if packet.set_len(less).is_ok() {
-                packet.trim_front(less);
-            }
-        }
-    }
+fn replace_by_part(packet: &mut Packet, template: &Template) -> usize {
+    let space = packet.headroom() + packet.len() + packet.tailroom();
+    let headroom = if HEADROOM <= space { HEADROOM } else { packet.headroom() };
+    let len = template.len.min(space - headroom);
+    // It was cut to what there is.
+    let _ = packet.set_bounds(headroom, len);
+    packet.data_mut().copy_from_slice(&template.chunks.as_flattened()[..len]);
+    len
 }
 
 impl Module for Rewrite {
@@ -138,17 +148,17 @@ impl Module for Rewrite {
     }
 
     fn process(&mut self, ctx: &mut Context<'_>, _gate: Gate, batch: &mut Batch) {
-        ctx.forward(0);
         let count = self.templates.len();
         if count == 0 {
-            return;
+            return ctx.forward(0);
         }
-        let mut next = self.next;
+        let (mut next, mut bytes) = (self.next, 0);
         for packet in batch {
-            replace(packet, &self.templates[next]);
+            bytes += replace(packet, &self.templates[next]) as u64;
             next = if next + 1 < count { next + 1 } else { 0 };
         }
         self.next = next;
+        ctx.forward_counted(0, bytes);
     }
 }
 
@@ -188,10 +198,28 @@ mod tests {
         for (_, packet) in rig.process(0, moved) {
             assert_eq!((packet.data(), packet.headroom()), (&b"template"[..], HEADROOM));
         }
-        let small =
-            Pool::new(PoolConfig { buffers: 1, room: 5, headroom: 0, ..PoolConfig::default() }).unwrap();
-        let left = rig.process(0, small.packet(b"x"));
-        assert_eq!(left[0].1.data(), b"templ");
+        // Too short for the template; for its headroom too; for whole chunks of it.
+        for (room, headroom, front) in [(5, HEADROOM, HEADROOM), (5, 0, 0), (8, HEADROOM, HEADROOM)] {
+            let config = PoolConfig { buffers: 1, room, headroom, ..PoolConfig::default() };
+            let small = Pool::new(config).unwrap().packet(b"x");
+            let left = rig.process(0, small);
+            assert_eq!((left[0].1.data(), left[0].1.headroom()), (&b"template"[..room], front));
+        }
+    }
+
+    #[test]
+    fn templates_of_any_length_are_copied_whole() {
+        let template = |length: usize| (0..length).map(|at| (at * 7 + length) as u8).collect::<Vec<u8>>();
+        let lengths = [0, 1, 60, 63, 64, 65, 128, 129, 1000, Rewrite::LENGTH_MAX];
+        let templates: Vec<Vec<u8>> = lengths.into_iter().map(template).collect();
+        let mut rig = Rig::new(Rewrite::new(32, &templates).unwrap());
+        for room in [packet::ROOM, 1540] {
+            let pool = Pool::new(PoolConfig { buffers: 32, room, ..PoolConfig::default() }).unwrap();
+            let blanks = lengths.map(|_| pool.packet(b"before").unwrap());
+            for ((_, packet), template) in rig.process(0, blanks).iter().zip(&templates) {
+                assert_eq!(packet.data(), template);
+            }
+        }
     }
 
     #[test]

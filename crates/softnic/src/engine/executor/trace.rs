@@ -194,6 +194,8 @@ impl Executor {
     /// Takes the traced packets out of what the module that just ran has let out or left behind.
     fn gather(&mut self) -> Gathered {
         let Self { nodes, emission, current, running, .. } = self;
+        // The traced packet's are among them.
+        emission.bytes = None;
         let node = nodes[*running as usize].as_deref_mut().expect("it just ran");
         let mut gathered = Gathered::default();
         for (gate, batch) in &mut emission.emitted {
