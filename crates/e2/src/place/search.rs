@@ -6,7 +6,7 @@
 use super::problem::{Problem, RANDOM_SEED, Random, Servers};
 
 /// How much a search may do: looks at one instance on one server.
-const LOOKS_MAX: usize = 80_000;
+const LOOKS_MAX: usize = 60_000;
 /// A start is given up after so many changes without a better state, and this for every instance.
 const PATIENCE: usize = 40;
 const PATIENCE_EACH: usize = 2;
